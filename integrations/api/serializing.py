@@ -1,0 +1,117 @@
+"""Integrations, providers and tests as `/v1` shows them. No secret passes here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from integrations.models import Integration, Webhook
+from integrations.probing import Probe
+from integrations.providers.contract import Action, Provider
+from integrations.usage import usage_of
+from mobius import clock
+from mobius.api.serializing import timestamp, without_nulls
+
+JsonObject = dict[str, Any]
+
+
+def integration_json(integration: Integration, *, webhook_url: str = "") -> JsonObject:
+    """`webhook_url` is echoed to the admin who just gave it; everybody else sees it masked."""
+    webhook = Webhook.objects.current_of(integration)
+    shown: JsonObject = {
+        "id": integration.pk,
+        "name": integration.name,
+        "provider": integration.provider,
+        "status": integration.status,
+        "config": _config(integration, webhook, webhook_url),
+        "created_at": timestamp(integration.created_at),
+        "updated_at": timestamp(integration.updated_at),
+    }
+    if webhook is not None:
+        shown["usage"] = usage_json(webhook)
+    for name in ("created_by", "tags"):
+        if value := getattr(integration, name):
+            shown[name] = value
+    return shown
+
+
+def usage_json(webhook: Webhook) -> JsonObject:
+    usage = usage_of(webhook, now=clock.now())
+    return {
+        "used": usage.used,
+        "possibly_used": usage.possibly_used,
+        "in_flight": usage.in_flight,
+        "limit": usage.limit,
+        "left": usage.left,
+        "forecast_at": timestamp(usage.forecast_at),
+    }
+
+
+def provider_json(provider: Provider, connected: Mapping[str, Integration]) -> JsonObject:
+    """One entry of the catalog (mobius-contract §4.2). `connected`: the project's integration of each provider."""
+    return {
+        "name": provider.id,
+        "display_name": provider.name,
+        "description": provider.description,
+        "category": provider.category,
+        "auth_kind": provider.auth_kind.value,
+        "connect_flow": provider.connect_flow.value,
+        "capabilities": asdict(provider.capabilities),
+        "connection": _connection(connected.get(provider.id)),
+        "events": [],
+        "actions": [_action_json(provider, action) for action in provider.actions],
+        "trigger_patterns": [],
+        "docs_url": provider.docs_url,
+    }
+
+
+def probe_json(probe: Probe) -> JsonObject:
+    attempt = probe.attempt
+    return without_nulls(
+        {
+            "ok": probe.ok,
+            "delivery_id": attempt.pk,
+            "state": attempt.state,
+            "status_code": attempt.status_code,
+            "latency_ms": attempt.latency_ms,
+            "answer": attempt.response[:2000] or None,
+            "failure": attempt.failure or None,
+            "stages": [stage.value for stage in probe.stages],
+            "cause": probe.diagnosis.cause,
+            "fix": probe.diagnosis.fix or None,
+        }
+    )
+
+
+def _config(integration: Integration, webhook: Webhook | None, webhook_url: str) -> JsonObject:
+    config: JsonObject = {}
+    if webhook is not None:
+        config["webhook_url"] = webhook_url or webhook.masked_url
+        if webhook.auth_header_name:
+            config["auth_header_name"] = webhook.auth_header_name
+    if integration.attention:
+        config["attention"] = integration.attention
+    return config
+
+
+def _connection(integration: Integration | None) -> JsonObject:
+    if integration is None:
+        return {"connected": False}
+    return {
+        "connected": True,
+        "integration_id": integration.pk,
+        "integration_name": integration.name,
+        "status": integration.status,
+        "updated_at": timestamp(integration.updated_at),
+    }
+
+
+def _action_json(provider: Provider, action: Action) -> JsonObject:
+    return {
+        "name": provider.action_name(action),
+        "title": action.title,
+        "description": action.description,
+        "input_schema": action.input_schema,
+        "output_schema": action.output_schema,
+    }

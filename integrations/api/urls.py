@@ -1,0 +1,18 @@
+"""`/v1` of this app."""
+
+from django.urls import path
+
+from integrations.api.views import IntegrationViewSet, ProviderViewSet
+
+INTEGRATIONS = "projects/<str:project>/integrations"
+
+urlpatterns = [
+    path(f"{INTEGRATIONS}/providers", ProviderViewSet.as_view({"get": "list"})),
+    path(f"{INTEGRATIONS}/providers/<str:provider>/connect", ProviderViewSet.as_view({"post": "connect"})),
+    path(INTEGRATIONS, IntegrationViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{INTEGRATIONS}/<str:integration>",
+        IntegrationViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+    ),
+    path(f"{INTEGRATIONS}/<str:integration>/test", IntegrationViewSet.as_view({"post": "test"})),
+]

@@ -1,0 +1,142 @@
+"""`/v1`: the provider catalog, connecting, and the integrations of a project."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from integrations import connecting, probing
+from integrations.api.reading import read_connection
+from integrations.api.serializing import integration_json, probe_json, provider_json
+from integrations.choosing import open_connection
+from integrations.forms import Options
+from integrations.models import Integration, IntegrationStatus
+from integrations.providers.contract import Provider
+from integrations.providers.registry import all_providers, get_provider
+from mobius.api.pagination import page
+from mobius.api.serializing import RequestSerializer
+from mobius.errors import AlreadyExists, InvalidFields, NotFound
+from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.roles import Permission
+
+MAX_PAGE = 200
+
+
+class NewIntegrationSerializer(RequestSerializer):
+    name = serializers.CharField(max_length=100)
+    provider = serializers.CharField(max_length=50)
+    credentials = serializers.DictField(required=False)
+    config = serializers.DictField(required=False)
+
+
+class ChangedIntegrationSerializer(RequestSerializer):
+    name = serializers.CharField(max_length=100, required=False)
+    credentials = serializers.DictField(required=False)
+    config = serializers.DictField(required=False)
+    status = serializers.ChoiceField(choices=["active", "inactive"], required=False)
+
+
+class TestSerializer(RequestSerializer):
+    row = serializers.DictField(required=False)
+
+
+class ProviderViewSet(ProjectViewSet):
+    needs: ClassVar = {"list": Permission.READ, "connect": Permission.ADMINISTER}
+
+    def list(self, request: Request, project: str) -> Response:
+        # Oldest last, so that the integration named like its provider wins over later ones.
+        mine = Integration.objects.filter(project=self.project).order_by("-id")
+        connected = {integration.provider: integration for integration in mine}
+        return Response({"providers": [provider_json(one, connected) for one in all_providers().values()]})
+
+    def connect(self, request: Request, project: str, provider: str) -> Response:
+        chosen = get_provider(provider)
+        form, options = read_connection(chosen, request.data)
+        integration = connecting.connect(
+            project=self.project,
+            provider=chosen,
+            connection=form.connection,
+            options=options.options,
+            by=self.key.principal_id,
+        )
+        shown = integration_json(integration, webhook_url=form.connection.webhook_url)
+        return Response({"kind": "complete", "integration": shown})
+
+
+class IntegrationViewSet(ProjectViewSet):
+    needs: ClassVar = {
+        "list": Permission.READ,
+        "create": Permission.ADMINISTER,
+        "retrieve": Permission.READ,
+        "update": Permission.ADMINISTER,
+        "destroy": Permission.ADMINISTER,
+        "test": Permission.OPERATE,
+    }
+
+    def list(self, request: Request, project: str) -> Response:
+        mine = Integration.objects.filter(project=self.project)
+        if provider := request.query_params.get("provider"):
+            mine = mine.filter(provider=provider)
+        if status := request.query_params.get("status"):
+            if status not in IntegrationStatus.values:
+                raise InvalidFields({"status": [f"Send one of {', '.join(IntegrationStatus.values)}."]})
+            mine = mine.filter(status=status)
+        return Response(page(mine, request.query_params, serialize=integration_json, max_limit=MAX_PAGE))
+
+    def create(self, request: Request, project: str) -> Response:
+        wanted = NewIntegrationSerializer.read(request.data)
+        provider = get_provider(wanted["provider"])
+        if Integration.objects.filter(project=self.project, provider=provider.id, name=wanted["name"]).exists():
+            raise AlreadyExists(f"There is an integration named {wanted['name']} already.")
+        integration = self._connect(provider, wanted["name"], wanted)
+        return Response(integration_json(integration), status=201)
+
+    def retrieve(self, request: Request, project: str, integration: str) -> Response:
+        return Response(integration_json(self._integration(integration)))
+
+    def update(self, request: Request, project: str, integration: str) -> Response:
+        changes = ChangedIntegrationSerializer.read(request.data)
+        found = self._integration(integration)
+        if "config" in changes or "credentials" in changes:
+            found = self._connect(get_provider(found.provider), found.name, self._whole(found, changes))
+        if "name" in changes and changes["name"] != found.name:
+            found = connecting.rename(found, changes["name"])
+        if "status" in changes:
+            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found)
+        return Response(integration_json(found))
+
+    def destroy(self, request: Request, project: str, integration: str) -> Response:
+        connecting.disconnect(self._integration(integration))
+        return Response(status=204)
+
+    def test(self, request: Request, project: str, integration: str) -> Response:
+        row = TestSerializer.read(request.data).get("row")
+        return Response(probe_json(probing.probe(self._integration(integration), row)))
+
+    def _integration(self, integration_id: str) -> Integration:
+        found = Integration.objects.filter(project=self.project, pk=integration_id).select_related("pacer").first()
+        if found is None:
+            raise NotFound("There is no such integration.")
+        return found
+
+    def _connect(self, provider: Provider, name: str, wanted: dict[str, Any]) -> Integration:
+        """Through the same gate and form as the connect call: `config` and `credentials` together are its fields."""
+        fields = wanted.get("config", {}) | wanted.get("credentials", {}) | {"name": name}
+        form, options = read_connection(provider, fields)
+        chosen: Options = options.options
+        return connecting.connect(
+            project=self.project,
+            provider=provider,
+            connection=form.connection,
+            options=chosen,
+            by=self.key.principal_id,
+        )
+
+    def _whole(self, integration: Integration, changes: dict[str, Any]) -> dict[str, Any]:
+        """Credentials and config are each replaced whole; the one that is not given stays as it is."""
+        stored = open_connection(connecting.current_webhook(integration))
+        config = {"webhook_url": stored.webhook_url, "auth_header_name": stored.auth_header_name}
+        return {"config": config, "credentials": {"auth_header_value": stored.auth_header_value}} | changes

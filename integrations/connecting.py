@@ -1,0 +1,169 @@
+"""Connecting a project to a provider, and everything that changes the connection afterwards."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.db import IntegrityError, transaction
+
+from integrations.forms import UNLIMITED, Options
+from integrations.models import (
+    Integration,
+    IntegrationStatus,
+    Pacer,
+    Webhook,
+    WebhookSecret,
+    WebhookState,
+)
+from integrations.providers.contract import Connection, Provider
+from integrations.secrets import fingerprint, fingerprints
+from mobius.errors import AlreadyExists, Conflict
+from mobius.ids import new_id
+from mobius.projects.models import Project
+
+DEFAULT_WORKSPACE = "default"
+
+
+@transaction.atomic
+def connect(
+    *, project: Project, provider: Provider, connection: Connection, options: Options = Options(), by: str = ""
+) -> Integration:
+    """Store `connection` as the project's integration of that name, replacing what it had before.
+
+    The same address keeps its count and its ledger; another address starts its own. Raises Conflict when the address
+    belongs to another integration of the project.
+    """
+    name = options.name or provider.id
+    integration = Integration.objects.filter(project=project, provider=provider.id, name=name).first()
+    pacer = _pacer(project, provider, options, integration)
+    if integration is None:
+        integration = Integration(project=project, provider=provider.id, name=name, created_by=by)
+    integration.pacer = pacer
+    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    integration.save()
+    webhook = _webhook(project, provider, integration, connection)
+    _make_current(webhook, integration)
+    _set_options(webhook, options)
+    _keep_secret(webhook, connection)
+    return integration
+
+
+@transaction.atomic
+def rotate(integration: Integration, *, auth_header_name: str, auth_header_value: str) -> Integration:
+    """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
+    webhook = current_webhook(integration)
+    webhook.auth_header_name = auth_header_name
+    webhook.refusals_in_a_row = 0
+    webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
+    WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
+    return resume(integration)
+
+
+def pause(integration: Integration, *, reason: str = "") -> Integration:
+    """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
+    integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
+    integration.save(update_fields=["status", "attention", "updated_at"])
+    return integration
+
+
+def resume(integration: Integration) -> Integration:
+    """Send again. The sweep wakes the rows that wait."""
+    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    integration.save(update_fields=["status", "attention", "updated_at"])
+    Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
+    return integration
+
+
+def clear_attention(integration: Integration) -> None:
+    """What was wrong is mended: a row went through."""
+    Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
+
+
+def rename(integration: Integration, name: str) -> Integration:
+    """Raises AlreadyExists when the provider has another integration of this name in the project."""
+    integration.name = name
+    try:
+        with transaction.atomic():
+            integration.save(update_fields=["name", "updated_at"])
+    except IntegrityError:
+        raise AlreadyExists(f"There is an integration named {name} already.") from None
+    return integration
+
+
+@transaction.atomic
+def disconnect(integration: Integration) -> None:
+    """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
+    WebhookSecret.objects.filter(webhook__integration=integration).delete()
+    Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
+    integration.delete()
+
+
+def current_webhook(integration: Integration) -> Webhook:
+    """The webhook that rows go to."""
+    webhook = Webhook.objects.current_of(integration)
+    if webhook is None:
+        raise Conflict("This integration has no webhook; connect it again.")
+    return webhook
+
+
+def _pacer(project: Project, provider: Provider, options: Options, integration: Integration | None) -> Pacer:
+    allowance = provider.allowance
+    if options.workspace is None and integration is not None:
+        pacer = integration.pacer
+    else:
+        pacer, _ = Pacer.objects.get_or_create(
+            project=project,
+            label=options.workspace or DEFAULT_WORKSPACE,
+            defaults={"rate_per_second": allowance.rate_per_second, "burst": allowance.burst},
+        )
+    if options.rate_per_second is not None:
+        rate = options.rate_per_second
+        pacer.rate_per_second = None if isinstance(rate, str) else rate
+        pacer.save(update_fields=["rate_per_second"])
+    return pacer
+
+
+def _webhook(project: Project, provider: Provider, integration: Integration, connection: Connection) -> Webhook:
+    """The record of this address: an earlier one with its count, or a new one with its own destination."""
+    url = connection.webhook_url
+    webhook = Webhook.objects.filter(project=project, url_fingerprint__in=fingerprints(url)).first()
+    if webhook is None:
+        return Webhook(
+            project=project,
+            url_fingerprint=fingerprint(url),
+            url_host=urlsplit(url).netloc.lower(),
+            url_last4=url[-4:],
+            destination=new_id("dst"),
+            submission_limit=provider.allowance.submission_limit,
+        )
+    if webhook.integration is not None and webhook.integration != integration:
+        raise Conflict(
+            f"This webhook is connected already, as {webhook.integration.name}. "
+            "Disconnect it there, or paste another webhook's URL."
+        )
+    return webhook
+
+
+def _make_current(webhook: Webhook, integration: Integration) -> None:
+    before = Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).exclude(pk=webhook.pk)
+    WebhookSecret.objects.filter(webhook__in=before).delete()
+    before.update(state=WebhookState.RETIRED)
+    webhook.integration, webhook.state = integration, WebhookState.CURRENT
+
+
+def _set_options(webhook: Webhook, options: Options) -> None:
+    if options.submission_limit is not None:
+        limit = options.submission_limit
+        webhook.submission_limit = None if limit == UNLIMITED else int(limit)
+    if options.submissions_used is not None:
+        webhook.used = options.submissions_used
+
+
+def _keep_secret(webhook: Webhook, connection: Connection) -> None:
+    webhook.auth_header_name = connection.auth_header_name
+    webhook.refusals_in_a_row = 0
+    webhook.save()
+    WebhookSecret.objects.update_or_create(
+        webhook=webhook,
+        defaults={"url": connection.webhook_url, "auth_header_value": connection.auth_header_value},
+    )

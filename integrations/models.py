@@ -1,0 +1,274 @@
+"""What we know of outside services: integrations, their webhooks, and every row that went out."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from integrations.secrets import SecretTextField
+from mobius.ids import ID_LENGTH, new_id
+from mobius.projects.models import Project
+
+
+def _id_field(prefix: str) -> models.CharField[str, str]:
+    return models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, prefix), editable=False)
+
+
+class Pacer(models.Model):
+    """The shared rate of one Clay workspace, as a generic cell rate (design §4).
+
+    `tat` is the theoretical arrival time of the next row, in seconds since 1970: a send is allowed once it has passed.
+    """
+
+    id = _id_field("pac")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="pacers")
+    label = models.CharField(max_length=100, help_text="The Clay workspace; integrations with one label share its pace.")
+    rate_per_second = models.FloatField(null=True, blank=True, help_text="Empty: unpaced.")
+    burst = models.PositiveIntegerField(default=18)
+    tat = models.FloatField(default=0, editable=False)
+    held_until = models.FloatField(default=0, editable=False)  # after a 429, by everybody in the group
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "label"], name="one_pacer_per_workspace")]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class IntegrationStatus(models.TextChoices):
+    """Mobius's words (mobius-contract §4.2)."""
+
+    ACTIVE = "active", "Active"  # usable
+    INACTIVE = "inactive", "Paused"  # by a person, or by us: then `attention` says why
+    EXPIRED = "expired", "Needs reconnect"  # its secret is gone or cannot be read
+
+
+class Integration(models.Model):
+    """A project's stored connection to a provider."""
+
+    id = _id_field("intg")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="integrations")
+    name = models.CharField(max_length=100)
+    provider = models.CharField(max_length=50)  # a folder's name, never `choices`: a provider needs no migration
+    status = models.CharField(max_length=16, choices=IntegrationStatus.choices, default=IntegrationStatus.ACTIVE)
+    attention = models.CharField(max_length=500, blank=True, help_text="What a person should look at, if anything.")
+    pacer = models.ForeignKey(Pacer, on_delete=models.RESTRICT, related_name="integrations")
+    never_twice = models.BooleanField("never send a row twice", default=True)
+    deduplicates = models.BooleanField("this table deduplicates request_id", default=False)
+    wait_at_limit = models.BooleanField("wait at the limit", default=False)
+    tags = models.JSONField(default=dict, blank=True)
+    created_by = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "provider", "name"], name="one_integration_per_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def usable(self) -> bool:
+        return self.status == IntegrationStatus.ACTIVE
+
+
+class WebhookState(models.TextChoices):
+    CURRENT = "current", "Current"  # rows go here
+    STAGED = "staged", "Staged"  # tested, takes over at the limit
+    RETIRED = "retired", "Retired"  # kept for its count and its log
+
+
+class WebhookQuerySet(models.QuerySet["Webhook"]):
+    def current_of(self, integration: Integration) -> Webhook | None:
+        return self.filter(integration=integration, state=WebhookState.CURRENT).first()
+
+
+class Webhook(models.Model):
+    """One webhook source: an address with a lifetime limit of its own. Its address and token are in WebhookSecret."""
+
+    id = _id_field("src")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="webhook_sources")
+    # Disconnecting deletes the integration and the secret; the count stays, for Clay does not forget it either.
+    integration = models.ForeignKey(
+        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="webhooks"
+    )
+    state = models.CharField(max_length=16, choices=WebhookState.choices, default=WebhookState.CURRENT)
+    url_fingerprint = models.CharField(max_length=64, editable=False)
+    url_host = models.CharField(max_length=255)
+    url_last4 = models.CharField(max_length=4)
+    auth_header_name = models.CharField(max_length=64, blank=True)
+    destination = models.CharField(max_length=ID_LENGTH)  # shared by successors: the log and the ledger span them
+    submission_limit = models.PositiveIntegerField(null=True, blank=True, help_text="Empty: unlimited (passthrough).")
+    used = models.PositiveIntegerField(default=0)  # accepted and in doubt
+    in_flight = models.PositiveIntegerField(default=0)
+    refusals_in_a_row = models.PositiveIntegerField(default=0)
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_failure_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = WebhookQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "url_fingerprint"], name="one_webhook_per_address"),
+            models.UniqueConstraint(
+                fields=["integration"], condition=Q(state="current"), name="one_current_webhook_per_integration"
+            ),
+            models.UniqueConstraint(
+                fields=["integration"], condition=Q(state="staged"), name="one_staged_webhook_per_integration"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.masked_url
+
+    @property
+    def masked_url(self) -> str:
+        """Host and last four characters: all of the address that is shown after connecting."""
+        return f"https://{self.url_host}/…{self.url_last4}"
+
+
+class WebhookSecret(models.Model):
+    """What opens a webhook. In a table of its own, so that no list and no join ever loads it."""
+
+    webhook = models.OneToOneField(Webhook, on_delete=models.CASCADE, primary_key=True, related_name="secret")
+    url = SecretTextField()
+    auth_header_value = SecretTextField(default="")
+    updated_at = models.DateTimeField(auto_now=True)
+
+    def __str__(self) -> str:
+        return f"secret of {self.webhook_id}"
+
+
+class KeyCheck(models.Model):
+    """One row that only the right FIELD_ENCRYPTION_KEY can read; a start with another key is refused."""
+
+    proof = SecretTextField()
+
+    def __str__(self) -> str:
+        return "key check"
+
+
+class AttemptState(models.TextChoices):
+    """What became of one POST (design §4)."""
+
+    SENDING = "sending", "Sending"  # committed before the socket opens
+    ACCEPTED = "accepted", "Accepted"  # any 2xx: the row exists
+    REFUSED = "refused", "Refused"  # a definite no: no row
+    NOT_SENT = "not_sent", "Not sent"  # failed before the first byte: no row
+    IN_DOUBT = "in_doubt", "In doubt"  # the row may exist; never sent again by itself
+    ABANDONED = "abandoned", "Abandoned"  # a person decided that it did not arrive
+
+    @classmethod
+    def open(cls) -> tuple[AttemptState, ...]:
+        """States whose outcome may still be recorded."""
+        return cls.SENDING, cls.IN_DOUBT
+
+    @property
+    def holds_a_unit(self) -> bool:
+        """Does this attempt count against the webhook's limit once it is no longer in flight?"""
+        return self in (AttemptState.ACCEPTED, AttemptState.IN_DOUBT)
+
+
+class AttemptKind(models.TextChoices):
+    RUN = "run", "Run"  # a step of a run
+    INVOKE = "invoke", "Invoke"  # the action called directly
+    TEST = "test", "Test"  # a test of the connection
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def sending(self) -> Self:
+        return self.filter(state=AttemptState.SENDING)
+
+    def in_doubt(self) -> Self:
+        return self.filter(state=AttemptState.IN_DOUBT)
+
+    def of_run(self, run_id: str) -> Self:
+        return self.filter(run_id=run_id).order_by("id")
+
+    def arrived(self, project_id: str, request_id: str) -> Self:
+        """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
+        return self.filter(
+            project_id=project_id,
+            request_id=request_id,
+            kind=AttemptKind.RUN,
+            state__in=[AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT],
+        ).order_by("id")
+
+    def without_bodies(self) -> Self:
+        return self.defer("body", "response")
+
+
+class Attempt(models.Model):
+    """One POST that may create a row, written down before it leaves."""
+
+    id = _id_field("att")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attempts")
+    integration = models.ForeignKey(
+        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts"
+    )
+    webhook = models.ForeignKey(Webhook, on_delete=models.RESTRICT, related_name="attempts")
+    kind = models.CharField(max_length=8, choices=AttemptKind.choices, default=AttemptKind.RUN)
+    # Plain ids: this app does not know what a run is.
+    run_id = models.CharField(max_length=ID_LENGTH, blank=True, db_index=True)
+    step_id = models.CharField(max_length=160, blank=True)
+    number = models.PositiveIntegerField(default=1)  # counts the attempts of one step
+    action = models.CharField(max_length=100)
+    state = models.CharField(max_length=16, choices=AttemptState.choices, default=AttemptState.SENDING)
+    request_id = models.CharField(max_length=255, blank=True)
+    external_id = models.CharField(max_length=255, blank=True)
+    body = models.TextField(blank=True)  # as sent, but for a callback's address, which stays a placeholder
+    body_digest = models.CharField(max_length=64)
+    body_size = models.PositiveIntegerField()
+    status_code = models.PositiveSmallIntegerField(null=True, blank=True)
+    response = models.TextField(blank=True)  # what Clay answered, scrubbed and cut to 64 KiB
+    failure = models.CharField(max_length=20, blank=True)
+    error_message = models.CharField(max_length=1000, blank=True)
+    latency_ms = models.PositiveIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["project", "id"], name="attempts_by_project"),
+            models.Index(fields=["project", "request_id"], condition=~Q(request_id=""), name="attempts_by_request_id"),
+            models.Index(fields=["project", "external_id"], condition=~Q(external_id=""), name="attempts_by_external_id"),
+            models.Index(fields=["state", "id"], condition=Q(state__in=["sending", "in_doubt"]), name="open_attempts"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in AttemptState.open()
+
+
+class LedgerEntry(models.Model):
+    """This row was sent, or is being sent, to this destination. Outlives the purge of bodies."""
+
+    destination = models.CharField(max_length=ID_LENGTH)
+    request_id = models.CharField(max_length=255)
+    body_digest = models.CharField(max_length=64)
+    attempt = models.OneToOneField(Attempt, on_delete=models.RESTRICT, related_name="ledger_entry")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["destination", "request_id", "body_digest"], name="one_ledger_entry_per_row"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} to {self.destination}"
+

@@ -1,0 +1,296 @@
+"""One POST to an outside service: bounded in time and size, to public addresses only, once.
+
+The only module that imports requests and urllib3. Of requests we use its adapter (which `responses` fakes in tests),
+of urllib3 its connections, whose `_new_conn` is the seam at which addresses are pinned. Their pools, sessions, proxies,
+retries, redirects and cookies stay unused: none of them bounds an answer, and together they cost more than the rest.
+Texts of their exceptions hold the URL, which is a credential: they end here and are neither kept nor logged.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+from requests import PreparedRequest, Response, Timeout
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool
+
+from integrations.addresses import Target, UnsafeUrl, read_url, resolve
+from integrations.answers import BoundedAnswer, HeadTooLarge, read_body
+from integrations.deadlines import WATCHDOG, Watch, connect
+from integrations.headers import InvalidHeader, check_headers
+from integrations.providers.contract import Exchange, Failure, OutgoingRequest, Stage
+
+CONNECT_SECONDS = 5.0
+
+logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes every URL
+
+
+def always() -> bool:
+    return True
+
+
+def nothing(_stage: Stage) -> None:
+    pass
+
+
+def post(
+    request: OutgoingRequest,
+    *,
+    timeout_seconds: float = 20.0,
+    may_begin: Callable[[], bool] = always,
+    on_stage: Callable[[Stage], None] = nothing,
+) -> Exchange:
+    """POST once; whatever the network does, the outcome is an Exchange and never an exception.
+
+    `timeout_seconds` covers everything but the look-up of the name: at most 5 of them to connect, then TLS, sending
+    and reading. Keeps at most 64 KiB of the answer, follows no redirect, retries nothing.
+    `may_begin` is asked immediately before the first byte of the request; when it says no, nothing is sent.
+    `on_stage` hears how far the exchange got.
+    """
+    started = time.monotonic()
+    attempt = _Attempt(started + timeout_seconds, may_begin, on_stage)
+    headers: dict[str, str] = {}
+    body, failure = b"", None
+    try:
+        response = _ADAPTER.send(_prepare(request, attempt), stream=True)
+        attempt.answered(response)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        body, failure = attempt.read(response, headers)
+    except _Ended as ended:
+        failure = ended.failure
+    except UnsafeUrl:
+        failure = Failure.UNREACHABLE
+    except InvalidHeader:
+        failure = Failure.WITHHELD
+    except OSError as error:  # requests' own are OSErrors; our transport lets none through, a fake in its place does
+        failure = Failure.TIMEOUT if isinstance(error, Timeout) else Failure.CONNECT
+    finally:
+        attempt.close()
+    exchange = Exchange(
+        request_began=attempt.began,
+        status=attempt.status,
+        headers=headers,
+        body=body,
+        failure=failure,
+        latency_ms=int((time.monotonic() - started) * 1000),
+    )
+    if exchange.status is not None:
+        on_stage(Stage.ANSWERED)
+    if exchange.accepted:
+        on_stage(Stage.ACCEPTED)
+    return exchange
+
+
+class _Ended(Exception):
+    """The attempt is over, for this reason. No OSError: requests would wrap that and hide what it says."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class _Attempt:
+    """What one call knows: its deadline, how far it got, and what it must close."""
+
+    def __init__(self, deadline: float, may_begin: Callable[[], bool], on_stage: Callable[[Stage], None]) -> None:
+        self.deadline = deadline
+        self.may_begin = may_begin
+        self.on_stage = on_stage
+        self.began = False
+        self.status: int | None = None
+        self._watch: Watch | None = None
+        self._to_close: list[Any] = []
+
+    def dial(self, target: Target) -> socket.socket:
+        """A connection to one of the addresses just judged, and to no other. Raises _Ended and UnsafeUrl."""
+        addresses = resolve(target)
+        self.on_stage(Stage.ADDRESS)
+        try:
+            sock, self._watch = connect(addresses, seconds=CONNECT_SECONDS, deadline=self.deadline)
+        except TimeoutError:
+            raise _Ended(Failure.CONNECT_TIMEOUT) from None
+        except OSError:
+            raise _Ended(Failure.CONNECT) from None
+        return sock
+
+    def begin(self) -> None:
+        """Called immediately before the first byte of the request. From here on a row may exist on the far side."""
+        if time.monotonic() >= self.deadline:
+            raise _Ended(Failure.TIMEOUT)
+        if not self.may_begin():
+            raise _Ended(Failure.WITHHELD)
+        self.began = True
+
+    def note_status(self, status: int) -> None:
+        self.status = status
+
+    def answered(self, response: Response) -> None:
+        """There is an answer, so the request began: also when a fake gave it and no transport was there to note it."""
+        self.began, self.status = True, response.status_code
+        self._to_close.append(response.raw)
+
+    def read(self, response: Response, headers: Mapping[str, str]) -> tuple[bytes, Failure | None]:
+        if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
+            return b"", Failure.BAD_ANSWER  # we asked for none, and unpacking is how 64 KiB become 300 MB
+        body, failure = read_body(response.raw)
+        if failure is not Failure.TOO_LARGE and self.cut_off():
+            failure = Failure.TIMEOUT
+        return body, failure
+
+    def cut_off(self) -> bool:
+        """Whether our own deadline ended the connection, which otherwise looks like the far side's doing."""
+        return self._watch is not None and self._watch.fired
+
+    def why(self, error: Exception, otherwise: Failure) -> Failure:
+        return Failure.TIMEOUT if self.cut_off() or isinstance(error, TimeoutError) else otherwise
+
+    def owns(self, connection: HTTPConnection) -> None:
+        self._to_close.append(connection)
+
+    def close(self) -> None:
+        if self._watch is not None:
+            WATCHDOG.release(self._watch)
+        for held in self._to_close:
+            with suppress(OSError):  # a broken connection may complain once more
+                held.close()
+
+
+class _Prepared(PreparedRequest):
+    """A request that knows its attempt, so that one adapter serves all threads."""
+
+    attempt: _Attempt
+    target: Target
+
+
+def _prepare(request: OutgoingRequest, attempt: _Attempt) -> _Prepared:
+    """Raises UnsafeUrl and InvalidHeader: what is stored may be older than the rules."""
+    prepared = _Prepared()
+    prepared.attempt = attempt
+    prepared.target = read_url(request.url)
+    prepared.method = "POST"
+    prepared.url = prepared.target.url
+    prepared.body = request.body
+    prepared.headers = CaseInsensitiveDict({"User-Agent": "mobius-console", "Content-Type": "application/json"})
+    prepared.headers.update(check_headers(request.headers))
+    prepared.headers["Content-Length"] = str(len(request.body))
+    prepared.headers["Connection"] = "close"
+    return prepared
+
+
+class _Adapter(HTTPAdapter):
+    """`send` stays requests' own, because that is what `responses` replaces; the parts that it calls are ours."""
+
+    def get_connection_with_tls_context(self, request: PreparedRequest, *_: Any, **__: Any) -> HTTPConnectionPool:
+        return cast(HTTPConnectionPool, _OneShot(cast(_Prepared, request)))
+
+    def cert_verify(self, *_: Any, **__: Any) -> None:
+        """Nothing to set: `_tls_context` always verifies."""
+
+    def request_url(self, request: PreparedRequest, *_: Any, **__: Any) -> str:
+        return cast(_Prepared, request).target.path
+
+    def build_response(self, req: PreparedRequest, resp: Any) -> Response:
+        """Status, headers and the body yet unread; no cookies, no guesses at an encoding."""
+        response = Response()
+        response.status_code = resp.status
+        response.headers = CaseInsensitiveDict(resp.headers.items())
+        response.raw = resp
+        response.request, response.url = req, req.url or ""
+        return response
+
+
+_ADAPTER = _Adapter(max_retries=0)
+
+
+class _OneShot:
+    """Stands where requests expects a pool: one connection, for one request."""
+
+    def __init__(self, request: _Prepared) -> None:
+        self.attempt = request.attempt
+        self.connection = (_PinnedTLS if request.target.scheme == "https" else _Pinned)(request.attempt, request.target)
+
+    def urlopen(self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], **_: Any) -> object:
+        """The answer, its head read. Raises _Ended and UnsafeUrl, and what the caller's own functions raise."""
+        self.attempt.owns(self.connection)
+        self._connect()
+        self.attempt.on_stage(Stage.CONNECTED)
+        if self._sent(method, url, body, headers):
+            self.attempt.on_stage(Stage.SENT)
+        return self._answer()
+
+    def _connect(self) -> None:
+        try:
+            self.connection.connect()
+        except OSError as error:  # what dialling meets is an _Ended already: this is TLS
+            raise _Ended(self.attempt.why(error, Failure.TLS)) from None
+
+    def _sent(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            self.connection.request(method, url, body=body, headers=headers)
+        except OSError as error:
+            if self.attempt.why(error, Failure.RESET) is Failure.TIMEOUT:
+                raise _Ended(Failure.TIMEOUT) from None
+            return False  # whoever hangs up half-way may have said why
+        return True
+
+    def _answer(self) -> object:
+        try:
+            # Not urllib3's own, which wraps the answer once more and logs the URL when its headers are odd.
+            return http.client.HTTPConnection.getresponse(self.connection)
+        except OSError as error:
+            raise _Ended(self.attempt.why(error, Failure.RESET)) from None
+        except http.client.HTTPException as error:
+            large = isinstance(error, HeadTooLarge | http.client.LineTooLong)
+            raise _Ended(self.attempt.why(error, Failure.TOO_LARGE if large else Failure.BAD_ANSWER)) from None
+
+
+class _Pinned(HTTPConnection):
+    """Dials only what was judged. Host header, SNI and certificate stay on the name."""
+
+    def __init__(self, attempt: _Attempt, target: Target) -> None:
+        super().__init__(target.host, target.port)
+        self.attempt = attempt
+        self.target = target
+        self._pieces: list[bytes] = []
+        self.response_class = functools.partial(BoundedAnswer, attempt.note_status)  # type: ignore[assignment]
+
+    def _new_conn(self) -> socket.socket:
+        return self.attempt.dial(self.target)
+
+    def send(self, data: Any) -> None:
+        self._pieces.append(data)
+
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
+        """Sends head and body in one write: a packet and a switch of threads less than http.client's two."""
+        super().request(method, url, *arguments, **options)
+        self.attempt.begin()
+        super().send(b"".join(self._pieces))
+
+
+class _PinnedTLS(_Pinned, HTTPSConnection):
+    def connect(self) -> None:
+        self.sock = _tls_context().wrap_socket(self._new_conn(), server_hostname=self.target.host)
+
+
+@functools.cache
+def _tls_context() -> ssl.SSLContext:
+    """Verifies certificate and name. Made once: reading the bundle takes longer than a call.
+
+    Not `create_default_context`, which obeys SSLKEYLOGFILE of the environment.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context

@@ -1,0 +1,107 @@
+"""The slot at Clay's pace and the unit of Clay's budget: both are taken in the transaction that commits `sending`.
+
+Nothing is reserved ahead: whoever finds no slot takes nothing, and asks again when the sweep says that one is free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Greatest
+
+from integrations.models import Integration, IntegrationStatus, Pacer, Webhook
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """What a pacer allows: rows a second, and how many at once after a rest."""
+
+    rate_per_second: float
+    burst: int
+
+    @property
+    def interval_seconds(self) -> float:
+        return 1 / self.rate_per_second
+
+    @property
+    def credit_seconds(self) -> float:
+        """How far `tat` may lie behind: a whole burst but the row that is asked for."""
+        return (self.burst - 1) * self.interval_seconds
+
+    def slots(self, *, tat: float, now: float) -> int:
+        """How many rows may leave at `now`."""
+        if tat > now:
+            return 0
+        return int((now - max(tat, now - self.credit_seconds)) / self.interval_seconds + 1e-9) + 1
+
+
+def pace_of(pacer: Pacer) -> Pace | None:
+    """None: unpaced."""
+    if pacer.rate_per_second is None:
+        return None
+    return Pace(rate_per_second=pacer.rate_per_second, burst=pacer.burst)
+
+
+_TAKE_SLOT = """
+    UPDATE integrations_pacer SET tat = CASE WHEN tat > %s THEN tat ELSE %s END + %s WHERE id = %s AND tat <= %s
+"""
+
+
+def take_slot(pacer_id: str, pace: Pace, *, now: float) -> bool:
+    """Take one slot at `now` (seconds since 1970). One statement, so that no two takers get the same slot."""
+    floor = now - pace.credit_seconds
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_SLOT, [floor, floor, pace.interval_seconds, pacer_id, now])
+        return cursor.rowcount == 1
+
+
+def give_slot_back(pacer_id: str, pace: Pace) -> None:
+    """Undo `take_slot` in the same transaction, when the row cannot go for another reason."""
+    Pacer.objects.filter(pk=pacer_id).update(tat=F("tat") - pace.interval_seconds)
+
+
+def room(pacer_id: str, *, now: float) -> int:
+    """How many rows the group may send at `now`. A pacer that is gone or unpaced holds nobody back."""
+    pacer = Pacer.objects.filter(pk=pacer_id).first()
+    pace = pace_of(pacer) if pacer else None
+    return pace.slots(tat=pacer.tat, now=now) if pacer and pace else 1_000_000
+
+
+def hold(pacer_id: str, *, until: float) -> None:
+    """Nobody of the group sends before `until` (seconds since 1970): Clay said 429."""
+    Pacer.objects.filter(pk=pacer_id).update(
+        tat=Greatest(F("tat"), until), held_until=Greatest(F("held_until"), until)
+    )
+
+
+def pull_back(*, now: float) -> None:
+    """Mend pacers whose `tat` lies further ahead than a hold or one interval explains: the clock stepped back."""
+    for pacer in Pacer.objects.filter(tat__gt=now + 1, rate_per_second__gt=0):
+        pace = pace_of(pacer)
+        latest = max(pacer.held_until, now + (pace.interval_seconds if pace else 0))
+        if pacer.tat > latest:
+            Pacer.objects.filter(pk=pacer.pk, tat=pacer.tat).update(tat=latest)
+
+
+# The webhook counts `in_flight` while a row is on the wire and `used` once it exists or may exist. The integration
+# must be active in the very same statement, unless a test sends: a test is what resumes a paused integration.
+_TAKE_UNIT = f"""
+    UPDATE integrations_webhook SET in_flight = in_flight + 1
+    WHERE id = %s AND state = 'current' AND (submission_limit IS NULL OR used + in_flight < submission_limit)
+      AND (%s OR EXISTS (SELECT 1 FROM integrations_integration
+                         WHERE id = %s AND status = '{IntegrationStatus.ACTIVE.value}'))
+"""
+
+
+def take_unit(webhook_id: str, integration: Integration, *, although_paused: bool) -> bool:
+    """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration.pk])
+        return cursor.rowcount == 1
+
+
+def give_unit_back(webhook_id: str) -> None:
+    """Undo `take_unit` in the same transaction."""
+    Webhook.objects.filter(pk=webhook_id).update(in_flight=F("in_flight") - 1)

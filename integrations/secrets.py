@@ -1,0 +1,95 @@
+"""Secrets at rest: the guarded encrypted field, fingerprints, and the proof that we hold the right key.
+
+django-encrypted-model-fields is used only through `SecretTextField`: bare, it returns the ciphertext when the key is
+wrong, decrypts what users type, and encrypts SQL expressions instead of refusing them (safety §1, D1 to D4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from functools import lru_cache
+from typing import Any
+
+from cryptography.fernet import InvalidToken
+from django.conf import settings
+from django.core.exceptions import FieldError
+from encrypted_model_fields import fields as emf
+
+from mobius.errors import MobiusError
+
+
+class SecretUnreadable(MobiusError):
+    """A stored secret cannot be decrypted with the present FIELD_ENCRYPTION_KEY. Connect again to replace it."""
+
+    code = "secret_unreadable"
+    http_status = 409
+
+
+class WrongKey(MobiusError):
+    """FIELD_ENCRYPTION_KEY is not the key that this database's secrets are encrypted with.
+
+    Put the right key back: it is in the environment or in the data directory's file `field_encryption_key` of the
+    installation that the database comes from. Without it the secrets are lost, and every integration must be
+    connected again.
+    """
+
+    code = "wrong_key"
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((type(self).__doc__ or "").split()))
+
+
+class SecretTextField(emf.EncryptedTextField):  # type: ignore[misc]  # the library has no types
+    """Text that is encrypted in the database, and refuses every use that would spill or destroy it."""
+
+    def to_python(self, value: Any) -> str | None:
+        return value if value is None or isinstance(value, str) else str(value)  # input is never decrypted
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
+        if value is None:
+            return None
+        try:
+            return str(emf.decrypt_str(value))
+        except (InvalidToken, UnicodeError):
+            raise SecretUnreadable from None
+
+    def get_db_prep_save(self, value: Any, connection: Any) -> Any:
+        if hasattr(value, "resolve_expression") or hasattr(value, "as_sql"):
+            raise TypeError("a secret cannot be set to an SQL expression")
+        return super().get_db_prep_save(value, connection)
+
+    def get_lookup(self, lookup_name: str) -> Any:
+        if lookup_name != "isnull":
+            raise FieldError("an encrypted field cannot be searched; search by its fingerprint")
+        return super().get_lookup(lookup_name)
+
+    def value_to_string(self, obj: Any) -> str:
+        raise TypeError("secrets are not serialised")
+
+
+def fingerprint(value: str) -> str:
+    """What tells whether two secrets are the same without showing either: HMAC-SHA256 in hex, under the first key."""
+    return fingerprints(value)[0]
+
+
+def fingerprints(value: str) -> list[str]:
+    """The fingerprints under every key we hold, for look-ups while keys are being rotated."""
+    return [hmac.new(_pepper(key), value.encode(), hashlib.sha256).hexdigest() for key in settings.FIELD_ENCRYPTION_KEY]
+
+
+@lru_cache
+def _pepper(key: str) -> bytes:
+    return hmac.new(key.encode(), b"mobius: fingerprints of webhook addresses", hashlib.sha256).digest()
+
+
+def verify_key() -> None:
+    """Raises WrongKey unless our keys can read the proof in the database; writes the proof when there is none yet."""
+    from integrations.models import KeyCheck  # the model needs the field above
+
+    try:
+        if KeyCheck.objects.first() is None:
+            KeyCheck.objects.create(proof="mobius")
+    except SecretUnreadable:
+        raise WrongKey from None

@@ -1,0 +1,315 @@
+"""Taking a run as far as it goes. The only module that executes steps.
+
+A worker reads the run, decides in memory (`loops.turn`), and writes in one transaction. Only then, with no transaction
+open, does a row go out; what became of it is written in the next transaction, which also begins the next step.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.db import transaction
+from django.db.models import Q
+
+from integrations import delivering
+from integrations.delivering import AlreadyAccepted, Delivery, NotNow, Order, Parcel, Sending
+from integrations.models import AttemptState
+from integrations.providers.contract import Exchange
+from loops import callbacks, machine
+from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy, uses_callback_url
+from loops.models import LoopVersion, Run, RunStatus, Step, StepStatus, SuspendedFor
+from loops.spec import ActionConfig, LoopSpec, SleepConfig, StepKind, StepSpec, WaitConfig
+from loops.turn import Overtaken, Turn
+from loops.waiting import wait_for_event
+from mobius import clock
+from mobius.errors import MobiusError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A row that was on the wire, and what came of it."""
+
+    sending: Sending
+    exchange: Exchange
+    delivery: Delivery
+
+
+def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
+    """Take the run if it is ready, and carry it on until it ends, rests, or `go_on` says that we are closing.
+
+    Does nothing for a run that is not ready, or that another worker takes first.
+    """
+    run = _ready(run_id)
+    if run is None:
+        return
+    claim: int | None = None  # ours, once the first turn is written
+    sent: Sent | None = None
+    while run is not None:
+        try:
+            sending = _play_turn(run, sent, go_on, taking=claim is None)
+        except Overtaken:
+            if claim is None:
+                return  # taken by another worker, or changed by somebody who rings again
+            run = Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
+            continue
+        except Exception:
+            # A fault of ours. What went over the wire is written all the same, and the run does not hang.
+            _give_up(run_id, claim, sent)
+            raise
+        claim, sent = run.claim, None
+        if sending is not None:
+            sent = _send(sending)
+        elif run.status != RunStatus.RUNNING:
+            return
+    if sent is not None:
+        _record_alone(sent)
+
+
+def spec_of(version: LoopVersion) -> LoopSpec:
+    """The parsed spec of a version. Versions never change, so each is parsed once."""
+    return _parsed(version.pk)
+
+
+@lru_cache(maxsize=1000)
+def _parsed(version_id: str) -> LoopSpec:
+    return LoopSpec.from_stored(LoopVersion.objects.values_list("spec", flat=True).get(pk=version_id))
+
+
+def _ready(run_id: str) -> Run | None:
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        return None
+    if run.status == RunStatus.QUEUED and not run.queue_reason:
+        return run
+    due = run.status == RunStatus.SUSPENDED and run.wake_at is not None and run.wake_at <= clock.now()
+    return run if due else None
+
+
+def _play_turn(run: Run, sent: Sent | None, go_on: Callable[[], bool], *, taking: bool) -> Sending | None:
+    """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
+    known = {} if run.started_at is None else {step.key: step for step in Step.objects.filter(run_id=run.pk)}
+    turn = Turn(run, _parsed(run.loop_version_id), known, now=clock.now())
+    if taking:
+        turn.take()
+    if sent is not None:
+        _take_outcome(turn, sent)
+    if _out_of_time(turn):
+        turn.run_out_of_time()
+    parcel = _decide(turn, go_on)
+    with transaction.atomic():
+        turn.lock()
+        if sent is not None:
+            delivering.record(sent.sending, sent.exchange, sent.delivery, now=turn.now)
+        sending = _reserve(turn, parcel) if parcel else None
+        turn.save()
+    return sending
+
+
+def _send(sending: Sending) -> Sent:
+    exchange = delivering.send(sending)
+    return Sent(sending=sending, exchange=exchange, delivery=delivering.weigh(sending, exchange))
+
+
+def _record_alone(sent: Sent) -> None:
+    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
+    with transaction.atomic():
+        delivering.record(sent.sending, sent.exchange, sent.delivery, now=clock.now())
+
+
+def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
+    if sent is not None:
+        _record_alone(sent)
+    run = Run.objects.filter(pk=run_id).filter(Q(claim=claim) if claim is not None else Q()).active().first()
+    if run is None:
+        return
+    turn = Turn(run, _parsed(run.loop_version_id), {}, now=clock.now())
+    turn.fail_run(
+        stop_reason="step_failed",
+        error_type="internal_error",
+        error_message="This console met a fault of its own; its log has the details. The run can be retried.",
+    )
+    with suppress(Overtaken), transaction.atomic():
+        turn.save()
+
+
+def _out_of_time(turn: Turn) -> bool:
+    deadline = turn.run.wall_clock_deadline_at
+    return turn.goes_on and deadline is not None and deadline <= turn.now
+
+
+# --- one step after the other ------------------------------------------------------------------------------------------
+
+
+def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
+    """Play steps until a row must go out, or the run rests or ends."""
+    while turn.goes_on:
+        spec = machine.next_step(turn.spec, {key: StepStatus(step.status) for key, step in turn.steps.items()})
+        if spec is None:
+            _complete(turn)
+            return None
+        if not go_on():  # we are closing: the next start takes the run from here
+            turn.suspend_run(wake_at=turn.now)
+            return None
+        try:
+            parcel = _play(turn, spec)
+        except MobiusError as error:
+            turn.fail_step(turn.begin_step(spec), error_type=error.code, error_message=error.message)
+            return None
+        if parcel is not None:
+            return parcel
+    return None
+
+
+def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
+    names = names_for(turn)
+    if spec.condition and spec.key not in turn.steps and not truthy(evaluate(spec.condition, names)):
+        turn.skip_step(spec)
+        return None
+    known = turn.steps.get(spec.key)
+    waited_for = known.error_type if known is not None and known.status == StepStatus.SUSPENDED else None
+    step = turn.begin_step(spec)
+    if step.deadline_at is not None and step.deadline_at <= turn.now and spec.kind != StepKind.WAIT_FOR_EVENT:
+        turn.fail_step(step, error_type="step_timed_out", error_message="The step's timeout has passed.")
+        return None
+    match spec.config:
+        case ActionConfig() as config:
+            return _play_action(turn, spec, config, step, names, waited_for)
+        case SleepConfig() as config:
+            _sleep(turn, config, step)
+        case WaitConfig() as config:
+            wait_for_event(turn, spec, config, step, names)
+    return None
+
+
+def _complete(turn: Turn) -> None:
+    """The run's result: what the loop's `output` says, or else the outputs of its steps."""
+    try:
+        output = turn.spec.output
+        turn.complete_run(render_parameters(output, names_for(turn)) if output is not None else turn.outputs)
+    except ExpressionError as error:
+        turn.fail_run(stop_reason="step_failed", error_type=error.code, error_message=f"output: {error.message}")
+
+
+def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
+    until = config.until or step.created_at + (config.duration or timedelta())
+    if until <= turn.now:
+        turn.complete_step(step, {})
+    else:
+        turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
+
+
+def _play_action(
+    turn: Turn, spec: StepSpec, config: ActionConfig, step: Step, names: Names, waited_for: str | None
+) -> Parcel | None:
+    """Render and check the row. It is reserved when the turn is written."""
+    if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, step):
+        return None
+    if waited_for == SuspendedFor.RETRYING:
+        step.attempt += 1
+        turn.log("step.retried", step, attempt=step.attempt, max_attempts=spec.retry.max_attempts)
+    parameters = render_parameters(config.parameters, names)
+    step.inputs = parameters
+    address = callbacks.give_address(step) if uses_callback_url(config.parameters) else ""
+    turn.touch_step(step)
+    integration = parameters.pop("integration", "")
+    return delivering.prepare(
+        Order(
+            project_id=turn.run.project_id,
+            action=config.action_name,
+            parameters=parameters,
+            integration=integration if isinstance(integration, str) else "",
+            run_id=turn.run.pk,
+            step_id=step.pk,
+            number=step.attempt,
+            callback_url=address,
+            timeout_seconds=_seconds_left(step, turn.now),
+        )
+    )
+
+
+def _settled(turn: Turn, step: Step) -> bool:
+    """Has the doubt about the step's last attempt ended? True: send again. Otherwise the step is put where it belongs."""
+    attempt = delivering.last_attempt(turn.run.pk, step.pk)
+    if attempt is None or attempt.state == AttemptState.ABANDONED:
+        return True
+    if attempt.state == AttemptState.ACCEPTED:
+        turn.complete_step(step, delivering.output_of(attempt))
+    else:
+        turn.suspend_step(step, SuspendedFor.DELIVERY_IN_DOUBT, message=attempt.error_message, wake_at=None)
+    return False
+
+
+def _seconds_left(step: Step, now: datetime) -> float:
+    if step.deadline_at is None:
+        return delivering.SEND_SECONDS
+    return max((step.deadline_at - now).total_seconds(), 0.1)
+
+
+def names_for(turn: Turn) -> Names:
+    """What the expressions of this run can read."""
+    run, spec = turn.run, turn.spec
+    return Names(
+        event=spec.filled_event(run.event),
+        meta=run.meta | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": "manual"},
+        config=spec.filled_config(run.config),
+        steps=turn.outputs,
+        step_order=spec.step_keys,
+    )
+
+
+# --- what came of a row ------------------------------------------------------------------------------------------------
+
+
+def _reserve(turn: Turn, parcel: Parcel) -> Sending | None:
+    """Take slot, unit and ledger entry for the row, in the transaction that writes the turn."""
+    step = turn.step(parcel.order.step_id)
+    try:
+        answer = _behind_others(turn.run, parcel) or delivering.reserve(parcel, now=turn.now)
+    except MobiusError as error:
+        turn.fail_step(step, error_type=error.code, error_message=error.message)
+        return None
+    match answer:
+        case NotNow():
+            turn.put_off(step, answer)
+        case AlreadyAccepted(delivery=delivery):
+            turn.complete_step(step, delivery.output)
+        case Sending(warnings=warnings):
+            turn.leave_queue()
+            for warning in warnings:
+                turn.log("warning", step, message=warning)
+            turn.log("action.called", step, attempt=step.attempt)
+            return answer
+    return None
+
+
+def _behind_others(run: Run, parcel: Parcel) -> NotNow | None:
+    """Rows leave in the order in which they asked: whoever comes new waits behind those who wait already."""
+    pacer = delivering.pacer_of(parcel)
+    if pacer and run.waits_for != pacer and Run.objects.filter(waits_for=pacer).exists():
+        return delivering.paced(pacer)
+    return None
+
+
+def _take_outcome(turn: Turn, sent: Sent) -> None:
+    """Move the step on by what became of its row."""
+    step, delivery = turn.step(sent.sending.parcel.order.step_id), sent.delivery
+    status = {"status_code": delivery.status} if delivery.status is not None else {}
+    turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
+    spec = turn.spec.steps[step.seq]
+    chance = secrets.randbelow(1000) / 1000
+    match machine.after_delivery(delivery, retry=spec.retry, attempts=step.attempt, chance=chance):
+        case machine.Completes(output=output):
+            turn.complete_step(step, output)
+        case machine.Fails(error_type=error_type, error_message=message):
+            turn.fail_step(step, error_type=error_type, error_message=message)
+        case machine.Waits(reason=reason, message=message, after_seconds=seconds):
+            if callbacks.has_come_for(step):  # it overtook the answer that never came: the row arrived
+                turn.complete_step(step, delivering.proven_output(sent.sending))
+                return
+            wake_at = None if seconds is None else turn.now + timedelta(seconds=seconds)
+            turn.suspend_step(step, reason, message=message, wake_at=wake_at)

@@ -1,0 +1,21 @@
+"""`/v1` of this app."""
+
+from django.urls import path
+
+from loops.api.views import ClayCallbackViewSet, LoopViewSet, RunViewSet, callback_at_address
+
+PROJECT = "projects/<str:project>"
+
+urlpatterns = [
+    path(f"{PROJECT}/loops", LoopViewSet.as_view({"get": "list", "post": "create"})),
+    path(
+        f"{PROJECT}/loops/<str:loop>",
+        LoopViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
+    path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
+    path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
+    path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
+    path("callbacks/<str:token>", callback_at_address),
+]

@@ -1,0 +1,125 @@
+"""`/v1`: loops, runs and callbacks. Each reads its input, calls one verb and shapes the answer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db.models import OuterRef, Subquery
+from rest_framework.decorators import api_view, authentication_classes, permission_classes
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from loops import authoring, callbacks
+from loops.api.reading import read_start
+from loops.api.serializing import callback_json, loop_json, run_json, steps_json
+from loops.models import Loop, LoopStatus, Run, RunStatus
+from loops.starting import find_loop, start_run
+from mobius.api.pagination import page
+from mobius.api.parsing import json_type
+from mobius.errors import InvalidFields, NotFound
+from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.roles import Permission
+
+
+class LoopViewSet(ProjectViewSet):
+    needs: ClassVar = {
+        "list": Permission.READ,
+        "create": Permission.ADMINISTER,
+        "retrieve": Permission.READ,
+        "partial_update": Permission.ADMINISTER,
+        "destroy": Permission.ADMINISTER,
+        "start": Permission.START,
+    }
+
+    def list(self, request: Request, project: str) -> Response:
+        loops = _with_last_run(Loop.objects.present().filter(project=self.project))
+        if status := _one_of(request, "status", LoopStatus):
+            loops = loops.filter(status=status)
+        return Response(page(loops, request.query_params, serialize=loop_json))
+
+    def create(self, request: Request, project: str) -> Response:
+        loop = authoring.create_loop(project=self.project, authored=_object(request.data))
+        return Response(loop_json(loop), status=201)
+
+    def retrieve(self, request: Request, project: str, loop: str) -> Response:
+        found = find_loop(self.project, loop)
+        return Response(loop_json(_with_last_run(Loop.objects.filter(pk=found.pk)).get()))
+
+    def partial_update(self, request: Request, project: str, loop: str) -> Response:
+        return Response(loop_json(authoring.update_loop(find_loop(self.project, loop), _object(request.data))))
+
+    def destroy(self, request: Request, project: str, loop: str) -> Response:
+        authoring.delete_loop(find_loop(self.project, loop))
+        return Response(status=204)
+
+    def start(self, request: Request, project: str, loop: str) -> Response:
+        start = read_start(request.data, header_key=request.headers.get("Idempotency-Key", ""))
+        started = start_run(loop=find_loop(self.project, loop), start=start)
+        return Response(run_json(started.run), status=202)
+
+
+class RunViewSet(ProjectViewSet):
+    needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ, "steps": Permission.READ}
+
+    def list(self, request: Request, project: str) -> Response:
+        runs = Run.objects.filter(project=self.project).select_related("loop", "loop_version")
+        if status := _one_of(request, "status", RunStatus):
+            runs = runs.filter(status=status)
+        if loop_id := request.query_params.get("loop_id"):
+            runs = runs.filter(loop_id=loop_id)
+        return Response(page(runs, request.query_params, serialize=run_json))
+
+    def retrieve(self, request: Request, project: str, run: str) -> Response:
+        return Response(run_json(self._run(run)))
+
+    def steps(self, request: Request, project: str, run: str) -> Response:
+        return Response({"items": steps_json(self._run(run))})
+
+    def _run(self, run_id: str) -> Run:
+        run = Run.objects.filter(project=self.project, pk=run_id).select_related("loop", "loop_version").first()
+        if run is None:
+            raise NotFound("There is no such run.")
+        return run
+
+
+@api_view(["POST"])
+@authentication_classes([])
+@permission_classes([])
+def callback_at_address(request: Request, token: str) -> Response:
+    """The token in the address is the authentication (design §6)."""
+    received = callbacks.receive_at_address(token, _object(request.data))
+    return Response(_received(received))
+
+
+class ClayCallbackViewSet(ProjectViewSet):
+    needs: ClassVar = {"create": Permission.CALL_BACK}
+
+    def create(self, request: Request, project: str) -> Response:
+        return Response(_received(callbacks.receive_by_request_id(self.project, _object(request.data))))
+
+
+def _received(received: callbacks.Received) -> dict[str, Any]:
+    answer: dict[str, Any] = {"ok": True, "callback": callback_json(received.callback)}
+    for flag in ("duplicate", "ambiguous"):
+        if getattr(received, flag):
+            answer[flag] = True
+    return answer
+
+
+def _with_last_run(loops: Any) -> Any:
+    latest = Run.objects.filter(loop=OuterRef("pk")).order_by("-id").values("created_at")[:1]
+    return loops.select_related("current_version").annotate(last_run_at=Subquery(latest))
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise InvalidFields({"body": [f"Send a JSON object, not {json_type(data)}."]})
+    return data
+
+
+def _one_of(request: Request, name: str, choices: Any) -> str:
+    """A filter of the query string. Raises InvalidFields when it is none of the choices."""
+    value: str = request.query_params.get(name, "")
+    if value and value not in choices.values:
+        raise InvalidFields({name: [f"Send one of {', '.join(choices.values)}."]})
+    return value

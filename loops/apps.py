@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class LoopsConfig(AppConfig):
+    name = "loops"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from loops.advance import advance
+        from loops.sweeping import recover, sweep
+        from mobius.engine import doorbell
+
+        doorbell.answer_with(doorbell.Answer(advance=advance, recover=recover, sweep=sweep))

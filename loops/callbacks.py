@@ -1,0 +1,159 @@
+"""What comes back from Clay: received, stored, correlated, rung. Nothing is worked on here.
+
+Two doors (design §6): an unguessable address made for one step, and a project's door where the body's `request_id`
+tells which row is meant. Clay retries a callback at most once, and only for 408, 413 and 429: whatever can be stored
+is stored and answered with 200.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from integrations import delivering
+from loops.models import Callback, CallbackState, Run, Step
+from mobius import clock
+from mobius.engine.doorbell import ring
+from mobius.errors import MobiusError, NotFound
+from mobius.projects.models import Project
+
+RING_AGAIN_AFTER = timedelta(seconds=60)
+
+
+class NoPublicAddress(MobiusError):
+    """`${{ callback.url }}` needs the address under which Clay reaches this console. Set MOBIUS_PUBLIC_URL."""
+
+    code = "no_public_address"
+    http_status = 409
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """What became of a body that was posted to us."""
+
+    callback: Callback
+    duplicate: bool = False
+    ambiguous: bool = False
+
+
+def give_address(step: Step) -> str:
+    """The callback address of `step`; the same at every call. Notes the token's hash on the step, unsaved."""
+    if not settings.MOBIUS_PUBLIC_URL:
+        raise NoPublicAddress
+    key = settings.FIELD_ENCRYPTION_KEY[0]
+    token = _token(step.pk, key)
+    step.callback_hash, step.callback_key = _hash(token), key_number(key)
+    return f"{settings.MOBIUS_PUBLIC_URL}/v1/callbacks/{token}"
+
+
+def key_number(key: str) -> str:
+    """What tells encryption keys apart without showing them."""
+    return hashlib.sha256(f"mobius key number {key}".encode()).hexdigest()[:16]
+
+
+def receive_at_address(token: str, body: dict[str, Any]) -> Received:
+    """Store what was posted to a step's address. Raises NotFound for a token that we never gave out."""
+    step = Step.objects.select_related("run").filter(callback_hash=_hash(token)).first() if token else None
+    if step is None:
+        raise NotFound("There is no such callback address.")
+    return _store(step.run, step.pk, body)
+
+
+def receive_by_request_id(project: Project, body: dict[str, Any]) -> Received:
+    """Store a callback that names its row by `request_id`. Raises NotFound when no row of the project has it."""
+    request_id = body.get("request_id")
+    text = str(request_id) if isinstance(request_id, str | int) and not isinstance(request_id, bool) else ""
+    rows = delivering.rows_sent_as(project.pk, text) if text else []
+    if not rows:
+        raise NotFound("No row was sent with this request_id.")
+    answered = set(
+        Callback.objects.filter(step_id__in={row.step_id for row in rows}).values_list("step_id", flat=True)
+    )
+    awaiting = {row.step_id: row for row in rows if row.step_id not in answered}
+    if len(awaiting) > 1:
+        callback = _insert(Callback(project=project, body=body, request_id=text, state=CallbackState.AMBIGUOUS))
+        return Received(callback=callback, ambiguous=True)
+    row = next(iter(awaiting.values()), rows[-1])
+    return _store(Run.objects.get(pk=row.run_id), row.step_id, body)
+
+
+def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callback | None:
+    """The first callback to `source_step_id` that has every member of `wanted`, for the step that waits for it."""
+    for callback in Callback.objects.filter(step_id=source_step_id, used_by__in=["", waiting.pk]).order_by("id"):
+        if all(key in callback.body and callback.body[key] == value for key, value in wanted.items()):
+            return callback
+    return None
+
+
+def has_come_for(step: Step) -> bool:
+    """Has anything been posted to this step? Then its row has arrived."""
+    return bool(step.callback_hash) and Callback.objects.filter(step_id=step.pk).exists()
+
+
+def _store(run: Run, step_id: str, body: dict[str, Any]) -> Received:
+    with transaction.atomic():
+        # The row lock makes this and a worker that is about to suspend the run see each other (design §4).
+        run = Run.objects.select_for_update().get(pk=run.pk)
+        earlier = Callback.objects.filter(step_id=step_id, body_digest=_digest(body)).first()
+        if earlier is not None:
+            Callback.objects.filter(pk=earlier.pk).update(repeats=F("repeats") + 1)
+            return Received(callback=earlier, duplicate=True)
+        used = Callback.objects.filter(step_id=step_id).exclude(used_by="").exists()
+        state = CallbackState.LATE if run.has_ended else CallbackState.UPDATE if used else CallbackState.KEPT
+        callback = _insert(
+            Callback(
+                project_id=run.project_id,
+                run=run,
+                step_id=step_id,
+                body=body,
+                request_id=str(body.get("request_id") or "")[:255],
+                state=state,
+            )
+        )
+        delivering.prove_arrival(run.pk, step_id, now=callback.received_at)
+        if not run.has_ended:
+            _wake(run)
+    return Received(callback=callback)
+
+
+def _insert(callback: Callback) -> Callback:
+    callback.body_digest = _digest(callback.body)
+    callback.received_at = clock.now()
+    try:
+        with transaction.atomic():
+            callback.save(force_insert=True)
+    except IntegrityError:  # the same bytes at the same moment, on a database with several writers
+        return Callback.objects.get(step_id=callback.step_id, body_digest=callback.body_digest)
+    return callback
+
+
+def _wake(run: Run) -> None:
+    """A fact was written for this run: whoever works on it reads again, or somebody takes it now."""
+    now = clock.now()
+    Run.objects.filter(pk=run.pk).update(
+        revision=F("revision") + 1, wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, updated_at=now
+    )
+    ring(run.pk)
+
+
+def _token(step_id: str, key: str) -> str:
+    """256 bits that only the holder of the encryption key can make, and makes the same each time."""
+    derived = hmac.new(key.encode(), b"mobius: callback addresses", hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(hmac.new(derived, step_id.encode(), hashlib.sha256).digest()).decode().rstrip("=")
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,342 @@
+"""What a project automates: loops, their frozen versions, and the runs of them with everything that happened."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+from mobius.ids import ID_LENGTH, new_id
+from mobius.projects.models import Project
+
+STEP_ID_LENGTH = 160
+"""A run's id, a colon and the step's own id."""
+
+
+def _id_field(prefix: str) -> models.CharField[str, str]:
+    return models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, prefix), editable=False)
+
+
+class LoopStatus(models.TextChoices):
+    DRAFT = "draft", "Draft"  # it has no steps yet
+    ACTIVE = "active", "Active"
+    PAUSED = "paused", "Paused"  # starts are refused
+    DELETED = "deleted", "Deleted"  # its runs stay readable
+
+
+class Concurrency(models.TextChoices):
+    ALLOW = "allow", "Allow"
+    QUEUE = "queue", "Queue"
+    SKIP = "skip", "Skip"
+    REPLACE = "replace", "Replace"
+
+
+class LoopQuerySet(models.QuerySet["Loop"]):
+    def present(self) -> Self:
+        return self.exclude(status=LoopStatus.DELETED)
+
+
+class Loop(models.Model):
+    """Authored steps under a name. What they are is in its versions; runs keep the version they started with."""
+
+    id = _id_field("loop")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="loops")
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=16, choices=LoopStatus.choices, default=LoopStatus.DRAFT)
+    concurrency = models.CharField(max_length=16, choices=Concurrency.choices, default=Concurrency.ALLOW)
+    current_version = models.ForeignKey("LoopVersion", on_delete=models.RESTRICT, null=True, related_name="+")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = LoopQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # A run may be started by the loop's name, so among the present ones it must be unambiguous.
+            models.UniqueConstraint(fields=["project", "name"], condition=~Q(status="deleted"), name="one_loop_per_name"),
+        ]
+        indexes = [models.Index(fields=["project", "id"], name="loops_by_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LoopVersion(models.Model):
+    """A loop's authored JSON, frozen. It was valid when it was saved."""
+
+    id = _id_field("lver")
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    spec = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["loop", "number"], name="one_loop_version_per_number")]
+
+    def __str__(self) -> str:
+        return f"version {self.number}"
+
+
+class RunStatus(models.TextChoices):
+    QUEUED = "queued", "Queued"  # ready for a worker, or waiting for its loop's policy
+    RUNNING = "running", "Running"  # a worker has it
+    SUSPENDED = "suspended", "Suspended"  # a step waits for time, pace, a callback or a person
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+    @classmethod
+    def active(cls) -> tuple[RunStatus, ...]:
+        """Runs that a repeated start with the same key returns again."""
+        return cls.QUEUED, cls.RUNNING, cls.SUSPENDED
+
+    @property
+    def ended(self) -> bool:
+        return self not in RunStatus.active()
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> Self:
+        return self.filter(status__in=RunStatus.active())
+
+    def to_ring(self, now: datetime) -> Self:
+        """Runs that nobody has taken although their time has come: a ring was lost, or a wait is over."""
+        return self.filter(ring_due_at__lte=now).order_by("ring_due_at")
+
+    def waiters_of(self, subject_id: str) -> Self:
+        """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places."""
+        return self.filter(waits_for=subject_id, wake_at=None).order_by("waits_since", "id")
+
+    def for_lists(self) -> Self:
+        """Without the JSON that a list does not show."""
+        return self.select_related("loop", "loop_version").defer(
+            "event", "meta", "config", "result", "loop_version__spec"
+        )
+
+
+class Run(models.Model):
+    """One execution of a loop version."""
+
+    id = _id_field("run")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="runs")
+    loop_version = models.ForeignKey(LoopVersion, on_delete=models.RESTRICT, related_name="runs")
+    status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.QUEUED)
+    name = models.CharField(max_length=160, blank=True)
+    description = models.CharField(max_length=320, blank=True)
+    event = models.JSONField(default=dict)
+    meta = models.JSONField(default=dict)
+    config = models.JSONField(default=dict)
+    source = models.JSONField(default=dict)
+    result = models.JSONField(null=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    attempt = models.PositiveIntegerField(default=1)  # one more with each retry or resume
+    queue_reason = models.CharField(max_length=40, blank=True)
+    stop_reason = models.CharField(max_length=40, blank=True)
+    error_type = models.CharField(max_length=60, blank=True)
+    error_message = models.CharField(max_length=1000, blank=True)
+    warnings = models.JSONField(default=list)  # sentences for a person, such as an unfilled placeholder
+    # The two guards (design §4): `claim` fences workers, `revision` orders progress.
+    claim = models.PositiveIntegerField(default=0)
+    revision = models.PositiveIntegerField(default=0)
+    last_sequence = models.PositiveIntegerField(default=0)  # of the run's events
+    wake_at = models.DateTimeField(null=True, blank=True)  # a suspended run may go on from then
+    # What a suspended run waits for when no time is known, and its place in that queue, which it keeps until it goes.
+    waits_for = models.CharField(max_length=ID_LENGTH, blank=True)
+    waits_since = models.DateTimeField(null=True, blank=True)
+    ring_due_at = models.DateTimeField(null=True, blank=True)  # the sweep rings it then; empty: nothing to ring for
+    rings = models.PositiveSmallIntegerField(default=0)
+    wall_clock_deadline_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="one_run_per_idempotency_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "id"], name="runs_by_project"),
+            models.Index(fields=["loop", "id"], name="runs_by_loop"),
+            models.Index(fields=["project", "status", "id"], name="runs_by_status"),
+            # Partial: their size follows the backlog, not history (performance: a million runs already stored).
+            models.Index(fields=["ring_due_at"], condition=Q(ring_due_at__isnull=False), name="runs_to_ring"),
+            models.Index(fields=["waits_for", "waits_since", "id"], condition=~Q(waits_for=""), name="waiting_runs"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+    @property
+    def has_ended(self) -> bool:
+        return RunStatus(self.status).ended
+
+
+class StepStatus(models.TextChoices):
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    SUSPENDED = "suspended", "Suspended"  # `error_type` says what it waits for
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"  # its `if` was false
+    CANCELLED = "cancelled", "Cancelled"
+
+    @property
+    def done(self) -> bool:
+        """Does the run go on to the next step?"""
+        return self in (StepStatus.COMPLETED, StepStatus.SKIPPED)
+
+
+class SuspendedFor(models.TextChoices):
+    """Why a step is suspended: the value of its `error_type` then (design §4)."""
+
+    PACED = "paced", "waits for its turn at Clay's pace"
+    RETRYING = "retrying", "waits before its next attempt"
+    INTEGRATION_PAUSED = "integration_paused", "waits until the integration is resumed"
+    AT_LIMIT = "at_limit", "waits because the webhook is at its limit"
+    DELIVERY_IN_DOUBT = "delivery_in_doubt", "waits until somebody or a callback says whether the row arrived"
+    SAME_ROW = "same_row", "waits for the same row, which another run is sending"
+    SLEEPING = "", "sleeps, or waits for an event"
+
+
+class Step(models.Model):
+    """One step of a run that has begun. Steps that are still to come have no row; the version says what they are."""
+
+    id = models.CharField(primary_key=True, max_length=STEP_ID_LENGTH)  # `<run id>:<step key>` (mobius-contract §1.3)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    key = models.CharField(max_length=100)
+    seq = models.PositiveIntegerField()
+    name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=20)
+    status = models.CharField(max_length=16, choices=StepStatus.choices, default=StepStatus.RUNNING)
+    attempt = models.PositiveIntegerField(default=1)
+    inputs = models.JSONField(null=True)  # rendered; a callback's address stays a placeholder
+    result = models.JSONField(null=True)
+    error_type = models.CharField(max_length=60, blank=True)
+    error_message = models.CharField(max_length=1000, blank=True)
+    callback_hash = models.CharField(max_length=64, blank=True)  # SHA-256 of the token in its callback address
+    callback_key = models.CharField(max_length=16, blank=True)  # which encryption key the token was derived from
+    deadline_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "key"], name="one_step_per_key"),
+            models.UniqueConstraint(
+                fields=["callback_hash"], condition=~Q(callback_hash=""), name="one_step_per_callback_address"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class WaitState(models.TextChoices):
+    OPEN = "open", "Open"
+    RESUMED = "resumed", "Resumed"
+    TIMED_OUT = "timed_out", "Timed out"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Wait(models.Model):
+    """A step that is suspended until an event arrives, or a signal."""
+
+    id = _id_field("wait")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="waits")
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="waits")
+    event_type = models.CharField(max_length=100)
+    source_step_id = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # whose callback is awaited
+    state = models.CharField(max_length=16, choices=WaitState.choices, default=WaitState.OPEN)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["step"], condition=Q(state="open"), name="one_open_wait_per_step"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class CallbackState(models.TextChoices):
+    """What became of a body that came back (design §6)."""
+
+    KEPT = "kept", "Kept"  # arrived before a step waits for it
+    USED = "used", "Used"  # the result of the waiting step
+    UNMATCHED = "unmatched", "Unmatched"  # did not satisfy the wait's `match`
+    UPDATE = "update", "Update"  # other bytes after the first: kept, the result unchanged
+    LATE = "late", "Late"  # after the end of the run
+    AMBIGUOUS = "ambiguous", "Ambiguous"  # several rows could be meant; nothing resumed
+
+
+class CallbackQuerySet(models.QuerySet["Callback"]):
+    def waiting_for_a_step(self, step_id: str) -> Self:
+        """Bodies for `step_id` that no wait has taken yet, in the order of arrival."""
+        return self.filter(step_id=step_id, state=CallbackState.KEPT).order_by("id")
+
+
+class Callback(models.Model):
+    """One body that Clay posted back. Stored before anything is made of it."""
+
+    id = _id_field("cbk")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="callbacks")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, null=True, blank=True, related_name="callbacks")
+    step_id = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # the step whose address, or row, it answers
+    state = models.CharField(max_length=16, choices=CallbackState.choices, default=CallbackState.KEPT)
+    request_id = models.CharField(max_length=255, blank=True)
+    body = models.JSONField()
+    body_digest = models.CharField(max_length=64)
+    used_by = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # the waiting step whose result it is
+    repeats = models.PositiveIntegerField(default=0)  # the same bytes came again this often
+    received_at = models.DateTimeField()
+
+    objects = CallbackQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["step_id", "body_digest"], condition=~Q(step_id=""), name="one_callback_per_step_and_body"
+            ),
+            models.UniqueConstraint(fields=["used_by"], condition=~Q(used_by=""), name="one_used_callback_per_wait"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "id"], name="callbacks_by_project"),
+            models.Index(fields=["project", "request_id"], condition=~Q(request_id=""), name="callbacks_by_request_id"),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class RunEvent(models.Model):
+    """One line of a run's log (mobius-contract §8). Holds no secret."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    sequence = models.PositiveIntegerField()
+    event_type = models.CharField(max_length=40)
+    step_key = models.CharField(max_length=100, blank=True)
+    payload = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "sequence"], name="one_run_event_per_sequence")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id}:evt:{self.sequence:06d}"
+
+

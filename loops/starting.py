@@ -1,0 +1,166 @@
+"""Starting a run: insert first, then look (design §4). The database says which start was the first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from loops.advance import spec_of
+from loops.expressions import ExpressionError, Names, render
+from loops.models import Loop, LoopStatus, Run, RunStatus
+from loops.placeholders import key_is_unfilled, unfilled
+from loops.spec import KeyAfterEnd, LoopSpec
+from mobius import clock
+from mobius.engine.doorbell import ring
+from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
+from mobius.ids import new_id
+from mobius.projects.models import Project
+
+RING_AGAIN_AFTER = timedelta(seconds=60)
+LONGEST_KEY = 255
+
+
+class LoopPaused(Conflict):
+    """The loop is paused: set it active before you start runs of it."""
+
+    code = "loop_paused"
+
+
+class IdempotencyKeyConflict(Conflict):
+    """A run with this idempotency key has ended already."""
+
+    code = "idempotency_key_conflict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartedRun:
+    run: Run
+    created: bool  # False: this is the run that already held the idempotency key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a caller gives to a run."""
+
+    event: dict[str, Any]
+    meta: dict[str, Any]
+    config: dict[str, Any]
+    source: dict[str, Any]
+    idempotency_key: str = ""
+
+
+def find_loop(project: Project, id_or_name: str) -> Loop:
+    """A loop by its id, else by its exact name. Raises NotFound, also for one that was deleted."""
+    loops = Loop.objects.present().filter(project=project).select_related("current_version")
+    loop = loops.filter(pk=id_or_name).first() or loops.filter(name=id_or_name).first()
+    if loop is None:
+        raise NotFound("There is no such loop.")
+    return loop
+
+
+def start_run(*, loop: Loop, start: Start) -> StartedRun:
+    """Start a run of `loop`, or give back the active run that holds the same idempotency key.
+
+    Raises LoopPaused, Conflict for a loop without steps, InvalidFields, and IdempotencyKeyConflict once the key's
+    run has ended (unless the loop's settings say `return` or `restart`).
+    """
+    version = loop.current_version
+    if loop.status == LoopStatus.PAUSED:
+        raise LoopPaused
+    if version is None or loop.status == LoopStatus.DRAFT:
+        raise Conflict("The loop has no steps yet: give it some before you start runs of it.")
+    spec = spec_of(version)
+    _check(spec, start)
+    for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
+        run = _new_run(loop, spec, start)
+        try:
+            with transaction.atomic():
+                run.save(force_insert=True)
+                ring(run.pk)
+            return StartedRun(run=run, created=True)
+        except IntegrityError:
+            holder = Run.objects.filter(project_id=loop.project_id, idempotency_key=start.idempotency_key).first()
+        if holder is None or not start.idempotency_key:
+            continue
+        if (held := _answer_for(holder, spec, start)) is not None:
+            return held
+    raise Conflict("Other starts with the same idempotency key keep coming in between; try again.")
+
+
+def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:
+    """What a repeated key gets. None: the key is free now, so insert again."""
+    if key_is_unfilled(start.idempotency_key) and holder.event != start.event:
+        raise InvalidFields({"idempotency_key": [_COLLAPSED.format(key=start.idempotency_key)]})
+    if not holder.has_ended or spec.key_after_end == KeyAfterEnd.RETURN:
+        return StartedRun(run=holder, created=False)
+    if spec.key_after_end == KeyAfterEnd.RESTART:
+        Run.objects.filter(pk=holder.pk, idempotency_key=start.idempotency_key).update(idempotency_key="")
+        return None
+    raise IdempotencyKeyConflict(
+        f"The run {holder.pk} with this idempotency key has {_ENDED[holder.status]} already; use another key.",
+        details={"run_id": holder.pk, "status": holder.status},
+    )
+
+
+_ENDED = {RunStatus.COMPLETED: "completed", RunStatus.FAILED: "failed", RunStatus.CANCELLED: "been cancelled"}
+_COLLAPSED = (
+    "The key {key} holds a placeholder that Clay did not fill in, so every row would be one and the same run. "
+    "In Clay, delete the typed text, type / and pick the column."
+)
+
+
+def _check(spec: LoopSpec, start: Start) -> None:
+    problems: dict[str, list[str]] = {}
+    for part, declared, given in (("event", spec.event, start.event), ("config", spec.config, start.config)):
+        for name, one in declared.items():
+            if one.required and not one.has_default and name not in given:
+                problems[f"{part}.{name}"] = ["This loop needs it."]
+    if len(start.idempotency_key) > LONGEST_KEY:
+        problems["idempotency_key"] = [f"Use at most {LONGEST_KEY} characters."]
+    if problems:
+        raise InvalidFields(problems)
+
+
+def _new_run(loop: Loop, spec: LoopSpec, start: Start) -> Run:
+    now = clock.now()
+    run = Run(
+        id=new_id("run"),
+        project_id=loop.project_id,
+        loop=loop,
+        loop_version_id=loop.current_version_id,
+        event=start.event,
+        meta=start.meta,
+        config=start.config,
+        source=start.source,
+        idempotency_key=start.idempotency_key,
+        warnings=_warnings(start),
+        ring_due_at=now + RING_AGAIN_AFTER,
+        wall_clock_deadline_at=now + spec.wall_clock_timeout if spec.wall_clock_timeout else None,
+        created_at=now,
+        updated_at=now,
+    )
+    _name(run, spec)
+    return run
+
+
+def _warnings(start: Start) -> list[str]:
+    """What a person should know of this run: cells that look as if Clay had not filled them in."""
+    paths = [f"event.{path}" for path in unfilled(start.event)]
+    if start.idempotency_key and key_is_unfilled(start.idempotency_key):
+        paths.append("idempotency_key")
+    return [f"{path} holds a placeholder that Clay did not fill in." for path in paths]
+
+
+def _name(run: Run, spec: LoopSpec) -> None:
+    """The run's name and description by the loop's templates. One that cannot be rendered is left empty."""
+    if not spec.run_name and not spec.run_description:
+        return
+    names = Names(event=spec.filled_event(run.event), meta=run.meta, config=spec.filled_config(run.config))
+    for field, template, longest in (("name", spec.run_name, 160), ("description", spec.run_description, 320)):
+        try:
+            setattr(run, field, render(template, names)[:longest])
+        except (ExpressionError, MobiusError):
+            run.warnings.append(f"The loop's template for the {field} of runs cannot be rendered for this event.")

@@ -1,0 +1,91 @@
+"""The safety net under the doorbell: what was not rung, whose time has come, who waits for room, who died."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, Min
+
+from integrations import delivering
+from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
+from mobius import clock
+from mobius.engine.doorbell import ring
+
+BATCH = 200
+RING_AGAIN_AFTER = timedelta(seconds=60)
+_MOST_DOUBLINGS = 6  # an hour
+_IDLE_SECONDS = 0.25
+_WAITERS_SECONDS = 0.05
+
+
+def sweep() -> float:
+    """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
+    now = clock.now()
+    _ring_due(now)
+    return _WAITERS_SECONDS if _wake_waiters(now) else _IDLE_SECONDS
+
+
+def recover() -> None:
+    """Once at start, when every earlier worker is known to be dead (design §4: the lock on the data directory).
+
+    What was on the wire is in doubt and waits for somebody who knows; every other run goes on where it was.
+    """
+    now = clock.now()
+    with transaction.atomic():
+        for attempt in delivering.doubt_the_silent(now=now):
+            _suspend_in_doubt(attempt.run_id, attempt.step_id, now)
+        Run.objects.filter(status=RunStatus.RUNNING).update(
+            status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
+        )
+        Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").update(ring_due_at=now)
+        Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
+
+
+def _suspend_in_doubt(run_id: str, step_id: str, now: datetime) -> None:
+    step = Step.objects.filter(pk=step_id).first()
+    if step is None or not run_id:
+        return
+    held = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
+        status=RunStatus.SUSPENDED,
+        wake_at=step.deadline_at,
+        ring_due_at=step.deadline_at,
+        revision=F("revision") + 1,
+        updated_at=now,
+    )
+    if held:
+        Step.objects.filter(pk=step_id).update(
+            status=StepStatus.SUSPENDED,
+            error_type=SuspendedFor.DELIVERY_IN_DOUBT,
+            error_message="This console stopped while the row was on its way: it may or may not have arrived.",
+            updated_at=now,
+        )
+
+
+def _ring_due(now: datetime) -> None:
+    """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
+    for run_id, rings in list(Run.objects.to_ring(now).values_list("pk", "rings")[:BATCH]):
+        again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
+        if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
+            ring(run_id)
+
+
+def _wake_waiters(now: datetime) -> bool:
+    """Wake the oldest waiters of everything that has room. True while there are any waiters at all."""
+    subject = ""
+    found = False
+    while (subject := _next_subject(after=subject)) is not None:
+        found = True
+        room = min(delivering.room_at(subject, now=now), BATCH)
+        oldest = list(Run.objects.waiters_of(subject).values_list("pk", flat=True)[:room]) if room else []
+        for run_id in oldest:
+            woken = Run.objects.waiters_of(subject).filter(pk=run_id, status=RunStatus.SUSPENDED)
+            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
+                ring(run_id)
+    return found
+
+
+def _next_subject(*, after: str) -> str | None:
+    """The next thing that somebody waits for. A look-up a subject, however many wait."""
+    found: str | None = Run.objects.filter(waits_for__gt=after).aggregate(next=Min("waits_for"))["next"]
+    return found

@@ -1,0 +1,282 @@
+"""One turn of a run: what a worker decides from one reading of it, and writes in one transaction.
+
+Everything is changed in memory first. `save` writes it with a compare-and-set on the run's two guards, so a turn that
+was decided on an old reading writes nothing at all.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import F
+
+from integrations.delivering import NotNow
+from loops.models import (
+    Callback,
+    CallbackState,
+    Run,
+    RunEvent,
+    RunStatus,
+    Step,
+    StepStatus,
+    SuspendedFor,
+    Wait,
+    WaitState,
+)
+from loops.spec import LoopSpec, StepSpec
+
+class Overtaken(Exception):
+    """Somebody else has written the run since it was read: read it again and decide again."""
+
+
+class Turn:
+    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime) -> None:
+        self.run = run
+        self.spec = spec
+        self.steps = steps
+        self.now = now
+        self._read_claim, self._read_revision = run.claim, run.revision
+        self._new: list[Step] = []
+        self._changed: dict[str, Step] = {}
+        self._events: list[RunEvent] = []
+        self._waits: list[Wait] = []
+        self._closed_waits: dict[str, WaitState] = {}
+        self._used: list[tuple[Callback, Step]] = []
+
+    # --- the run ---------------------------------------------------------------------------------------------------
+
+    def take(self) -> None:
+        """Take the run for this worker: from now on an earlier holder's writes are refused."""
+        run = self.run
+        if run.started_at is None:
+            run.started_at = self.now
+            self.log("run.started")
+        run.claim += 1
+        run.status = RunStatus.RUNNING
+        self._rest(wake_at=None)
+
+    def complete_run(self, result: dict[str, Any]) -> None:
+        self.run.result = result
+        self._end(RunStatus.COMPLETED, "completed")
+        self.log("run.completed")
+
+    def fail_run(self, *, stop_reason: str, error_type: str, error_message: str, step: Step | None = None) -> None:
+        self.run.error_type, self.run.error_message = error_type, error_message[:1000]
+        self._end(RunStatus.FAILED, stop_reason)
+        self.log("run.failed", step)
+
+    def run_out_of_time(self) -> None:
+        """The run's wall clock has passed: whatever it was doing fails. An attempt in doubt stays in doubt."""
+        message = "The run took longer than its wall_clock_timeout allows."
+        for step in self.steps.values():
+            if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
+                step.error_type, step.error_message = "wall_clock_exceeded", message
+                self._end_step(step, StepStatus.FAILED)
+        self.fail_run(stop_reason="wall_clock_exceeded", error_type="wall_clock_exceeded", error_message=message)
+
+    def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "") -> None:
+        run = self.run
+        run.status = RunStatus.SUSPENDED
+        if run.wall_clock_deadline_at and (wake_at is None or run.wall_clock_deadline_at < wake_at):
+            wake_at = run.wall_clock_deadline_at
+        if waits_for != run.waits_for:
+            run.waits_since = self.now if waits_for else None  # a place is kept for as long as one waits
+        run.waits_for = waits_for
+        self._rest(wake_at=wake_at)
+
+    def leave_queue(self) -> None:
+        """The run has got what it waited for; the next wait begins at the end."""
+        self.run.waits_for, self.run.waits_since = "", None
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The outputs of the steps that have completed, by key."""
+        return {key: step.result for key, step in self.steps.items() if step.status == StepStatus.COMPLETED}
+
+    @property
+    def goes_on(self) -> bool:
+        """Is there anything left to decide in this turn?"""
+        return self.run.status == RunStatus.RUNNING
+
+    # --- its steps -------------------------------------------------------------------------------------------------
+
+    def begin_step(self, spec: StepSpec) -> Step:
+        """The step's row; made when it is met for the first time."""
+        step = self.steps.get(spec.key)
+        if step is None:
+            step = self._make_step(spec)
+            self.log("step.started", step)
+        elif step.status == StepStatus.SUSPENDED:
+            step.status = StepStatus.RUNNING
+            self._change(step)
+        return step
+
+    def skip_step(self, spec: StepSpec) -> None:
+        step = self.steps.get(spec.key) or self._make_step(spec)
+        self._end_step(step, StepStatus.SKIPPED)
+        self.log("step.skipped", step)
+
+    def complete_step(self, step: Step, result: Any) -> None:
+        step.result = result
+        step.error_type = step.error_message = ""
+        self._end_step(step, StepStatus.COMPLETED)
+        self.leave_queue()
+        self.log("step.completed", step)
+
+    def fail_step(self, step: Step, *, error_type: str, error_message: str) -> None:
+        step.error_type, step.error_message = error_type, error_message[:1000]
+        self._end_step(step, StepStatus.FAILED)
+        self.leave_queue()
+        self.log("step.failed", step)
+        self.fail_run(stop_reason="step_failed", error_type=error_type, error_message=error_message, step=step)
+
+    def suspend_step(
+        self, step: Step, reason: SuspendedFor, *, message: str = "", wake_at: datetime | None, waits_for: str = ""
+    ) -> None:
+        """Rest until `wake_at` (or the step's own deadline), or until there is room at `waits_for`."""
+        if reason != step.error_type and reason != SuspendedFor.SLEEPING:
+            self.log("step.suspended", step, reason=reason.value)
+        step.status = StepStatus.SUSPENDED
+        step.error_type, step.error_message = reason, message[:1000]
+        self._change(step)
+        if step.deadline_at and (wake_at is None or step.deadline_at < wake_at):
+            wake_at = step.deadline_at
+        self.suspend_run(wake_at=wake_at, waits_for=waits_for)
+
+    def put_off(self, step: Step, answer: NotNow) -> None:
+        """Nothing could be reserved; the step waits as the answer says."""
+        self.suspend_step(
+            step,
+            SuspendedFor(answer.reason),
+            message=answer.message,
+            wake_at=answer.wake_at,
+            waits_for=answer.waits_for,
+        )
+
+    def step(self, step_id: str) -> Step:
+        """The step of this id, which has begun."""
+        return self.steps[step_id.partition(":")[2]]
+
+    def touch_step(self, step: Step) -> None:
+        """Write `step` although only its data changed."""
+        self._change(step)
+
+    # --- waits and the log -----------------------------------------------------------------------------------------
+
+    def is_waiting(self, step: Step) -> bool:
+        """Does `step` have an open wait, from an earlier turn?"""
+        return step not in self._new and Wait.objects.filter(step_id=step.pk, state=WaitState.OPEN).exists()
+
+    def use_callback(self, callback: Callback, step: Step) -> None:
+        """`callback` is the result of `step`; no other may become it."""
+        self._used.append((callback, step))
+        if self.is_waiting(step):
+            self.close_wait(step, WaitState.RESUMED)
+
+    def open_wait(self, step: Step, wait: Wait) -> None:
+        self._waits.append(wait)
+        self.log("wait.opened", step, event_type=wait.event_type, wait_id=wait.pk)
+
+    def close_wait(self, step: Step, state: WaitState) -> None:
+        self._closed_waits[step.pk] = state
+        self.log("wait.timed_out" if state == WaitState.TIMED_OUT else "wait.resumed", step)
+
+    def log(self, event_type: str, step: Step | None = None, /, **payload: Any) -> None:
+        """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
+        self.run.last_sequence += 1
+        self._events.append(
+            RunEvent(
+                run_id=self.run.pk,
+                sequence=self.run.last_sequence,
+                event_type=event_type,
+                step_key=step.key if step else "",
+                payload=payload,
+                created_at=self.now,
+            )
+        )
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
+            raise Overtaken
+
+    def save(self) -> None:
+        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed."""
+        run = self.run
+        written = self._unchanged().update(
+            revision=F("revision") + 1,
+            claim=run.claim,
+            status=run.status,
+            result=run.result,
+            stop_reason=run.stop_reason,
+            error_type=run.error_type,
+            error_message=run.error_message,
+            last_sequence=run.last_sequence,
+            wake_at=run.wake_at,
+            waits_for=run.waits_for,
+            waits_since=run.waits_since,
+            ring_due_at=run.ring_due_at,
+            rings=run.rings,
+            started_at=run.started_at,
+            completed_at=run.completed_at,
+            updated_at=self.now,
+        )
+        if not written:
+            raise Overtaken
+        run.revision = self._read_revision + 1
+        for step in self._new:
+            step.save(force_insert=True)
+        for step in self._changed.values():
+            step.save(force_update=True)
+        for wait in self._waits:
+            wait.save(force_insert=True)
+        for step_id, state in self._closed_waits.items():
+            Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
+        for callback, step in self._used:
+            Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
+        RunEvent.objects.bulk_create(self._events)
+
+    def _unchanged(self) -> Any:
+        return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
+
+    def _make_step(self, spec: StepSpec) -> Step:
+        step = Step(
+            id=f"{self.run.pk}:{spec.key}",
+            run_id=self.run.pk,
+            key=spec.key,
+            seq=spec.index,
+            name=spec.name,
+            kind=spec.kind,
+            status=StepStatus.RUNNING,
+            deadline_at=self.now + spec.timeout if spec.timeout else None,
+            started_at=self.now,
+            created_at=self.now,
+            updated_at=self.now,
+        )
+        self.steps[spec.key] = step
+        self._new.append(step)
+        return step
+
+    def _change(self, step: Step) -> None:
+        step.updated_at = self.now
+        if step not in self._new:
+            self._changed[step.key] = step
+
+    def _end_step(self, step: Step, status: StepStatus) -> None:
+        step.status = status
+        step.completed_at = self.now
+        self._change(step)
+
+    def _end(self, status: RunStatus, stop_reason: str) -> None:
+        self.run.status, self.run.stop_reason = status, stop_reason
+        self.run.completed_at = self.now
+        self.leave_queue()
+        self._rest(wake_at=None)
+
+    def _rest(self, *, wake_at: datetime | None) -> None:
+        self.run.wake_at = self.run.ring_due_at = wake_at
+        self.run.rings = 0

@@ -1,0 +1,63 @@
+"""The step `wait_for_event`: it is over when the callback is there, or when its time is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from loops import callbacks
+from loops.expressions import Names, evaluate, render_parameters, uses_callback_url
+from loops.models import Callback, Step, SuspendedFor, Wait, WaitState
+from loops.spec import ActionConfig, StepKind, StepSpec, WaitConfig
+from loops.turn import Turn
+
+CALLBACK_EVENT = "clay.callback"
+
+
+def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, names: Names) -> None:
+    """Complete `step` with the callback that came, fail it when its time has passed, else let the run rest."""
+    source = _source(turn, spec, config)
+    wanted = render_parameters(config.match, names)
+    callback = callbacks.take(source, wanted, waiting=step) if source else None
+    if callback is not None:
+        turn.use_callback(callback, step)
+        turn.complete_step(step, _output(config, callback, names))
+        return
+    if step.deadline_at is not None and step.deadline_at <= turn.now:
+        turn.close_wait(step, WaitState.TIMED_OUT)
+        turn.fail_step(
+            step, error_type="wait_timed_out", error_message=f"No {config.event_type} arrived within the step's timeout."
+        )
+        return
+    if not turn.is_waiting(step):
+        turn.open_wait(
+            step,
+            Wait(
+                run_id=turn.run.pk,
+                step_id=step.pk,
+                event_type=config.event_type,
+                source_step_id=source,
+                expires_at=step.deadline_at,
+                created_at=turn.now,
+            ),
+        )
+    turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=None)
+
+
+def _source(turn: Turn, spec: StepSpec, config: WaitConfig) -> str:
+    """The id of the step whose callback is awaited: the named one, else the nearest earlier one that gave its
+    callback's address away, else the nearest earlier action. "" when only a signal can end the wait."""
+    if config.event_type != CALLBACK_EVENT:
+        return ""
+    if config.source_id:
+        return f"{turn.run.pk}:{config.source_id}"
+    earlier = [step for step in reversed(turn.spec.steps[: spec.index]) if step.kind == StepKind.ACTION]
+    giving = [step for step in earlier if isinstance(step.config, ActionConfig) and uses_callback_url(step.config.parameters)]
+    nearest = (giving or earlier)[:1]
+    return f"{turn.run.pk}:{nearest[0].key}" if nearest else ""
+
+
+def _output(config: WaitConfig, callback: Callback, names: Names) -> Any:
+    if config.payload_mapping is None:
+        return callback.body
+    seen = Names(event=callback.body, meta=names.meta)
+    return {key: evaluate(expression, seen) for key, expression in config.payload_mapping.items()}

@@ -1,0 +1,63 @@
+"""`mobius check`: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import click
+
+from mobius.cli import data_directory, start_django
+
+
+def run() -> None:
+    """One line for each thing that was looked at; exit status 1 when one of them is wrong."""
+    start_django()
+    faults = [fault for fault in (_line(*one) for one in _checks()) if fault]
+    if faults:
+        raise click.ClickException(f"{len(faults)} of the above need a hand.")
+
+
+def _checks() -> list[tuple[str, str]]:
+    """Name and fault of each check; an empty fault is a good one."""
+    return [
+        ("configuration", _configuration()),
+        ("data directory", "" if data_directory().is_dir() else f"{data_directory()} is missing; run `mobius serve`."),
+        ("database", _database()),
+        ("encryption key", _encryption()),
+    ]
+
+
+def _line(name: str, fault: str) -> str:
+    click.echo(f"{name}: {fault or 'ok'}")
+    return fault
+
+
+def _configuration() -> str:
+    from django.core import checks
+
+    messages = [message for message in checks.run_checks() if message.is_serious()]
+    return "; ".join(f"{message.msg} {message.hint or ''}".strip() for message in messages)
+
+
+def _database() -> str:
+    from django.db import DatabaseError, connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    try:
+        executor = MigrationExecutor(connection)
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError:
+        return "it does not answer; see DATABASE_URL."
+    return f"{len(waiting)} migrations are missing; run `mobius serve` or `manage.py migrate`." if waiting else ""
+
+
+def _encryption() -> str:
+    from django.db import DatabaseError
+
+    from integrations.secrets import WrongKey, verify_key
+
+    try:
+        verify_key()
+    except WrongKey as error:
+        return error.message
+    except DatabaseError:
+        return "cannot be proved without the database."
+    return ""

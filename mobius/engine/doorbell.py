@@ -1,0 +1,46 @@
+"""The doorbell: "run N is ready". All that is ever enqueued; the database remembers everything else.
+
+A ring is a hint. A lost one is found by the sweep, a duplicate one finds nothing to do. This package knows no app of
+ours: `loops` says at start-up what answers a ring and what a sweep is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django_tasks import task
+
+GoOn = Callable[[], bool]
+"""Asked between two steps of a run: False when this process is about to end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What `loops` hands to the engine."""
+
+    advance: Callable[[str, GoOn], None]  # take one run as far as it goes
+    recover: Callable[[], None]  # once, when every earlier worker is known to be dead
+    sweep: Callable[[], float]  # ring what is due; returns the seconds until it wants to be called again
+
+
+_answers: list[Answer] = []
+
+
+def answer_with(answer: Answer) -> None:
+    """Say what answers the doorbell. Called once, when the apps are ready."""
+    _answers[:] = [answer]
+
+
+def current_answer() -> Answer:
+    return _answers[0]
+
+
+@task()
+def advance(run_id: str) -> None:
+    current_answer().advance(run_id, lambda: True)
+
+
+def ring(run_id: str) -> None:
+    """Say that a run is ready. Inside a transaction it is heard when that commits, and never if it does not."""
+    advance.enqueue(run_id)

@@ -1,0 +1,61 @@
+"""The embedded engine: the pool lives in the process that serves, the database is SQLite, one process in all."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django_tasks.backends.base import BaseTaskBackend
+from django_tasks.base import Task, TaskResult, TaskResultStatus
+
+from mobius.engine.pool import Pool
+
+_pools: list[Pool] = []
+
+
+def use_pool(pool: Pool | None) -> None:
+    """Name the pool of this process, or that it has none any more."""
+    _pools[:] = [pool] if pool else []
+
+
+def ring_file() -> Path:
+    """Touched by processes that have no pool; the ticker of the one that has looks at it."""
+    return Path(settings.MOBIUS_DATA_DIR) / "ring"
+
+
+class EmbeddedBackend(BaseTaskBackend):
+    """Hands a task to the pool of this process once the transaction commits.
+
+    The backport of Django's tasks has no on-commit hook of its own (design §4).
+    """
+
+    def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
+        run_id: str = args[0]
+        transaction.on_commit(lambda: _deliver(run_id))
+        return TaskResult(
+            task=task,
+            id=uuid.uuid4().hex,
+            status=TaskResultStatus.READY,
+            enqueued_at=None,
+            started_at=None,
+            finished_at=None,
+            last_attempted_at=None,
+            args=[run_id],
+            kwargs={},
+            backend=self.alias,
+            errors=[],
+            worker_ids=[],
+        )
+
+
+def _deliver(run_id: str) -> None:
+    if _pools:
+        _pools[0].put(run_id)
+        return
+    try:
+        ring_file().touch()
+    except OSError:  # no data directory, as under manage.py on a fresh clone: the next sweep finds the run
+        pass

@@ -1,0 +1,54 @@
+"""What a start makes sure of: schema, static files, the right encryption key, somebody who can sign in."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.db import DEFAULT_DB_ALIAS, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from mobius.projects.models import Project
+
+DEFAULT_PROJECT = "default"
+
+
+def migrate() -> None:
+    """Bring the schema up to date; quick when it is."""
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=0)
+
+
+def collect_static() -> None:
+    """Collect and name static files by their content, unless none has changed since the last start."""
+    root = Path(settings.STATIC_ROOT)
+    stamp, state = root / ".collected", _static_state()
+    if stamp.is_file() and stamp.read_text() == state:
+        return
+    call_command("collectstatic", interactive=False, verbosity=0)
+    stamp.write_text(state)
+
+
+def first_admin() -> str:
+    """Make the user `admin` and the project `default` when there is no user yet. Returns the password, or ""."""
+    users = get_user_model().objects
+    Project.objects.get_or_create(handle=DEFAULT_PROJECT, defaults={"name": "Default"})
+    if users.exists():
+        return ""
+    password = secrets.token_urlsafe(15)
+    users.create_superuser("admin", password=password)
+    return password
+
+
+def _static_state() -> str:
+    seen = hashlib.sha256()
+    for finder in get_finders():
+        for path, storage in finder.list([]):
+            seen.update(f"{path} {storage.get_modified_time(path).timestamp()}\n".encode())
+    return seen.hexdigest()

@@ -1,0 +1,134 @@
+"""`/v1`: projects, service principals and API keys."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from mobius.api.pagination import page
+from mobius.api.serializing import RequestSerializer, timestamp, without_nulls
+from mobius.errors import InvalidFields, NotFound
+from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.keys import create_key, revoke
+from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.roles import Permission, Role
+
+
+def project_json(project: Project) -> dict[str, Any]:
+    return without_nulls(
+        {
+            "id": project.pk,
+            "name": project.name,
+            "handle": project.handle,
+            "access_mode": "restricted",
+            "description": project.description or None,
+            "created_at": timestamp(project.created_at),
+            "updated_at": timestamp(project.updated_at),
+        }
+    )
+
+
+def principal_json(principal: ServicePrincipal) -> dict[str, Any]:
+    return without_nulls(
+        {
+            "id": principal.pk,
+            "kind": "service",
+            "state": "active",
+            "name": principal.name,
+            "description": principal.description or None,
+            "created_at": timestamp(principal.created_at),
+            "updated_at": timestamp(principal.updated_at),
+        }
+    )
+
+
+def key_json(key: ApiKey) -> dict[str, Any]:
+    return without_nulls(
+        {
+            "id": key.pk,
+            "name": key.name,
+            "key_prefix": key.key_prefix,
+            "principal_id": key.principal_id,
+            "scope_role_id": key.role,
+            "expires_at": timestamp(key.expires_at),
+            "last_used_at": timestamp(key.last_used_at),
+            "created_at": timestamp(key.created_at),
+            "updated_at": timestamp(key.updated_at),
+        }
+    )
+
+
+class NewKeySerializer(RequestSerializer):
+    name = serializers.CharField(max_length=200)
+    scope_role_id = serializers.ChoiceField(choices=Role.choices)
+    principal_id = serializers.CharField(max_length=64, required=False)
+    allow_unassigned_principal = serializers.BooleanField(required=False)
+    expires_at = serializers.DateTimeField(required=False)
+
+
+class ProjectDirectory(ProjectViewSet):
+    """A key acts in one project, so that is the one it sees."""
+
+    needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ}
+
+    def list(self, request: Request) -> Response:
+        projects = Project.objects.filter(pk=self.project.pk)
+        return Response(page(projects, request.query_params, serialize=project_json))
+
+    def retrieve(self, request: Request, project: str) -> Response:
+        return Response(project_json(self.project))
+
+
+class PrincipalViewSet(ProjectViewSet):
+    needs: ClassVar = {"list": Permission.READ}
+
+    def list(self, request: Request, project: str) -> Response:
+        return Response({"items": [principal_json(principal) for principal in self.project.principals.order_by("id")]})
+
+
+class ApiKeyViewSet(ProjectViewSet):
+    needs: ClassVar = {
+        "list": Permission.ADMINISTER,
+        "create": Permission.ADMINISTER,
+        "retrieve": Permission.ADMINISTER,
+        "destroy": Permission.ADMINISTER,
+    }
+
+    def list(self, request: Request, project: str) -> Response:
+        keys = ApiKey.objects.filter(project=self.project, revoked_at=None)
+        return Response(page(keys, request.query_params, serialize=key_json))
+
+    def create(self, request: Request, project: str) -> Response:
+        wanted = NewKeySerializer.read(request.data)
+        made = create_key(
+            project=self.project,
+            name=wanted["name"],
+            role=Role(wanted["scope_role_id"]),
+            principal=self._principal(wanted.get("principal_id", "")),
+            expires_at=wanted.get("expires_at"),
+        )
+        return Response(key_json(made.record) | {"key": made.text}, status=201)
+
+    def retrieve(self, request: Request, project: str, key: str) -> Response:
+        return Response(key_json(self._key(key)))
+
+    def destroy(self, request: Request, project: str, key: str) -> Response:
+        revoke(self._key(key))
+        return Response(status=204)
+
+    def _key(self, key_id: str) -> ApiKey:
+        key = ApiKey.objects.filter(project=self.project, pk=key_id).first()
+        if key is None:
+            raise NotFound("There is no such API key.")
+        return key
+
+    def _principal(self, principal_id: str) -> ServicePrincipal | None:
+        if not principal_id:
+            return None
+        principal = self.project.principals.filter(pk=principal_id).first()
+        if principal is None:
+            raise InvalidFields({"principal_id": ["There is no such service principal in this project."]})
+        return principal

@@ -1,0 +1,47 @@
+"""The API's door: which key is this, which project does the address name, may the key do that there?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from mobius.errors import NotFound, PermissionDenied, Unauthorized
+from mobius.projects.keys import recognise
+from mobius.projects.models import ApiKey
+from mobius.projects.roles import Permission, Role
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """`Authorization: Bearer mbx_…`, and nothing else: no session, no query parameter."""
+
+    def authenticate(self, request: Request) -> tuple[None, ApiKey]:
+        scheme, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise Unauthorized
+        return None, recognise(credential.strip())
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
+
+
+class RoleAllows(BasePermission):
+    """The view says which permission each of its actions needs; the key's role must have it."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        key: ApiKey = request.auth
+        handle = view.kwargs.get("project")
+        if handle is not None and handle != key.project.handle:
+            # The same words as for a project that does not exist: nobody learns what others have.
+            raise NotFound("There is no such project.")
+        if view.action is None:  # no such method here: the view answers 405
+            return True
+        needed: Permission = view.needs[view.action]
+        if not Role(key.role).allows(needed):
+            raise PermissionDenied(
+                f"A key of role {key.role} may not do this; it needs the permission “{needed.value}”.",
+                details={"permission": needed.value},
+            )
+        return True

@@ -1,0 +1,92 @@
+"""`mobius serve`: web, worker pool and ticker in one process (design §1), from the first socket to the last send."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from waitress import wasyncore
+from waitress.server import create_server
+
+from mobius.engine import doorbell, embedded
+from mobius.engine.pool import Pool
+from mobius.engine.ticker import Ticker
+
+_SENDS_END_WITHIN_SECONDS = 25
+_ANSWERS_END_WITHIN_SECONDS = 5
+_LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
+
+
+class Server:
+    """Waitress, whose loop we turn ourselves so that it can stop accepting and still finish its answers."""
+
+    def __init__(self, application: Any, *, host: str, port: int) -> None:
+        self._sockets: dict[int, Any] = {}
+        behind_proxy = {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto", "x-forwarded-for"}}
+        self._server: Any = create_server(
+            application,
+            map=self._sockets,
+            host=host,
+            port=port,
+            threads=24,
+            connection_limit=1000,
+            channel_timeout=120,
+            max_request_body_size=_LARGEST_BODY,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+            asyncore_use_poll=sys.platform != "win32",
+            **(behind_proxy if settings.HTTPS else {}),
+        )
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
+            self._turn(1.0)
+
+    def drain(self) -> None:
+        """Accept nothing more; finish the requests that have come in."""
+        listeners = [one for one in self._sockets.values() if getattr(one, "accepting", False)]
+        for listener in listeners:
+            listener.del_channel()
+            listener.socket.close()
+        deadline = time.monotonic() + _ANSWERS_END_WITHIN_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            self._turn(0.05)
+        self._server.task_dispatcher.shutdown(timeout=1)
+
+    def _turn(self, seconds: float) -> None:
+        wasyncore.loop(timeout=seconds, use_poll=sys.platform != "win32", map=self._sockets, count=1)
+
+    def _busy(self) -> bool:
+        return any(
+            getattr(channel, "requests", None) or getattr(channel, "total_outbufs_len", 0)
+            for channel in list(self._sockets.values())
+        )
+
+
+def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]) -> bool:
+    """Serve until SIGTERM or SIGINT. False when a send was still under way after 25 seconds."""
+    stopping = threading.Event()
+    server = Server(application, host=host, port=port)  # binds first: a taken port must not recover anything
+    answer = doorbell.current_answer()
+    answer.recover()
+    pool = Pool(answer, threads=settings.MOBIUS_WORKERS)
+    ticker = Ticker(answer, ring_file=embedded.ring_file())
+    embedded.use_pool(pool)
+    pool.start()
+    ticker.start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    when_up()
+    server.run(stopping)
+    server.drain()
+    ticker.stop()
+    ended = pool.stop(patience_seconds=_SENDS_END_WITHIN_SECONDS)
+    embedded.use_pool(None)
+    connections.close_all()
+    return ended

@@ -1,0 +1,220 @@
+"""Every setting, from the environment (design §10). `.env.example` lists them with a sentence each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(str(BASE_DIR / ".env"))
+
+MOBIUS_DATA_DIR = Path(env.str("MOBIUS_DATA_DIR", default=str(BASE_DIR / "var"))).absolute()
+
+
+def _key(name: str, file: str) -> str:
+    """A key from the environment, else from the file that `mobius serve` made once."""
+    value: str = env.str(name, default="")
+    path = MOBIUS_DATA_DIR / file
+    if not value and path.is_file():
+        value = path.read_text().strip()
+    if not value:
+        raise ImproperlyConfigured(
+            f"{name} is not set and there is no {path}. Run `python3 -m mobius serve` once, which makes it, "
+            f"or set {name} in the environment."
+        )
+    return value
+
+
+SECRET_KEY = _key("SECRET_KEY", "secret_key")
+# A list: the first key encrypts, all of them decrypt.
+FIELD_ENCRYPTION_KEY = [
+    key.strip() for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",") if key.strip()
+]
+
+DEBUG = env.bool("DEBUG", default=False)
+HTTPS = env.bool("HTTPS", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
+MOBIUS_ENGINE = env.str("MOBIUS_ENGINE", default="embedded")
+MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
+MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
+MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
+
+INSTALLED_APPS = [
+    "mobius.web",  # before admin: its templates win
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.forms",  # so that templates/ may say how a field is drawn
+    "axes",
+    "csp",
+    "django_htmx",
+    "rest_framework",
+    "mobius.projects",
+    "integrations",
+    "loops",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mobius.api.requests.ApiMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+# `/v1` needs no session, no CSRF token and no messages: it knows bearer keys only (mobius/wsgi.py).
+API_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "mobius.api.requests.ApiMiddleware",
+]
+
+ROOT_URLCONF = "mobius.urls"
+WSGI_APPLICATION = "mobius.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "mobius.web.navigation.navigation",
+            ],
+        },
+    },
+]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+
+# --- database -------------------------------------------------------------------------------------------------------
+
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.db_url("DATABASE_URL", default=f"sqlite:///{MOBIUS_DATA_DIR / 'mobius.sqlite3'}")
+}
+DATABASES["default"].update(CONN_MAX_AGE=None, ATOMIC_REQUESTS=False)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"] |= {
+        "ENGINE": "mobius.engine.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            # FULL: a lost commit of `sending` would be a duplicate row after a power cut.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; "
+            "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
+        },
+    }
+else:
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- engine ---------------------------------------------------------------------------------------------------------
+
+if MOBIUS_ENGINE != "embedded":
+    raise ImproperlyConfigured(f"MOBIUS_ENGINE={MOBIUS_ENGINE} is unknown; this release has: embedded.")
+TASKS = {"default": {"BACKEND": "mobius.engine.embedded.EmbeddedBackend"}}
+
+# --- people and browsers --------------------------------------------------------------------------------------------
+
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "root"
+LOGOUT_REDIRECT_URL = "login"
+# The pair, never the name alone: else strangers could lock the owner out (safety §6).
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 1  # hours
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+if HTTPS:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = True
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+STATIC_URL = "static/"
+STATIC_ROOT = MOBIUS_DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+# --- API ------------------------------------------------------------------------------------------------------------
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["mobius.projects.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["mobius.projects.authentication.RoleAllows"],
+    "DEFAULT_PARSER_CLASSES": ["mobius.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["mobius.api.renderers.CompactJSONRenderer"],
+    "EXCEPTION_HANDLER": "mobius.api.envelope.answer_exception",
+    "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,
+}
+
+# --- logs -----------------------------------------------------------------------------------------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "json": {"()": "mobius.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"level": "WARNING", "propagate": True, "handlers": []},
+        "django.request": {"level": "ERROR"},
+        "axes": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret
+    },
+}

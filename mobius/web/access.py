@@ -1,0 +1,50 @@
+"""Who may open a page of a project."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+
+from mobius import errors
+from mobius.projects.access import Access, access_for
+from mobius.projects.roles import Permission
+
+Page = Callable[..., HttpResponseBase]
+
+
+class ProjectRequest(HttpRequest):
+    """A request to a page of a project, by somebody who is signed in and may see it."""
+
+    user: User
+    access: Access
+
+
+def project_page(needs: Permission) -> Callable[[Page], Page]:
+    """For views `page(request, project, …)` at addresses with a `handle`; `request.access` says what else is allowed.
+
+    Strangers are asked to sign in; a project that they may not see is not found; too low a role gets the 403 page.
+    """
+
+    def decorate(page: Page) -> Page:
+        @login_required
+        @functools.wraps(page)
+        def with_project(request: Any, handle: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                request.access = access_for(request.user, handle)
+                request.access.demand(needs)
+            except errors.NotFound as error:
+                raise Http404(error.message) from None
+            except errors.PermissionDenied as error:
+                raise PermissionDenied(error.message) from None
+            return page(request, request.access.project, *args, **kwargs)
+
+        return with_project
+
+    return decorate

@@ -1,0 +1,58 @@
+"""How a state looks on a page: a word, an icon and a tone together, so that colour never speaks alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Look:
+    """A state in words for people; `tone` is one of neutral, info, wait, good, bad and doubt."""
+
+    word: str
+    tone: str
+    icon: str
+    meaning: str = ""
+
+
+LOOKS = {
+    # runs and steps
+    "queued": Look("Queued", "neutral", "clock", "Ready, waiting for a free worker."),
+    "pending": Look("Pending", "neutral", "circle", "Its turn has not come yet."),
+    "running": Look("Running", "info", "spinner", "Being worked on now."),
+    "suspended": Look("Suspended", "wait", "pause", "Waiting for something before it goes on."),
+    "completed": Look("Completed", "good", "check", "Ended well."),
+    "failed": Look("Failed", "bad", "cross", "Ended with an error."),
+    "cancelled": Look("Cancelled", "neutral", "ban", "Stopped by a person or an API call."),
+    "skipped": Look("Skipped", "neutral", "skip", "Its condition was not met."),
+    # what a suspended step waits for
+    "paced": Look("Waiting for pace", "wait", "clock", "Clay takes only so many rows a second."),
+    "retrying": Look("Waiting to retry", "wait", "loop", "It will be tried again."),
+    "integration_paused": Look("Integration paused", "wait", "pause", "It goes on when the integration is resumed."),
+    "at_limit": Look("At the limit", "wait", "alert", "The webhook has taken all the rows it can."),
+    "delivery_in_doubt": Look("In doubt", "doubt", "question", "Somebody must say whether the row arrived."),
+    # attempts
+    "sending": Look("Sending", "info", "send", "On its way; the answer is not known yet."),
+    "accepted": Look("Accepted", "good", "check", "The row was taken."),
+    "refused": Look("Refused", "bad", "cross", "The row was not taken, and the answer says why."),
+    "not_sent": Look("Not sent", "bad", "minus", "No connection was made: no row was created."),
+    "in_doubt": Look(
+        "In doubt", "doubt", "question", "Sent, but no answer came: look in the table whether it is there."
+    ),
+    "abandoned": Look("Abandoned", "neutral", "ban", "Somebody decided that it did not arrive, and gave it up."),
+    # integrations, webhooks and keys
+    "active": Look("Active", "good", "check", "In use."),
+    "inactive": Look("Inactive", "neutral", "minus", "Switched off."),
+    "paused": Look("Paused", "wait", "pause", "Steps wait until it is resumed."),
+    "expired": Look("Expired", "bad", "clock", "Its time is over: it needs a new credential."),
+    "revoked": Look("Revoked", "neutral", "ban", "Taken back: it opens nothing any more."),
+    "current": Look("Current", "good", "check", "Rows go here."),
+    "staged": Look("Staged", "info", "clock", "Takes over when the current one is full."),
+    "retired": Look("Retired", "neutral", "minus", "No longer used."),
+    "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
+}
+
+
+def look_of(state: str) -> Look:
+    """How `state` looks; a state that nobody described is shown by its own name."""
+    return LOOKS.get(state) or Look(state.replace("_", " ").capitalize(), "neutral", "circle")

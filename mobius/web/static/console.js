@@ -1,0 +1,107 @@
+// Comfort only: every page works without this file.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  root.classList.add("js");
+
+  const announce = (text) => {
+    const place = document.getElementById("announcer");
+    if (!place) return;
+    place.textContent = "";
+    // A moment later, so that saying the same thing twice is heard twice.
+    setTimeout(() => (place.textContent = text), 50);
+  };
+
+  // --- copying -------------------------------------------------------------------------------------------------------
+
+  const write = async (text) => {
+    // Browsers offer the clipboard on https and localhost only.
+    if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea");
+    area.value = text;
+    area.className = "visually-hidden";
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("copying is not allowed");
+  };
+
+  const copy = async (button) => {
+    const code = button.closest("figure")?.querySelector("code");
+    const text = button.hasAttribute("data-copy-code") ? code.textContent : button.dataset.copy;
+    const label = button.querySelector("span");
+    try {
+      await write(text);
+      announce("Copied");
+      if (!label) return;
+      label.textContent = "Copied";
+      setTimeout(() => (label.textContent = "Copy"), 2000);
+    } catch {
+      announce("Copying did not work: select the text and copy it yourself");
+    }
+  };
+
+  // --- fields --------------------------------------------------------------------------------------------------------
+
+  const reveal = (button) => {
+    const input = document.getElementById(button.dataset.reveal);
+    const shown = input.type === "text";
+    input.type = shown ? "password" : "text";
+    button.setAttribute("aria-pressed", String(!shown));
+  };
+
+  // <input type="checkbox" data-fill="id of a field" data-fill-with="text" data-fill-then="id of the next field">
+  const fill = (box) => {
+    const field = document.getElementById(box.dataset.fill);
+    if (box.checked && !field.value) field.value = box.dataset.fillWith;
+    if (!box.checked && field.value === box.dataset.fillWith) field.value = "";
+    if (box.checked) document.getElementById(box.dataset.fillThen)?.focus();
+  };
+
+  // --- times ---------------------------------------------------------------------------------------------------------
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+  const showTimes = (part) => {
+    for (const time of part.querySelectorAll("time[data-time]")) {
+      const utc = time.dataset.utc ?? time.title;
+      const here = local.format(new Date(time.dateTime));
+      time.dataset.utc = utc;
+      if (time.dataset.time === "local") time.textContent = here;
+      time.title = time.dataset.time === "local" ? utc : `${here} (${utc})`;
+    }
+  };
+
+  // --- wiring --------------------------------------------------------------------------------------------------------
+
+  const arrive = (part) => {
+    showTimes(part);
+    for (const field of part.querySelectorAll("details.fold [aria-invalid=true]")) field.closest("details").open = true;
+    part.querySelector("[data-error-summary]")?.focus();
+  };
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.matches("[data-copy], [data-copy-code]")) copy(button);
+    if (button?.dataset.reveal) reveal(button);
+    for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("input[data-fill]")) fill(event.target);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    const menu = event.target.closest("details[data-menu][open]") ?? document.querySelector("details[data-menu][open]");
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
+
+  document.addEventListener("htmx:load", (event) => arrive(event.target));
+  arrive(document);
+})();

@@ -1,0 +1,83 @@
+"""What templates of the console draw with: `{% load console %}`."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mobius.web.icons import draw
+from mobius.web.states import Look, look_of
+
+register = template.Library()
+
+_STEPS = [(60, "s"), (60, "min"), (24, "h"), (30, "d")]
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """The moment in UTC; console.js shows it in the reader's own time, with UTC in the title."""
+    if moment is None:
+        return "—"
+    return _time(moment, _in_words(moment), "local")
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """How long ago, or how soon: `3 min ago`, `in 2 h`; older than a month is a date. The title has the moment."""
+    if moment is None:
+        return "—"
+    distance = timezone.now() - moment
+    return _time(moment, _distance(distance) or f"{moment.astimezone(UTC):%d %b %Y}".lstrip("0"), "relative")
+
+
+def _time(moment: datetime, text: str, kind: str) -> SafeString:
+    iso = moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    return format_html('<time datetime="{}" title="{}" data-time="{}">{}</time>', iso, _in_words(moment), kind, text)
+
+
+def _in_words(moment: datetime) -> str:
+    utc = moment.astimezone(UTC)
+    return f"{utc.day} {utc:%b %Y, %H:%M:%S} UTC"
+
+
+def _distance(distance: timedelta) -> str:
+    """In the largest unit that fits; empty beyond thirty days."""
+    amount = abs(distance.total_seconds())
+    if amount < 1:
+        return "just now"
+    for size, unit in _STEPS:
+        if amount < size:
+            return f"{int(amount)} {unit} ago" if distance > timedelta(0) else f"in {int(amount)} {unit}"
+        amount /= size
+    return ""
+
+
+@register.filter
+def pretty_json(value: Any) -> str:
+    """JSON to read, indented; a text that is JSON is indented too, any other text is left as it is."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return str(value)
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return draw(name)
+
+
+@register.inclusion_tag("partials/status_badge.html")
+def status_badge(state: str, word: str = "") -> dict[str, Look | str]:
+    """Icon, word and colour of a state; `word` replaces its usual word."""
+    look = look_of(str(state or "unknown"))
+    return {"look": look, "word": word or look.word}

@@ -1,0 +1,21 @@
+"""The environment that tests run in. A plugin, because Django reads its settings before any conftest is read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# A developer's own environment must not decide what the tests find.
+for name in [one for one in os.environ if one.startswith("MOBIUS_")]:
+    del os.environ[name]
+_directory = tempfile.TemporaryDirectory(prefix="mobius-tests-")
+os.environ |= {
+    "MOBIUS_DATA_DIR": _directory.name,
+    "MOBIUS_PUBLIC_URL": "http://console.test",
+    "SECRET_KEY": "a-key-for-tests-only-that-is-long-enough-to-be-accepted-everywhere",
+    "FIELD_ENCRYPTION_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+    # Playwright keeps an event loop on the test's thread, which Django would take for async code.
+    "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
+}
+for name in ("DATABASE_URL", "DEBUG", "HTTPS", "ALLOWED_HOSTS"):
+    os.environ.pop(name, None)
