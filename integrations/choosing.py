@@ -11,6 +11,7 @@ from integrations.providers.errors import NotConnected
 from integrations.providers.registry import all_actions
 from integrations.secrets import SecretUnreadable
 from mobius.errors import NotFound
+from mobius.prepared import Select
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,14 @@ class Chosen:
     connection: Connection = field(repr=False)
 
 
+_current = Select(
+    lambda project, provider: Webhook.objects.filter(
+        integration__project=project, integration__provider=provider, state=WebhookState.CURRENT
+    ).select_related("integration__pacer")
+)
+_secret = Select(lambda webhook: WebhookSecret.objects.filter(pk=webhook))
+
+
 def choose(project_id: str, action_name: str, *, name: str = "", integration_id: str = "") -> Chosen:
     """The integration named `name`; without a name the one named like its provider, else the only one.
 
@@ -33,12 +42,10 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
     provider, action = all_actions()[action_name]
-    webhooks = Webhook.objects.filter(
-        integration__project_id=project_id, integration__provider=provider.id, state=WebhookState.CURRENT
-    ).select_related("integration__pacer")
+    webhooks = _current(project_id, provider.id)
     if integration_id:
-        webhooks = webhooks.filter(integration_id=integration_id)
-    webhook = _pick(provider, list(webhooks), name or ("" if not integration_id else webhooks[0].integration.name))
+        webhooks = [webhook for webhook in webhooks if webhook.integration_id == integration_id]
+    webhook = _pick(provider, webhooks, "" if integration_id else name)
     integration = webhook.integration
     assert integration is not None  # the filter joined it
     return Chosen(
@@ -54,14 +61,14 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
 def open_connection(webhook: Webhook) -> Connection:
     """Decrypt what opens `webhook`. An unreadable secret disables its integration and raises SecretUnreadable."""
     try:
-        secret = WebhookSecret.objects.get(pk=webhook.pk)
+        secret = _secret.first(webhook.pk)
     except SecretUnreadable as error:
         Integration.objects.filter(pk=webhook.integration_id).update(
             status=IntegrationStatus.EXPIRED, attention=error.message
         )
         raise
-    except WebhookSecret.DoesNotExist:
-        raise NotConnected("This webhook's secret was erased; connect it again.") from None
+    if secret is None:
+        raise NotConnected("This webhook's secret was erased; connect it again.")
     return Connection(
         webhook_url=secret.url,
         auth_header_name=webhook.auth_header_name,

@@ -16,6 +16,7 @@ from integrations.models import (
     WebhookState,
 )
 from integrations.providers.contract import Connection, Provider
+from integrations.providers.registry import get_provider
 from integrations.secrets import fingerprint, fingerprints
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
@@ -77,6 +78,27 @@ def resume(integration: Integration) -> Integration:
 def clear_attention(integration: Integration) -> None:
     """What was wrong is mended: a row went through."""
     Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
+
+
+@transaction.atomic
+def configure(
+    integration: Integration, *, options: Options = Options(), never_twice: bool, wait_at_limit: bool
+) -> Integration:
+    """Change what can be set without connecting anew; what `options` leaves at None stays as it is.
+
+    Rows per second are set for the whole workspace. Raises AlreadyExists when the name is taken.
+    """
+    if options.name and options.name != integration.name:
+        rename(integration, options.name)
+    integration.pacer = _pacer(integration.project, get_provider(integration.provider), options, integration)
+    webhook = current_webhook(integration)
+    _set_options(webhook, options)
+    given = {"submission_limit": options.submission_limit, "used": options.submissions_used}
+    # Only what was given: the count moves while rows are sent.
+    webhook.save(update_fields=[name for name, value in given.items() if value is not None])
+    integration.never_twice, integration.wait_at_limit = never_twice, wait_at_limit
+    integration.save(update_fields=["pacer", "never_twice", "wait_at_limit", "updated_at"])
+    return integration
 
 
 def rename(integration: Integration, name: str) -> Integration:

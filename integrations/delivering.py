@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from django.db.models import F
 
@@ -23,12 +24,14 @@ from integrations.models import (
     AttemptState,
     Integration,
     IntegrationStatus,
+    LedgerEntry,
     Webhook,
 )
 from integrations.providers.contract import Exchange, Failure, JsonObject, OutgoingRequest, Row, Stage
 from integrations.providers.registry import all_actions
 from mobius.errors import Conflict
 from mobius.ids import new_id
+from mobius.prepared import Insert, Update
 
 SEND_SECONDS = 20.0
 """One exchange in all, unless the step's own time-out leaves less (design §4)."""
@@ -37,6 +40,7 @@ CALLBACK_PLACEHOLDER = "${{ callback.url }}"
 """Stored bodies hold this; only what goes over the wire holds the address, which is a capability (design §5)."""
 
 _REFUSALS_UNTIL_PAUSED = 3
+_TELLING_LENGTH = 8  # shorter parts of a secret stand in many an honest answer
 _ALL = 1_000_000
 
 
@@ -101,6 +105,14 @@ class AlreadyAccepted:
     delivery: Delivery
 
 
+_insert_attempt = Insert(Attempt)
+_write_outcome = Update(
+    Attempt,
+    writes=["state", "status_code", "response", "failure", "error_message", "latency_ms", "finished_at"],
+    where=["id", "state"],
+)
+
+
 def prepare(order: Order) -> Parcel:
     """Check `order` and make its request. Reads only.
 
@@ -129,36 +141,20 @@ def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccep
 
     In the caller's transaction, in the lock order pacer, webhook, ledger. Raises SubmissionLimitReached.
     """
-    chosen, order = parcel.chosen, parcel.order
-    guarded = bool(parcel.row.request_id) and chosen.integration.never_twice and order.kind != AttemptKind.TEST
-    if guarded and (answer := _already(parcel)) is not None:
+    entries = _entries_of(parcel)
+    if (answer := _already(parcel, entries)) is not None:
         return answer
-    moment = now.timestamp()
-    pace = chosen.pace
-    if pace and not pacing.take_slot(chosen.integration.pacer_id, pace, now=moment):
-        return paced(chosen.integration.pacer_id)
-    testing = order.kind == AttemptKind.TEST
-    if not pacing.take_unit(chosen.webhook.pk, chosen.integration, although_paused=testing):
-        if pace:
-            pacing.give_slot_back(chosen.integration.pacer_id, pace)
-        return _no_unit(chosen, now)
-    warnings: tuple[str, ...] = ()
-    if guarded:
-        key = {
-            "destination": chosen.webhook.destination,
-            "request_id": parcel.row.request_id,
-            "body_digest": parcel.body_digest,
-        }
-        if not ledger.enter(**key, attempt_id=parcel.attempt_id, now=now):
-            # Somebody entered it since we looked (possible on PostgreSQL only).
-            if pace:
-                pacing.give_slot_back(chosen.integration.pacer_id, pace)
-            pacing.give_unit_back(chosen.webhook.pk)
-            return _already(parcel) or _ask_again(now)
-        if ledger.has_other_body(**key):
-            warnings = (f"Another row was sent under the request_id {parcel.row.request_id}; this one is sent too.",)
+    if (answer := _take_slot_and_unit(parcel, now)) is not None:
+        return answer
+    if _is_guarded(parcel) and not _enter(parcel, now):
+        # Somebody entered the very row since we looked; possible only where several processes write.
+        _give_back(parcel)
+        return _already(parcel, _entries_of(parcel)) or _ask_again(now)
     _write_down(parcel, now)
-    return Sending(parcel=parcel, warnings=warnings)
+    if entries:
+        warning = f"Another row was sent under the request_id {parcel.row.request_id} before; this one is sent too."
+        return Sending(parcel=parcel, warnings=(warning,))
+    return Sending(parcel=parcel)
 
 
 def pacer_of(parcel: Parcel) -> str:
@@ -200,10 +196,11 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    attempt = Attempt.objects.filter(pk=parcel.attempt_id)
-    if attempt.filter(state=AttemptState.SENDING).update(**outcome):
+    if _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
         _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=True)
-    elif delivery.state != AttemptState.IN_DOUBT and attempt.filter(state=AttemptState.IN_DOUBT).update(**outcome):
+    elif delivery.state != AttemptState.IN_DOUBT and _write_outcome(
+        outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
+    ):
         _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=False)
     else:
         return
@@ -276,29 +273,67 @@ def room_at(subject_id: str, *, now: datetime) -> int:
     return 0 if holder and holder.is_open else _ALL
 
 
-def _already(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
-    """What the ledger says about this row, if anything."""
-    holder = ledger.holder(
+def _is_guarded(parcel: Parcel) -> bool:
+    """Is the row one that must not be sent twice, and can be told from others?"""
+    testing = parcel.order.kind == AttemptKind.TEST
+    return bool(parcel.row.request_id) and parcel.chosen.integration.never_twice and not testing
+
+
+def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
+    """What was sent under the row's request_id before."""
+    if not _is_guarded(parcel):
+        return []
+    return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
+
+
+def _enter(parcel: Parcel, now: datetime) -> bool:
+    return ledger.enter(
         destination=parcel.chosen.webhook.destination,
         request_id=parcel.row.request_id,
         body_digest=parcel.body_digest,
+        attempt_id=parcel.attempt_id,
+        now=now,
     )
-    if holder is None or not AttemptState(holder.state).holds_a_unit and holder.state != AttemptState.SENDING:
+
+
+def _take_slot_and_unit(parcel: Parcel, now: datetime) -> NotNow | None:
+    """None: both are taken. Raises SubmissionLimitReached."""
+    chosen = parcel.chosen
+    pacer_id = chosen.integration.pacer_id
+    if chosen.pace and not pacing.take_slot(pacer_id, chosen.pace, now=now.timestamp()):
+        return paced(pacer_id)
+    testing = parcel.order.kind == AttemptKind.TEST  # a test is what resumes a paused integration
+    if pacing.take_unit(chosen.webhook.pk, chosen.integration, although_paused=testing):
         return None
-    if holder.state == AttemptState.IN_DOUBT and not _is_ours(holder, parcel):
-        message = f"The same row is in doubt in {holder.run_id or holder.pk}; settle it there first."
-        return NotNow(reason="same_row", message=message, waits_for=holder.pk)
+    if chosen.pace:
+        pacing.give_slot_back(pacer_id, chosen.pace)
+    return _no_unit(chosen, now)
+
+
+def _give_back(parcel: Parcel) -> None:
+    chosen = parcel.chosen
+    if chosen.pace:
+        pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
+    pacing.give_unit_back(chosen.webhook.pk)
+
+
+def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAccepted | None:
+    """What the ledger says about this very row. None: nobody holds it."""
+    entry = next((one for one in entries if one.body_digest == parcel.body_digest), None)
+    if entry is None:
+        return None
+    holder = entry.attempt
     if holder.state == AttemptState.ACCEPTED:
         output = output_of(holder) | {"duplicate": True}
         return AlreadyAccepted(
             delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output)
         )
-    message = f"The same row is being sent by {holder.run_id or holder.pk}."
+    where = holder.run_id or holder.pk
+    if holder.state == AttemptState.IN_DOUBT:
+        message = f"The same row is in doubt in {where}; settle it there first."
+    else:
+        message = f"The same row is being sent by {where}."
     return NotNow(reason="same_row", message=message, waits_for=holder.pk)
-
-
-def _is_ours(holder: Attempt, parcel: Parcel) -> bool:
-    return bool(parcel.order.step_id) and holder.step_id == parcel.order.step_id
 
 
 def _no_unit(chosen: Chosen, now: datetime) -> NotNow:
@@ -335,7 +370,7 @@ def _ask_again(now: datetime) -> NotNow:
 
 def _write_down(parcel: Parcel, now: datetime) -> None:
     order = parcel.order
-    Attempt(
+    attempt = Attempt(
         id=parcel.attempt_id,
         project_id=order.project_id,
         integration_id=parcel.chosen.integration.pk,
@@ -352,26 +387,21 @@ def _write_down(parcel: Parcel, now: datetime) -> None:
         body_digest=parcel.body_digest,
         body_size=len(parcel.request.body),
         created_at=now,
-    ).save(force_insert=True)
+    )
+    _insert_attempt(attempt)
 
 
 def _return_unit(webhook_id: str, delivery: Delivery, now: datetime, *, was_in_flight: bool) -> None:
     """Move the unit from `in_flight` to `used`, or free it."""
-    counted = delivery.state.holds_a_unit
-    changes: dict[str, object] = {}
-    if was_in_flight:
-        changes["in_flight"] = F("in_flight") - 1
-        if counted:
-            changes["used"] = F("used") + 1
-    elif not counted:
-        changes["used"] = F("used") - 1
-    if delivery.state == AttemptState.ACCEPTED:
-        changes |= {"last_success_at": now, "refusals_in_a_row": 0}
-    else:
-        changes["last_failure_at"] = now
-        if delivery.refuses_the_webhook:
-            changes["refusals_in_a_row"] = F("refusals_in_a_row") + 1
-    Webhook.objects.filter(pk=webhook_id).update(**changes)
+    accepted = delivery.state == AttemptState.ACCEPTED
+    pacing.settle_unit(
+        webhook_id,
+        was_in_flight=was_in_flight,
+        counts=delivery.state.holds_a_unit,
+        accepted=accepted,
+        refuses=delivery.refuses_the_webhook,
+        now=now,
+    )
 
 
 def _flag(chosen: Chosen, delivery: Delivery) -> None:
@@ -385,8 +415,18 @@ def _flag(chosen: Chosen, delivery: Delivery) -> None:
 
 def _scrubbed(answer: bytes, parcel: Parcel) -> bytes:
     """The answer without our own secrets, should the far side echo them: it is stored and shown."""
-    connection = parcel.chosen.connection
-    for secret in (connection.webhook_url, connection.auth_header_value, parcel.order.callback_url):
-        if secret:
-            answer = answer.replace(secret.encode(), b"[removed]")
+    for secret in _secrets_of(parcel):
+        for spelling in (secret, secret.replace("/", "\\/")):  # JSON may escape slashes
+            answer = answer.replace(spelling.encode(), b"[removed]")
     return answer
+
+
+def _secrets_of(parcel: Parcel) -> list[str]:
+    """What opens the webhook and the callback's address; then their telling parts, for a 404 often quotes the path."""
+    connection, callback_url = parcel.chosen.connection, parcel.order.callback_url
+    whole = (connection.webhook_url, connection.auth_header_value, callback_url)
+    address = urlsplit(connection.webhook_url)
+    path_and_query = f"{address.path}?{address.query}" if address.query else address.path
+    token = connection.auth_header_value.rpartition(" ")[2]  # without the word Bearer
+    parts = (path_and_query, address.path, token, callback_url.rpartition("/")[2])
+    return [secret for secret in whole if secret] + [part for part in parts if len(part) >= _TELLING_LENGTH]

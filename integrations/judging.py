@@ -64,7 +64,7 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
         error_type=_error_type(state, exchange),
         error_message=_sentence(provider, exchange, diagnosis),
         retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
-        may_retry=state == AttemptState.NOT_SENT or exchange.status == 429,
+        may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and exchange.status == 429),
         at_limit=diagnosis.at_limit,
     )
 

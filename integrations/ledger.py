@@ -11,7 +11,8 @@ from datetime import datetime
 
 from django.db import connection
 
-from integrations.models import Attempt, LedgerEntry
+from integrations.models import LedgerEntry
+from mobius.prepared import Select
 
 
 def digest(body: str, *, callback_of: str = "") -> str:
@@ -36,23 +37,14 @@ def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: st
         return cursor.rowcount == 1
 
 
-def holder(*, destination: str, request_id: str, body_digest: str) -> Attempt | None:
-    """The attempt that sent, or is sending, this row."""
-    entry = (
-        LedgerEntry.objects.filter(destination=destination, request_id=request_id, body_digest=body_digest)
-        .select_related("attempt")
-        .first()
-    )
-    return entry.attempt if entry else None
+_entries = Select(
+    lambda destination, request_id: LedgerEntry.objects.filter(destination=destination, request_id=request_id)
+)
 
 
-def has_other_body(*, destination: str, request_id: str, body_digest: str) -> bool:
-    """Was another body sent under this `request_id`? Such a row is sent too, with a warning in the run's log."""
-    return (
-        LedgerEntry.objects.filter(destination=destination, request_id=request_id)
-        .exclude(body_digest=body_digest)
-        .exists()
-    )
+def entries(destination: str, request_id: str) -> list[LedgerEntry]:
+    """What was sent, or is being sent, to `destination` under `request_id`, whatever the body."""
+    return _entries(destination, request_id)
 
 
 def free(attempt_id: str) -> None:

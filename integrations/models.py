@@ -88,6 +88,11 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def current_of(self, integration: Integration) -> Webhook | None:
         return self.filter(integration=integration, state=WebhookState.CURRENT).first()
 
+    def current_in(self, project: Project) -> Self:
+        """Where the rows of a project go, with their integrations, by name."""
+        current = self.filter(integration__project=project, state=WebhookState.CURRENT)
+        return current.select_related("integration").order_by("integration__name", "integration_id")
+
 
 class Webhook(models.Model):
     """One webhook source: an address with a lifetime limit of its own. Its address and token are in WebhookSecret."""
@@ -200,6 +205,23 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
             kind=AttemptKind.RUN,
             state__in=[AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT],
         ).order_by("id")
+
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+    def in_state(self, state: str) -> Self:
+        return self.filter(state=state)
+
+    def sent_under(self, request_id: str) -> Self:
+        """That it is not empty lets the partial index answer."""
+        return self.filter(request_id=request_id).exclude(request_id="")
+
+    def sent_for(self, external_id: str) -> Self:
+        """That it is not empty lets the partial index answer."""
+        return self.filter(external_id=external_id).exclude(external_id="")
+
+    def with_destination(self) -> Self:
+        return self.select_related("integration", "webhook")
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response")

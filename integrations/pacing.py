@@ -6,6 +6,7 @@ Nothing is reserved ahead: whoever finds no slot takes nothing, and asks again w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import F
@@ -105,3 +106,27 @@ def take_unit(webhook_id: str, integration: Integration, *, although_paused: boo
 def give_unit_back(webhook_id: str) -> None:
     """Undo `take_unit` in the same transaction."""
     Webhook.objects.filter(pk=webhook_id).update(in_flight=F("in_flight") - 1)
+
+
+_SETTLE_UNIT = """
+    UPDATE integrations_webhook SET in_flight = in_flight - %s, used = used + %s,
+        last_success_at = COALESCE(%s, last_success_at), last_failure_at = COALESCE(%s, last_failure_at),
+        refusals_in_a_row = CASE WHEN %s = 1 THEN 0 ELSE refusals_in_a_row + %s END
+    WHERE id = %s
+"""
+
+
+def settle_unit(
+    webhook_id: str, *, was_in_flight: bool, counts: bool, accepted: bool, refuses: bool, now: datetime
+) -> None:
+    """Move a unit from `in_flight` to `used` when the row exists or may exist (`counts`), else free it.
+
+    A unit that was not in flight any more was counted as in doubt, and is only taken out again if there is no row.
+    """
+    change = int(counts) if was_in_flight else int(counts) - 1
+    moment = connection.ops.adapt_datetimefield_value(now)
+    success, failure = (moment, None) if accepted else (None, moment)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _SETTLE_UNIT, [int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id]
+        )

@@ -28,6 +28,7 @@ from loops.turn import Overtaken, Turn
 from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.errors import MobiusError
+from mobius.prepared import Select
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +81,12 @@ def _parsed(version_id: str) -> LoopSpec:
     return LoopSpec.from_stored(LoopVersion.objects.values_list("spec", flat=True).get(pk=version_id))
 
 
+_by_id = Select(lambda run: Run.objects.filter(pk=run))
+_steps_of = Select(lambda run: Step.objects.filter(run=run))
+
+
 def _ready(run_id: str) -> Run | None:
-    run = Run.objects.filter(pk=run_id).first()
+    run = _by_id.first(run_id)
     if run is None:
         return None
     if run.status == RunStatus.QUEUED and not run.queue_reason:
@@ -92,7 +97,7 @@ def _ready(run_id: str) -> Run | None:
 
 def _play_turn(run: Run, sent: Sent | None, go_on: Callable[[], bool], *, taking: bool) -> Sending | None:
     """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
-    known = {} if run.started_at is None else {step.key: step for step in Step.objects.filter(run_id=run.pk)}
+    known = {} if run.started_at is None else {step.key: step for step in _steps_of(run.pk)}
     turn = Turn(run, _parsed(run.loop_version_id), known, now=clock.now())
     if taking:
         turn.take()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 
 from mobius.ids import ID_LENGTH, new_id
 from mobius.projects.models import Project
@@ -38,6 +39,19 @@ class LoopQuerySet(models.QuerySet["Loop"]):
     def present(self) -> Self:
         return self.exclude(status=LoopStatus.DELETED)
 
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+    def in_status(self, status: str) -> Self:
+        return self.filter(status=status)
+
+    def for_lists(self) -> Self:
+        """With the number of the version and `last_run_at`, without the authored JSON."""
+        latest = Run.objects.filter(loop=OuterRef("pk")).order_by("-id").values("created_at")[:1]
+        return (
+            self.select_related("current_version").defer("current_version__spec").annotate(last_run_at=Subquery(latest))
+        )
+
 
 class Loop(models.Model):
     """Authored steps under a name. What they are is in its versions; runs keep the version they started with."""
@@ -64,6 +78,12 @@ class Loop(models.Model):
         return self.name
 
 
+class LoopVersionQuerySet(models.QuerySet["LoopVersion"]):
+    def newest_first(self) -> Self:
+        """Without the authored JSON, for a list."""
+        return self.order_by("-number").defer("spec")
+
+
 class LoopVersion(models.Model):
     """A loop's authored JSON, frozen. It was valid when it was saved."""
 
@@ -72,6 +92,8 @@ class LoopVersion(models.Model):
     number = models.PositiveIntegerField()
     spec = models.JSONField()
     created_at = models.DateTimeField()
+
+    objects = LoopVersionQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["loop", "number"], name="one_loop_version_per_number")]
@@ -101,6 +123,19 @@ class RunStatus(models.TextChoices):
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         return self.filter(status__in=RunStatus.active())
+
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+    def in_status(self, status: str) -> Self:
+        return self.filter(status=status)
+
+    def of_loop(self, loop_id: str) -> Self:
+        return self.filter(loop_id=loop_id)
+
+    def holding_key(self, key: str) -> Self:
+        """The run that holds this idempotency key. That it is not empty lets the partial index answer."""
+        return self.filter(idempotency_key=key).exclude(idempotency_key="")
 
     def to_ring(self, now: datetime) -> Self:
         """Runs that nobody has taken although their time has come: a ring was lost, or a wait is over."""
@@ -209,6 +244,12 @@ class SuspendedFor(models.TextChoices):
     SLEEPING = "", "sleeps, or waits for an event"
 
 
+class StepQuerySet(models.QuerySet["Step"]):
+    def waiting_in(self, run_ids: Iterable[str]) -> Self:
+        """The step that each of these runs waits in, without its data."""
+        return self.filter(run_id__in=list(run_ids), status=StepStatus.SUSPENDED).defer("inputs", "result")
+
+
 class Step(models.Model):
     """One step of a run that has begun. Steps that are still to come have no row; the version says what they are."""
 
@@ -231,6 +272,8 @@ class Step(models.Model):
     completed_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
+
+    objects = StepQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -288,6 +331,22 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def waiting_for_a_step(self, step_id: str) -> Self:
         """Bodies for `step_id` that no wait has taken yet, in the order of arrival."""
         return self.filter(step_id=step_id, state=CallbackState.KEPT).order_by("id")
+
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+    def of_run(self, run_id: str) -> Self:
+        return self.filter(run_id=run_id).order_by("id")
+
+    def in_state(self, state: str) -> Self:
+        return self.filter(state=state)
+
+    def known_as(self, request_id: str) -> Self:
+        """That it is not empty lets the partial index answer."""
+        return self.filter(request_id=request_id).exclude(request_id="")
+
+    def without_bodies(self) -> Self:
+        return self.defer("body")
 
 
 class Callback(models.Model):

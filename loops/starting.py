@@ -17,6 +17,7 @@ from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
+from mobius.prepared import Insert, Select
 from mobius.projects.models import Project
 
 RING_AGAIN_AFTER = timedelta(seconds=60)
@@ -52,10 +53,18 @@ class Start:
     idempotency_key: str = ""
 
 
+_by_id = Select(
+    lambda project, id: Loop.objects.present().filter(project=project, pk=id).select_related("current_version")
+)
+_by_name = Select(
+    lambda project, name: Loop.objects.present().filter(project=project, name=name).select_related("current_version")
+)
+_insert_run = Insert(Run)
+
+
 def find_loop(project: Project, id_or_name: str) -> Loop:
     """A loop by its id, else by its exact name. Raises NotFound, also for one that was deleted."""
-    loops = Loop.objects.present().filter(project=project).select_related("current_version")
-    loop = loops.filter(pk=id_or_name).first() or loops.filter(name=id_or_name).first()
+    loop = _by_id.first(project.pk, id_or_name) or _by_name.first(project.pk, id_or_name)
     if loop is None:
         raise NotFound("There is no such loop.")
     return loop
@@ -78,7 +87,7 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
         run = _new_run(loop, spec, start)
         try:
             with transaction.atomic():
-                run.save(force_insert=True)
+                _insert_run(run)
                 ring(run.pk)
             return StartedRun(run=run, created=True)
         except IntegrityError:
@@ -130,7 +139,7 @@ def _new_run(loop: Loop, spec: LoopSpec, start: Start) -> Run:
         id=new_id("run"),
         project_id=loop.project_id,
         loop=loop,
-        loop_version_id=loop.current_version_id,
+        loop_version=loop.current_version,
         event=start.event,
         meta=start.meta,
         config=start.config,

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import F
 
 from integrations.delivering import NotNow
 from loops.models import (
@@ -26,9 +25,30 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepSpec
+from mobius.prepared import Insert, Update
 
 class Overtaken(Exception):
     """Somebody else has written the run since it was read: read it again and decide again."""
+
+
+_save_run = Update(
+    Run,
+    writes=[
+        *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
+        *("wake_at", "waits_for", "waits_since", "ring_due_at", "rings", "started_at", "completed_at", "updated_at"),
+    ],
+    where=["id", "claim", "revision"],
+)
+_save_step = Update(
+    Step,
+    writes=[
+        *("status", "attempt", "inputs", "result", "error_type", "error_message"),
+        *("callback_hash", "callback_key", "completed_at", "updated_at"),
+    ],
+    where=["id"],
+)
+_insert_steps = Insert(Step)
+_insert_events = Insert(RunEvent)
 
 
 class Turn:
@@ -207,38 +227,19 @@ class Turn:
     def save(self) -> None:
         """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed."""
         run = self.run
-        written = self._unchanged().update(
-            revision=F("revision") + 1,
-            claim=run.claim,
-            status=run.status,
-            result=run.result,
-            stop_reason=run.stop_reason,
-            error_type=run.error_type,
-            error_message=run.error_message,
-            last_sequence=run.last_sequence,
-            wake_at=run.wake_at,
-            waits_for=run.waits_for,
-            waits_since=run.waits_since,
-            ring_due_at=run.ring_due_at,
-            rings=run.rings,
-            started_at=run.started_at,
-            completed_at=run.completed_at,
-            updated_at=self.now,
-        )
-        if not written:
+        run.updated_at, run.revision = self.now, self._read_revision + 1
+        if not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
             raise Overtaken
-        run.revision = self._read_revision + 1
-        for step in self._new:
-            step.save(force_insert=True)
+        _insert_steps(*self._new)
         for step in self._changed.values():
-            step.save(force_update=True)
+            _save_step(step, {"id": step.pk})
         for wait in self._waits:
             wait.save(force_insert=True)
         for step_id, state in self._closed_waits.items():
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
-        RunEvent.objects.bulk_create(self._events)
+        _insert_events(*self._events)
 
     def _unchanged(self) -> Any:
         return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)

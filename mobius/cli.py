@@ -136,7 +136,7 @@ def clay() -> None:
 @click.option("--callback-delay", default=1.0, show_default=True, help="Seconds until it calls back.")
 @click.option("--slow", default=0.0, help="Seconds before every answer.")
 @click.option("--drip", default=0.0, help="Seconds between the bytes of every answer.")
-@click.option("--fail", default=0, help="Answer every row with this status.")
+@click.option("--fail", type=click.IntRange(200, 599), help="Answer every row with this status.")
 @click.option("--reset", is_flag=True, help="Read every row and close without an answer.")
 @click.option("--log", type=click.Path(path_type=Path), help="Append every accepted row to this file.")
 def clay_simulate(port: int, **switches: object) -> None:

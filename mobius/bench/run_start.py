@@ -78,8 +78,8 @@ class RunStart:
         connection = {
             "webhook_url": stage.webhook_url,
             "workspace": "unpaced-sim",
-            "submission_limit": None,
-            "rate_per_second": None,
+            "submission_limit": "unlimited",
+            "rate_per_second": "unlimited",
         }
         connected = stage.call("POST", f"/v1/projects/{PROJECT}/integrations/providers/clay/connect", connection)
         self.integration = connected["integration"]["id"]

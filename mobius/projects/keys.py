@@ -16,6 +16,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from mobius import clock
 from mobius.errors import AlreadyExists, InvalidFields, Unauthorized
+from mobius.prepared import Select
 from mobius.projects.models import ApiKey, Project, ServicePrincipal
 from mobius.projects.roles import Role
 
@@ -23,6 +24,7 @@ PREFIX = "mbx_"
 _LONGEST = 200
 _USE_IS_NOTED_EVERY = timedelta(minutes=5)
 DEFAULT_PRINCIPAL = "api"
+_by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ def recognise(credential: str) -> ApiKey:
     text, _, handle = credential.partition(".")
     if len(credential) > _LONGEST or not credential.isascii() or not _well_formed(text):
         raise Unauthorized
-    key = ApiKey.objects.select_related("project").filter(digest=digest(text)).first()
+    key = _by_digest.first(digest(text))
     now = clock.now()
     if key is None or not key.is_live(now) or (handle and handle != key.project.handle):
         raise Unauthorized
