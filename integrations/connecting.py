@@ -23,11 +23,12 @@ from mobius.ids import new_id
 from mobius.projects.models import Project
 
 DEFAULT_WORKSPACE = "default"
+UNCHANGED = Options()
 
 
 @transaction.atomic
 def connect(
-    *, project: Project, provider: Provider, connection: Connection, options: Options = Options(), by: str = ""
+    *, project: Project, provider: Provider, connection: Connection, options: Options = UNCHANGED, by: str = ""
 ) -> Integration:
     """Store `connection` as the project's integration of that name, replacing what it had before.
 
@@ -81,9 +82,7 @@ def clear_attention(integration: Integration) -> None:
 
 
 @transaction.atomic
-def configure(
-    integration: Integration, *, options: Options = Options(), never_twice: bool, wait_at_limit: bool
-) -> Integration:
+def configure(integration: Integration, *, options: Options, never_twice: bool, wait_at_limit: bool) -> Integration:
     """Change what can be set without connecting anew; what `options` leaves at None stays as it is.
 
     Rows per second are set for the whole workspace. Raises AlreadyExists when the name is taken.
@@ -158,10 +157,10 @@ def _webhook(project: Project, provider: Provider, integration: Integration, con
             destination=new_id("dst"),
             submission_limit=provider.allowance.submission_limit,
         )
-    if webhook.integration is not None and webhook.integration != integration:
+    holder = None if webhook.state == WebhookState.RETIRED else webhook.integration
+    if holder is not None and holder != integration:
         raise Conflict(
-            f"This webhook is connected already, as {webhook.integration.name}. "
-            "Disconnect it there, or paste another webhook's URL."
+            f"This webhook is connected already, as {holder.name}. Disconnect it there, or paste another webhook's URL."
         )
     return webhook
 

@@ -22,7 +22,8 @@ _LONG_WITH_VALUE = frozenset(
     """
     --request --header --url --data --data-raw --data-binary --data-ascii --data-urlencode --json --form --cookie
     --cookie-jar --user-agent --referer --output --upload-file --user --max-time --connect-timeout --proxy --config
-    --write-out --retry --retry-delay --retry-max-time --cacert --cert --key --resolve --interface --range --oauth2-bearer
+    --write-out --retry --retry-delay --retry-max-time --cacert --cert --key --resolve --interface --range
+    --oauth2-bearer
     """.split()
 )
 _SIGNS_IN = frozenset({"-u", "--user", "--oauth2-bearer"})

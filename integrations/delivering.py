@@ -325,9 +325,7 @@ def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAcce
     holder = entry.attempt
     if holder.state == AttemptState.ACCEPTED:
         output = output_of(holder) | {"duplicate": True}
-        return AlreadyAccepted(
-            delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output)
-        )
+        return AlreadyAccepted(delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output))
     where = holder.run_id or holder.pk
     if holder.state == AttemptState.IN_DOUBT:
         message = f"The same row is in doubt in {where}; settle it there first."
@@ -363,9 +361,7 @@ def _no_unit(chosen: Chosen, now: datetime) -> NotNow:
 
 def _ask_again(now: datetime) -> NotNow:
     """Rows in flight may yet be refused and give their units back."""
-    return NotNow(
-        reason="at_limit", message="Waits for the rows in flight.", wake_at=now + timedelta(seconds=1)
-    )
+    return NotNow(reason="at_limit", message="Waits for the rows in flight.", wake_at=now + timedelta(seconds=1))
 
 
 def _write_down(parcel: Parcel, now: datetime) -> None:

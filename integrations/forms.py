@@ -8,6 +8,9 @@ from django import forms
 
 UNLIMITED = "unlimited"
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*\Z"
+"""How an integration may be named: loops write it in `parameters.integration`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
@@ -22,7 +25,7 @@ class Options:
 
 class OptionsForm(forms.Form):
     name = forms.RegexField(
-        r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$",
+        NAME,
         label="Name",
         required=False,
         max_length=100,

@@ -34,7 +34,7 @@ def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: st
     moment = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
         cursor.execute(_ENTER, [destination, request_id, body_digest, attempt_id, moment])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount)
 
 
 _entries = Select(

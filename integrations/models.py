@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Self
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -26,7 +25,9 @@ class Pacer(models.Model):
 
     id = _id_field("pac")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="pacers")
-    label = models.CharField(max_length=100, help_text="The Clay workspace; integrations with one label share its pace.")
+    label = models.CharField(
+        max_length=100, help_text="The Clay workspace; integrations with one label share its pace."
+    )
     rate_per_second = models.FloatField(null=True, blank=True, help_text="Empty: unpaced.")
     burst = models.PositiveIntegerField(default=18)
     tat = models.FloatField(default=0, editable=False)
@@ -262,7 +263,9 @@ class Attempt(models.Model):
         indexes = [
             models.Index(fields=["project", "id"], name="attempts_by_project"),
             models.Index(fields=["project", "request_id"], condition=~Q(request_id=""), name="attempts_by_request_id"),
-            models.Index(fields=["project", "external_id"], condition=~Q(external_id=""), name="attempts_by_external_id"),
+            models.Index(
+                fields=["project", "external_id"], condition=~Q(external_id=""), name="attempts_by_external_id"
+            ),
             models.Index(fields=["state", "id"], condition=Q(state__in=["sending", "in_doubt"]), name="open_attempts"),
         ]
 
@@ -293,4 +296,3 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.request_id} to {self.destination}"
-

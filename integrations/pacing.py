@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from integrations.models import Integration, IntegrationStatus, Pacer, Webhook
+from integrations.models import Integration, Pacer, Webhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def take_slot(pacer_id: str, pace: Pace, *, now: float) -> bool:
     floor = now - pace.credit_seconds
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_SLOT, [floor, floor, pace.interval_seconds, pacer_id, now])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount)
 
 
 def give_slot_back(pacer_id: str, pace: Pace) -> None:
@@ -72,9 +72,7 @@ def room(pacer_id: str, *, now: float) -> int:
 
 def hold(pacer_id: str, *, until: float) -> None:
     """Nobody of the group sends before `until` (seconds since 1970): Clay said 429."""
-    Pacer.objects.filter(pk=pacer_id).update(
-        tat=Greatest(F("tat"), until), held_until=Greatest(F("held_until"), until)
-    )
+    Pacer.objects.filter(pk=pacer_id).update(tat=Greatest(F("tat"), until), held_until=Greatest(F("held_until"), until))
 
 
 def pull_back(*, now: float) -> None:
@@ -88,11 +86,11 @@ def pull_back(*, now: float) -> None:
 
 # The webhook counts `in_flight` while a row is on the wire and `used` once it exists or may exist. The integration
 # must be active in the very same statement, unless a test sends: a test is what resumes a paused integration.
-_TAKE_UNIT = f"""
+_TAKE_UNIT = """
     UPDATE integrations_webhook SET in_flight = in_flight + 1
     WHERE id = %s AND state = 'current' AND (submission_limit IS NULL OR used + in_flight < submission_limit)
       AND (%s OR EXISTS (SELECT 1 FROM integrations_integration
-                         WHERE id = %s AND status = '{IntegrationStatus.ACTIVE.value}'))
+                         WHERE id = %s AND status = 'active'))
 """
 
 
@@ -100,7 +98,7 @@ def take_unit(webhook_id: str, integration: Integration, *, although_paused: boo
     """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
     with connection.cursor() as cursor:
         cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration.pk])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount)
 
 
 def give_unit_back(webhook_id: str) -> None:

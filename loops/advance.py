@@ -11,20 +11,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from django.db import transaction
 from django.db.models import Q
 
 from integrations import delivering
-from integrations.delivering import AlreadyAccepted, Delivery, NotNow, Order, Parcel, Sending
+from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
+from integrations.judging import Delivery
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange
 from loops import callbacks, machine
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy, uses_callback_url
-from loops.models import LoopVersion, Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, LoopSpec, SleepConfig, StepKind, StepSpec, WaitConfig
+from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
+from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
+from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.errors import MobiusError
@@ -50,13 +51,15 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
         return
     claim: int | None = None  # ours, once the first turn is written
     sent: Sent | None = None
+    steps = _steps_of_begun(run)
     while run is not None:
         try:
-            sending = _play_turn(run, sent, go_on, taking=claim is None)
+            sending = _play_turn(Turn(run, spec_of(run.loop_version_id), steps, now=clock.now()), sent, go_on)
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
             run = Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
+            steps = {step.key: step for step in _steps_of(run_id)}
             continue
         except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
@@ -69,16 +72,6 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
             return
     if sent is not None:
         _record_alone(sent)
-
-
-def spec_of(version: LoopVersion) -> LoopSpec:
-    """The parsed spec of a version. Versions never change, so each is parsed once."""
-    return _parsed(version.pk)
-
-
-@lru_cache(maxsize=1000)
-def _parsed(version_id: str) -> LoopSpec:
-    return LoopSpec.from_stored(LoopVersion.objects.values_list("spec", flat=True).get(pk=version_id))
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))
@@ -95,11 +88,13 @@ def _ready(run_id: str) -> Run | None:
     return run if due else None
 
 
-def _play_turn(run: Run, sent: Sent | None, go_on: Callable[[], bool], *, taking: bool) -> Sending | None:
+def _steps_of_begun(run: Run) -> dict[str, Step]:
+    return {step.key: step for step in _steps_of(run.pk)} if run.started_at else {}
+
+
+def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Sending | None:
     """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
-    known = {} if run.started_at is None else {step.key: step for step in _steps_of(run.pk)}
-    turn = Turn(run, _parsed(run.loop_version_id), known, now=clock.now())
-    if taking:
+    if turn.run.status != RunStatus.RUNNING:
         turn.take()
     if sent is not None:
         _take_outcome(turn, sent)
@@ -109,7 +104,7 @@ def _play_turn(run: Run, sent: Sent | None, go_on: Callable[[], bool], *, taking
     with transaction.atomic():
         turn.lock()
         if sent is not None:
-            delivering.record(sent.sending, sent.exchange, sent.delivery, now=turn.now)
+            _record(sent, now=turn.now)
         sending = _reserve(turn, parcel) if parcel else None
         turn.save()
     return sending
@@ -123,16 +118,26 @@ def _send(sending: Sending) -> Sent:
 def _record_alone(sent: Sent) -> None:
     """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
     with transaction.atomic():
-        delivering.record(sent.sending, sent.exchange, sent.delivery, now=clock.now())
+        _record(sent, now=clock.now())
+
+
+def _record(sent: Sent, *, now: datetime) -> None:
+    """Write the outcome down. A callback that overtook it has settled the doubt already."""
+    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
+    order = sent.sending.parcel.order
+    if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
+        delivering.prove_arrival(order.run_id, order.step_id, now=now)
 
 
 def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
     if sent is not None:
         _record_alone(sent)
-    run = Run.objects.filter(pk=run_id).filter(Q(claim=claim) if claim is not None else Q()).active().first()
+    # Without a claim the run was not ours yet; if it is running now, it is another worker's.
+    ours = Q(claim=claim) if claim is not None else ~Q(status=RunStatus.RUNNING)
+    run = Run.objects.filter(ours, pk=run_id).active().first()
     if run is None:
         return
-    turn = Turn(run, _parsed(run.loop_version_id), {}, now=clock.now())
+    turn = Turn(run, spec_of(run.loop_version_id), {}, now=clock.now())
     turn.fail_run(
         stop_reason="step_failed",
         error_type="internal_error",
@@ -147,7 +152,7 @@ def _out_of_time(turn: Turn) -> bool:
     return turn.goes_on and deadline is not None and deadline <= turn.now
 
 
-# --- one step after the other ------------------------------------------------------------------------------------------
+# --- one step after the other -----------------------------------------------------------------------------------------
 
 
 def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
@@ -238,7 +243,7 @@ def _play_action(
 
 
 def _settled(turn: Turn, step: Step) -> bool:
-    """Has the doubt about the step's last attempt ended? True: send again. Otherwise the step is put where it belongs."""
+    """True when the doubt about the last attempt ended with "send again"; else the step is put where it belongs."""
     attempt = delivering.last_attempt(turn.run.pk, step.pk)
     if attempt is None or attempt.state == AttemptState.ABANDONED:
         return True
@@ -267,7 +272,7 @@ def names_for(turn: Turn) -> Names:
     )
 
 
-# --- what came of a row ------------------------------------------------------------------------------------------------
+# --- what came of a row -----------------------------------------------------------------------------------------------
 
 
 def _reserve(turn: Turn, parcel: Parcel) -> Sending | None:
@@ -313,7 +318,7 @@ def _take_outcome(turn: Turn, sent: Sent) -> None:
         case machine.Fails(error_type=error_type, error_message=message):
             turn.fail_step(step, error_type=error_type, error_message=message)
         case machine.Waits(reason=reason, message=message, after_seconds=seconds):
-            if callbacks.has_come_for(step):  # it overtook the answer that never came: the row arrived
+            if callbacks.has_come_for(step.pk):  # it overtook the answer that never came: the row arrived
                 turn.complete_step(step, delivering.proven_output(sent.sending))
                 return
             wake_at = None if seconds is None else turn.now + timedelta(seconds=seconds)

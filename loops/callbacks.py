@@ -75,9 +75,7 @@ def receive_by_request_id(project: Project, body: dict[str, Any]) -> Received:
     rows = delivering.rows_sent_as(project.pk, text) if text else []
     if not rows:
         raise NotFound("No row was sent with this request_id.")
-    answered = set(
-        Callback.objects.filter(step_id__in={row.step_id for row in rows}).values_list("step_id", flat=True)
-    )
+    answered = set(Callback.objects.filter(step_id__in={row.step_id for row in rows}).values_list("step_id", flat=True))
     awaiting = {row.step_id: row for row in rows if row.step_id not in answered}
     if len(awaiting) > 1:
         callback = _insert(Callback(project=project, body=body, request_id=text, state=CallbackState.AMBIGUOUS))
@@ -94,9 +92,9 @@ def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callb
     return None
 
 
-def has_come_for(step: Step) -> bool:
-    """Has anything been posted to this step? Then its row has arrived."""
-    return bool(step.callback_hash) and Callback.objects.filter(step_id=step.pk).exists()
+def has_come_for(step_id: str) -> bool:
+    """Has anything been posted to this step, at either door? Then its row has arrived."""
+    return Callback.objects.filter(step_id=step_id).exists()
 
 
 def _store(run: Run, step_id: str, body: dict[str, Any]) -> Received:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from integrations.delivering import Delivery
+from integrations.judging import Delivery
 from integrations.models import AttemptState
 from loops.models import StepStatus, SuspendedFor
 from loops.spec import LoopSpec, Retry, StepSpec
@@ -46,9 +46,7 @@ class Waits:
     after_seconds: float | None = None
 
 
-def after_delivery(
-    delivery: Delivery, *, retry: Retry, attempts: int, chance: float
-) -> Completes | Fails | Waits:
+def after_delivery(delivery: Delivery, *, retry: Retry, attempts: int, chance: float) -> Completes | Fails | Waits:
     """What an attempt's outcome makes of its step (design §4, second column to third).
 
     `attempts` counts this one; `chance` between 0 and 1 spreads the back-off.
@@ -66,4 +64,4 @@ def after_delivery(
 def back_off_seconds(retry: Retry, attempts: int, chance: float) -> float:
     """The step's delay, doubled with each attempt, with full jitter; at most an hour."""
     longest = min(retry.delay.total_seconds() * 2 ** (attempts - 1), LONGEST_BACK_OFF_SECONDS)
-    return longest * chance
+    return float(longest * chance)

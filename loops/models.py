@@ -70,7 +70,9 @@ class Loop(models.Model):
     class Meta:
         constraints = [
             # A run may be started by the loop's name, so among the present ones it must be unambiguous.
-            models.UniqueConstraint(fields=["project", "name"], condition=~Q(status="deleted"), name="one_loop_per_name"),
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=~Q(status="deleted"), name="one_loop_per_name"
+            ),
         ]
         indexes = [models.Index(fields=["project", "id"], name="loops_by_project")]
 
@@ -397,5 +399,3 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:evt:{self.sequence:06d}"
-
-

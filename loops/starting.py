@@ -8,11 +8,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from loops.advance import spec_of
 from loops.expressions import ExpressionError, Names, render
-from loops.models import Loop, LoopStatus, Run, RunStatus
+from loops.models import Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
 from loops.spec import KeyAfterEnd, LoopSpec
+from loops.versions import spec_of, version_of
 from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
@@ -53,18 +53,16 @@ class Start:
     idempotency_key: str = ""
 
 
-_by_id = Select(
-    lambda project, id: Loop.objects.present().filter(project=project, pk=id).select_related("current_version")
-)
-_by_name = Select(
-    lambda project, name: Loop.objects.present().filter(project=project, name=name).select_related("current_version")
-)
+_by_id = Select(lambda project, id: Loop.objects.present().filter(project=project, pk=id))
+_by_name = Select(lambda project, name: Loop.objects.present().filter(project=project, name=name))
 _insert_run = Insert(Run)
 
 
 def find_loop(project: Project, id_or_name: str) -> Loop:
     """A loop by its id, else by its exact name. Raises NotFound, also for one that was deleted."""
-    loop = _by_id.first(project.pk, id_or_name) or _by_name.first(project.pk, id_or_name)
+    # Nearly every caller gives one that looks like what it is; a name may look like an id all the same.
+    first, then = (_by_id, _by_name) if id_or_name.startswith("loop_") else (_by_name, _by_id)
+    loop = first.first(project.pk, id_or_name) or then.first(project.pk, id_or_name)
     if loop is None:
         raise NotFound("There is no such loop.")
     return loop
@@ -76,15 +74,15 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     Raises LoopPaused, Conflict for a loop without steps, InvalidFields, and IdempotencyKeyConflict once the key's
     run has ended (unless the loop's settings say `return` or `restart`).
     """
-    version = loop.current_version
+    version = version_of(loop.current_version_id) if loop.current_version_id else None
     if loop.status == LoopStatus.PAUSED:
         raise LoopPaused
     if version is None or loop.status == LoopStatus.DRAFT:
         raise Conflict("The loop has no steps yet: give it some before you start runs of it.")
-    spec = spec_of(version)
+    spec = spec_of(version.pk)
     _check(spec, start)
     for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
-        run = _new_run(loop, spec, start)
+        run = _new_run(loop, version, spec, start)
         try:
             with transaction.atomic():
                 _insert_run(run)
@@ -114,7 +112,11 @@ def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:
     )
 
 
-_ENDED = {RunStatus.COMPLETED: "completed", RunStatus.FAILED: "failed", RunStatus.CANCELLED: "been cancelled"}
+_ENDED: dict[str, str] = {
+    RunStatus.COMPLETED: "completed",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELLED: "been cancelled",
+}
 _COLLAPSED = (
     "The key {key} holds a placeholder that Clay did not fill in, so every row would be one and the same run. "
     "In Clay, delete the typed text, type / and pick the column."
@@ -133,13 +135,13 @@ def _check(spec: LoopSpec, start: Start) -> None:
         raise InvalidFields(problems)
 
 
-def _new_run(loop: Loop, spec: LoopSpec, start: Start) -> Run:
+def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> Run:
     now = clock.now()
     run = Run(
         id=new_id("run"),
         project_id=loop.project_id,
         loop=loop,
-        loop_version=loop.current_version,
+        loop_version=version,
         event=start.event,
         meta=start.meta,
         config=start.config,

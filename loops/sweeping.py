@@ -72,17 +72,16 @@ def _ring_due(now: datetime) -> None:
 
 def _wake_waiters(now: datetime) -> bool:
     """Wake the oldest waiters of everything that has room. True while there are any waiters at all."""
-    subject = ""
-    found = False
-    while (subject := _next_subject(after=subject)) is not None:
-        found = True
+    first = subject = _next_subject(after="")
+    while subject is not None:
         room = min(delivering.room_at(subject, now=now), BATCH)
         oldest = list(Run.objects.waiters_of(subject).values_list("pk", flat=True)[:room]) if room else []
         for run_id in oldest:
             woken = Run.objects.waiters_of(subject).filter(pk=run_id, status=RunStatus.SUSPENDED)
             if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
                 ring(run_id)
-    return found
+        subject = _next_subject(after=subject)
+    return first is not None
 
 
 def _next_subject(*, after: str) -> str | None:

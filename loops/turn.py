@@ -27,6 +27,7 @@ from loops.models import (
 from loops.spec import LoopSpec, StepSpec
 from mobius.prepared import Insert, Update
 
+
 class Overtaken(Exception):
     """Somebody else has written the run since it was read: read it again and decide again."""
 

@@ -25,7 +25,9 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
     if step.deadline_at is not None and step.deadline_at <= turn.now:
         turn.close_wait(step, WaitState.TIMED_OUT)
         turn.fail_step(
-            step, error_type="wait_timed_out", error_message=f"No {config.event_type} arrived within the step's timeout."
+            step,
+            error_type="wait_timed_out",
+            error_message=f"No {config.event_type} arrived within the step's timeout.",
         )
         return
     if not turn.is_waiting(step):
@@ -51,7 +53,9 @@ def _source(turn: Turn, spec: StepSpec, config: WaitConfig) -> str:
     if config.source_id:
         return f"{turn.run.pk}:{config.source_id}"
     earlier = [step for step in reversed(turn.spec.steps[: spec.index]) if step.kind == StepKind.ACTION]
-    giving = [step for step in earlier if isinstance(step.config, ActionConfig) and uses_callback_url(step.config.parameters)]
+    giving = [
+        step for step in earlier if isinstance(step.config, ActionConfig) and uses_callback_url(step.config.parameters)
+    ]
     nearest = (giving or earlier)[:1]
     return f"{turn.run.pk}:{nearest[0].key}" if nearest else ""
 

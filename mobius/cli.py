@@ -116,9 +116,7 @@ def user_create(
     from mobius.commands.making import make_user
 
     password = sys.stdin.readline().rstrip("\r\n")
-    click.echo(
-        make_user(name=name, password=password, handle=handle, role=role, support=support, superuser=superuser)
-    )
+    click.echo(make_user(name=name, password=password, handle=handle, role=role, support=support, superuser=superuser))
 
 
 @main.group()

@@ -18,8 +18,8 @@ def prepare(directory: Path) -> None:
     """Make `directory` (mode 0700) and, where the environment gives none, its two keys (mode 0600)."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, file, make in (
-        ("SECRET_KEY", "secret_key", lambda: secrets.token_urlsafe(64)),
-        ("FIELD_ENCRYPTION_KEY", "field_encryption_key", lambda: Fernet.generate_key().decode()),
+        ("SECRET_KEY", "secret_key", _secret_key),
+        ("FIELD_ENCRYPTION_KEY", "field_encryption_key", _encryption_key),
     ):
         if not os.environ.get(name) and not (directory / file).exists():
             _write_private(directory / file, make())
@@ -36,6 +36,14 @@ def hold(directory: Path) -> FileLock:
     except Timeout:
         raise InUse from None
     return lock
+
+
+def _secret_key() -> str:
+    return secrets.token_urlsafe(64)
+
+
+def _encryption_key() -> str:
+    return Fernet.generate_key().decode()
 
 
 def _write_private(path: Path, text: str) -> None:

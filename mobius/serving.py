@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -48,6 +49,10 @@ class Server:
         while not stopping.is_set():
             self._turn(1.0)
 
+    def wake(self) -> None:
+        """End the loop's present wait; callable from a signal handler."""
+        self._server.pull_trigger()
+
     def drain(self) -> None:
         """Accept nothing more; finish the requests that have come in."""
         listeners = [one for one in self._sockets.values() if getattr(one, "accepting", False)]
@@ -80,9 +85,18 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     embedded.use_pool(pool)
     pool.start()
     ticker.start()
+
+    def stop(*_: object) -> None:
+        stopping.set()
+        server.wake()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+        signal.signal(number, stop)
     when_up()
+    # What the start has made stays; looking through it again at every collection costs a fiftieth of a core.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     server.run(stopping)
     server.drain()
     ticker.stop()

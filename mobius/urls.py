@@ -12,7 +12,11 @@ API = [
     path("", include("loops.api.urls")),
 ]
 
-CONSOLE: list[object] = []
+CONSOLE = [
+    path("", include("loops.console.urls")),
+    path("", include("integrations.console.urls")),
+    path("", include("mobius.projects.console.urls")),
+]
 
 urlpatterns = [
     path("", views.root, name="root"),

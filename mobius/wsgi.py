@@ -5,36 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import reduce
+from typing import Any
 
 import django
 from django.conf import settings
 from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-Chain = Callable[[HttpRequest], HttpResponseBase]
+Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
 
 class Application(WSGIHandler):
     """Sessions, CSRF tokens and messages cost a third of a run start and mean nothing to a bearer key."""
+
+    _middleware_chain: Any
+    _get_response: Any
 
     def load_middleware(self, is_async: bool = False) -> None:
         super().load_middleware(is_async)
         pages: Chain = self._middleware_chain
         api = self._api_chain()
 
-        def choose(request: HttpRequest) -> HttpResponseBase:
+        def choose(request: HttpRequest) -> Any:
             return api(request) if request.path_info.startswith("/v1/") else pages(request)
 
         self._middleware_chain = choose
 
     def _api_chain(self) -> Chain:
         def wrap(chain: Chain, path: str) -> Chain:
-            wrapped: Chain = convert_exception_to_response(import_string(path)(chain))
-            return wrapped
+            return convert_exception_to_response(import_string(path)(chain))
 
-        return reduce(wrap, reversed(settings.API_MIDDLEWARE), convert_exception_to_response(self._get_response))
+        innermost: Chain = convert_exception_to_response(self._get_response)
+        return reduce(wrap, reversed(settings.API_MIDDLEWARE), innermost)
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")

@@ -36,9 +36,7 @@ def make_key(*, handle: str, name: str, role: str) -> str:
 
 
 @transaction.atomic
-def make_user(
-    *, name: str, password: str, handle: str | None, role: str | None, support: bool, superuser: bool
-) -> str:
+def make_user(*, name: str, password: str, handle: str | None, role: str | None, support: bool, superuser: bool) -> str:
     users = get_user_model()
     if users.objects.filter(username=name).exists():
         raise click.ClickException(f"There is a user named {name} already.")
