@@ -28,6 +28,7 @@ from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
+from mobius.engine.gate import one_at_a_time
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
@@ -54,7 +55,8 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
     steps = _steps_of_begun(run)
     while run is not None:
         try:
-            sending = _play_turn(Turn(run, spec_of(run.loop_version_id), steps, now=clock.now()), sent, go_on)
+            with one_at_a_time(working=True):
+                sending = _play_turn(Turn(run, spec_of(run.loop_version_id), steps, now=clock.now()), sent, go_on)
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again

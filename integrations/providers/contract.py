@@ -141,11 +141,21 @@ class Diagnosis:
 class Action(Protocol):
     """One thing that a provider can do, such as `webhook.submit`."""
 
-    suffix: str  # the action's name without the provider's id
-    title: str
-    description: str
-    input_schema: JsonObject
-    output_schema: JsonObject
+    @property
+    def suffix(self) -> str:
+        """The action's name without the provider's id."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def description(self) -> str: ...
+
+    @property
+    def input_schema(self) -> JsonObject: ...
+
+    @property
+    def output_schema(self) -> JsonObject: ...
 
     def read(self, parameters: JsonObject) -> Row:
         """The row that these rendered parameters ask for. Raises ActionInputInvalid."""
@@ -155,8 +165,6 @@ class Action(Protocol):
 
     def output(self, exchange: Exchange, request_id: str) -> JsonObject:
         """The action's output for an accepted exchange."""
-
-
 
 
 @dataclass(frozen=True, kw_only=True)

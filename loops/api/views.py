@@ -16,6 +16,7 @@ from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
 from mobius.api.parsing import json_type
+from mobius.engine.gate import one_at_a_time
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.roles import Permission
@@ -54,7 +55,8 @@ class LoopViewSet(ProjectViewSet):
 
     def start(self, request: Request, project: str, loop: str) -> Response:
         start = read_start(request.data, header_key=request.headers.get("Idempotency-Key", ""))
-        started = start_run(loop=find_loop(self.project, loop), start=start)
+        with one_at_a_time():
+            started = start_run(loop=find_loop(self.project, loop), start=start)
         return Response(run_json(started.run), status=202)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from ..webhook_form import WebhookConnectForm
 
-TOKEN_HEADER = "x-clay-webhook-auth"
+TOKEN_HEADER = "x-clay-webhook-auth"  # noqa: S105  (a name, not a token)
 """The header that Clay itself checks; its value is the bare token (clay.md §1.1)."""
 
 _CLAY_HOST = "api.clay.com"
