@@ -12,7 +12,9 @@ _LONGEST = 64 * 1024
 _COMMAND = re.compile(r"\s*(?:[$>%]\s*)?curl(?:\.exe)?(?=[\s^\\])", re.IGNORECASE)
 
 # Quoted stretches come first, so that what looks like a sign of the shell inside them is left alone.
-_SHELL = re.compile(r"\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'[^']*'|\"(?:[^\"\\]|\\.)*\"|(?P<goes_on>\\\s+)|\\.", re.DOTALL)
+_SHELL = re.compile(
+    r"\$'(?P<ansi>(?:[^'\\]|\\.)*)'|'[^']*'|\"(?:[^\"\\]|\\.)*\"|(?P<goes_on>\\(?:\s+|\Z))|\\.", re.DOTALL
+)
 _ANSI = re.compile(r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|([0-7]{1,3})|(.))", re.DOTALL)
 _ANSI_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 

@@ -35,7 +35,8 @@ class Pace:
         """How many rows may leave at `now`."""
         if tat > now:
             return 0
-        return int((now - max(tat, now - self.credit_seconds)) / self.interval_seconds + 1e-9) + 1
+        ahead = (now - max(tat, now - self.credit_seconds)) / self.interval_seconds
+        return int(ahead + 1e-4) + 1  # seconds since 1970 have but six digits after the point
 
 
 def pace_of(pacer: Pacer) -> Pace | None:

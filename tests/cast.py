@@ -148,4 +148,7 @@ def work_off() -> None:
 
 def _ready_runs() -> list[str]:
     due = Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=clock.now())
-    return [*Run.objects.filter(status=RunStatus.QUEUED).values_list("pk", flat=True), *due.values_list("pk", flat=True)]
+    return [
+        *Run.objects.filter(status=RunStatus.QUEUED).values_list("pk", flat=True),
+        *due.values_list("pk", flat=True),
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,18 @@ pytest_plugins = ["tests.cast"]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _quick_settings() -> Iterator[None]:
+def _quick_settings() -> None:
     """Plain static files, cheap password hashes: tests of both set them themselves."""
     django_settings.STORAGES = django_settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     Path(django_settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
-    yield
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """A database in a file, as the product has it: threads that share one in memory lock each other's tables."""
+    database = django_settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database.setdefault("TEST", {})["NAME"] = str(django_settings.MOBIUS_DATA_DIR / "tests.sqlite3")

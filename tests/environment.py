@@ -6,7 +6,7 @@ import os
 import tempfile
 
 # A developer's own environment must not decide what the tests find.
-for name in [one for one in os.environ if one.startswith("MOBIUS_")]:
+for name in [one for one in os.environ if one.startswith("MOBIUS_") and one != "MOBIUS_TEST_REQUIRE"]:
     del os.environ[name]
 _directory = tempfile.TemporaryDirectory(prefix="mobius-tests-")
 os.environ |= {

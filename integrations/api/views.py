@@ -12,7 +12,7 @@ from integrations import connecting, probing
 from integrations.api.reading import read_connection
 from integrations.api.serializing import integration_json, probe_json, provider_json
 from integrations.choosing import open_connection
-from integrations.forms import Options
+from integrations.forms import NAME, Options
 from integrations.models import Integration, IntegrationStatus
 from integrations.providers.contract import Provider
 from integrations.providers.registry import all_providers, get_provider
@@ -33,7 +33,7 @@ class NewIntegrationSerializer(RequestSerializer):
 
 
 class ChangedIntegrationSerializer(RequestSerializer):
-    name = serializers.CharField(max_length=100, required=False)
+    name = serializers.RegexField(NAME, max_length=100, required=False)
     credentials = serializers.DictField(required=False)
     config = serializers.DictField(required=False)
     status = serializers.ChoiceField(choices=["active", "inactive"], required=False)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from loops.advance import spec_of
 from loops.models import Callback, Loop, Run, Step, StepStatus
 from loops.spec import StepSpec
+from loops.versions import spec_of
 from mobius.api.serializing import timestamp, without_nulls
 
 JsonObject = dict[str, Any]
@@ -60,7 +60,7 @@ def steps_json(run: Run) -> list[JsonObject]:
     begun = {step.key: step for step in run.steps.all()}
     return [
         _step_json(begun[spec.key], spec) if spec.key in begun else _coming_json(run, spec)
-        for spec in spec_of(run.loop_version).steps
+        for spec in spec_of(run.loop_version_id).steps
     ]
 
 

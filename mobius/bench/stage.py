@@ -70,9 +70,13 @@ class Arrivals:
 
 
 class Stage:
-    """The processes of a benchmark. A context manager: whatever happens, nothing of it stays."""
+    """The processes of a benchmark, or of a test. A context manager: whatever happens, nothing of it stays.
 
-    def __init__(self) -> None:
+    `simulate` are further switches of the simulator.
+    """
+
+    def __init__(self, *simulate: str) -> None:
+        self._simulate = simulate
         self.cleaning = ExitStack()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
@@ -86,6 +90,7 @@ class Stage:
             self.arrivals = Arrivals(self.folder / "rows.jsonl")
             simulate = ["clay", "simulate", "--port", str(self.simulator_port), "--unpaced"]
             simulate += ["--limit", str(10**9), "--log", str(self.arrivals.log)]  # a long run passes Clay's 50,000
+            simulate += self._simulate
             simulator = self._launch("simulator", simulate)
             self._await(simulator, "simulator", self.simulator_port, "/stats")
             self.start_console()
@@ -117,6 +122,15 @@ class Stage:
             return self.console.wait(STOP_SECONDS), time.monotonic() - began
         except subprocess.TimeoutExpired:
             raise self._broken("serve", f"did not end within {STOP_SECONDS:.0f} s of SIGTERM") from None
+
+    def kill_console(self) -> None:
+        """kill -9: nothing of the console gets to tidy up."""
+        self.console.kill()
+        self.console.wait()
+
+    def log_of(self, name: str) -> str:
+        """What the process `serve` or `simulator` has printed so far."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def mobius(self, *arguments: str) -> str:
         """The standard output of a mobius command. Raises StageBroken when it fails."""

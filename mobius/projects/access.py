@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AnonymousUser, User
 
 from mobius.errors import NotFound, PermissionDenied
 from mobius.projects.models import Membership, Project
@@ -30,11 +30,11 @@ class Access:
             )
 
 
-def access_for(user: AbstractBaseUser | AnonymousUser, handle: str) -> Access:
+def access_for(user: User | AnonymousUser, handle: str) -> Access:
     """The project `handle` as `user` sees it. Raises NotFound alike for a project that is not there or not theirs."""
     project = Project.objects.visible_to(user).filter(handle=handle).first() if user.is_authenticated else None
-    if project is None:
+    if project is None or isinstance(user, AnonymousUser):
         raise NotFound("There is no such project.")
-    if getattr(user, "is_superuser", False):
+    if user.is_superuser:
         return Access(project=project, role=Role.ADMIN)
     return Access(project=project, role=Role(Membership.objects.get(project=project, user=user).role))

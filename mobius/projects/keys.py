@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
 
 from mobius import clock
@@ -42,7 +43,7 @@ def create_key(
     role: Role,
     principal: ServicePrincipal | None = None,
     expires_at: datetime | None = None,
-    created_by: object | None = None,
+    created_by: User | None = None,
 ) -> NewKey:
     """Make a key of `project`. Raises AlreadyExists when a live key has this name, InvalidFields on a past expiry."""
     if not name.strip():

@@ -59,6 +59,56 @@
     if (box.checked) document.getElementById(box.dataset.fillThen)?.focus();
   };
 
+  // <form data-curl>: a curl command pasted as the URL fills the fields. What is not plain is left to the server.
+  const readCurl = (text) => {
+    if (!/^\s*curl\s/.test(text) || /\$'|\^["\s]/.test(text)) return null;
+    const words = [...text.matchAll(/'([^']*)'|"((?:[^"\\]|\\.)*)"|[^\s'"]+/g)].map(
+      ([word, single, double]) => single ?? double?.replace(/\\(.)/g, "$1") ?? word,
+    );
+    const after = (pattern) => words.filter((_, place) => pattern.test(words[place - 1] ?? ""));
+    const headers = after(/^(-H|--header=?)$/).filter((header) => !/^(content-type|accept|user-agent)\s*:/i.test(header));
+    const data = new Set([...after(/^(-d|--data(-\w+)?=?|--json)$/), ...headers]);
+    const addresses = words.filter((word) => /^https?:\/\//.test(word) && !data.has(word));
+    if (addresses.length !== 1 || headers.length > 1) return null;
+    const [, name = "", value = ""] = headers[0]?.match(/^([^:]+):\s*(.*)$/) ?? [];
+    return { webhook_url: addresses[0], auth_header_name: name, auth_header_value: value };
+  };
+
+  const takeCurl = (event) => {
+    const form = event.target.closest("form[data-curl]");
+    if (event.target.name !== "webhook_url" || !form) return;
+    const found = readCurl(event.clipboardData.getData("text"));
+    if (!found) return;
+    event.preventDefault();
+    for (const [name, text] of Object.entries(found)) if (text) form.elements[name].value = text;
+    const header = found.auth_header_name ? ` and the header ${found.auth_header_name}` : "";
+    form.querySelector("[data-curl-said]").textContent = `Took the URL${header} from the curl command.`;
+  };
+
+  // <form data-once>: a second click must not send a second row; the button's data-busy says what is going on.
+  const sendOnce = (event) => {
+    const form = event.target;
+    if (form.dataset.sent) return event.preventDefault();
+    form.dataset.sent = "yes";
+    const busy = event.submitter?.dataset.busy;
+    if (!busy) return;
+    form.dataset.label = event.submitter.textContent;
+    event.submitter.textContent = busy;
+    event.submitter.setAttribute("aria-busy", "true");
+    announce(busy);
+  };
+
+  // Coming back with the browser's own button: the form may be sent again.
+  const rearm = () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) {
+      delete form.dataset.sent;
+      const button = form.querySelector("button[aria-busy]");
+      if (!button) continue;
+      button.textContent = form.dataset.label;
+      button.removeAttribute("aria-busy");
+    }
+  };
+
   // --- times ---------------------------------------------------------------------------------------------------------
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -93,6 +143,10 @@
   document.addEventListener("change", (event) => {
     if (event.target.matches("input[data-fill]")) fill(event.target);
   });
+
+  document.addEventListener("paste", takeCurl);
+  document.addEventListener("submit", (event) => event.target.matches("form[data-once]") && sendOnce(event));
+  addEventListener("pageshow", rearm);
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;

@@ -1,0 +1,128 @@
+"""What an admin does to an integration: pause, resume, rotate, set, disconnect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST
+
+from integrations import connecting
+from integrations.choosing import open_connection
+from integrations.console.finding import find_integration, find_provider, posted
+from integrations.console.forms import DisconnectForm, SettingsForm, rotate_form
+from integrations.console.showing import open_rows, show
+from integrations.models import Integration
+from mobius.errors import AlreadyExists, MobiusError
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@project_page(Permission.ADMINISTER)
+@require_POST
+def pause(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    integration = connecting.pause(find_integration(project, integration_id))
+    messages.success(request, f"{integration.name} is paused. Rows wait until you resume it.")
+    return _back_to(integration)
+
+
+@project_page(Permission.ADMINISTER)
+@require_POST
+def resume(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    integration = connecting.resume(find_integration(project, integration_id))
+    messages.success(request, f"{integration.name} sends again.")
+    return _back_to(integration)
+
+
+@never_cache
+@sensitive_post_parameters("auth_header_value")
+@sensitive_variables("form", "url")
+@project_page(Permission.ADMINISTER)
+@form_page
+def rotate(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    integration = find_integration(project, integration_id)
+    try:
+        webhook = connecting.current_webhook(integration)
+        url = open_connection(webhook).webhook_url
+    except MobiusError as error:
+        messages.error(request, error.message)
+        return _back_to(integration)
+    form = rotate_form(
+        find_provider(integration.provider),
+        webhook_url=url,
+        fields=posted(request),
+        header_name=webhook.auth_header_name,
+    )
+    if not form.is_valid():
+        return _page(request, "integrations/rotate.html", integration, form)
+    connecting.rotate(
+        integration,
+        auth_header_name=form.cleaned_data["auth_header_name"],
+        auth_header_value=form.cleaned_data["auth_header_value"],
+    )
+    messages.success(request, f"{integration.name} uses the new auth header from now on. Test it.")
+    for warning in form.warnings():
+        messages.warning(request, warning)
+    return _back_to(integration)
+
+
+@project_page(Permission.ADMINISTER)
+@form_page
+def settings(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    integration = find_integration(project, integration_id)
+    try:
+        webhook = connecting.current_webhook(integration)
+    except MobiusError as error:
+        messages.error(request, error.message)
+        return _back_to(integration)
+    form = SettingsForm(integration, webhook, posted(request))
+    if form.is_valid() and _configure(integration, form):
+        messages.success(request, "The settings are saved.")
+        return _back_to(integration)
+    return _page(request, "integrations/settings.html", find_integration(project, integration_id), form)
+
+
+@project_page(Permission.ADMINISTER)
+@form_page
+def disconnect(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    integration = find_integration(project, integration_id)
+    form = DisconnectForm(integration, posted(request))
+    if not form.is_valid():
+        attempts, on_their_way, in_doubt = open_rows(integration)
+        counts = {"attempts": attempts, "on_their_way": on_their_way, "in_doubt": in_doubt}
+        return _page(request, "integrations/disconnect.html", integration, form, **counts)
+    name = integration.name
+    connecting.disconnect(integration)
+    messages.success(request, f"{name} is disconnected, and its URL and header are erased.")
+    return redirect("console:integrations", project.handle)
+
+
+def _configure(integration: Integration, form: SettingsForm) -> bool:
+    """False when the new name is taken; the form then says so."""
+    try:
+        connecting.configure(
+            integration,
+            options=form.options,
+            never_twice=form.cleaned_data["never_twice"],
+            wait_at_limit=form.cleaned_data["wait_at_limit"],
+        )
+    except AlreadyExists as error:
+        form.add_error("name", error.message)
+        return False
+    return True
+
+
+def _back_to(integration: Integration) -> HttpResponse:
+    return redirect("console:integration", integration.project.handle, integration.pk)
+
+
+def _page(request: ProjectRequest, template: str, integration: Integration, form: Any, **more: Any) -> HttpResponse:
+    context = {"shown": show(integration), "form": form, **more}
+    return render(request, template, context, status=422 if form.errors else 200)

@@ -1,0 +1,189 @@
+"""What the pages show, gathered and put into words, so that templates hold neither rules nor arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from integrations.models import Attempt, AttemptKind, AttemptState, Integration, Webhook
+from integrations.probing import Probe
+from integrations.providers.contract import Provider, Stage
+from integrations.providers.registry import all_providers, get_provider
+from integrations.recalling import recall
+from integrations.usage import Usage, usage_of
+from mobius import clock
+from mobius.projects.models import Project
+
+LAST_ATTEMPTS = 20
+_ANSWER_SHOWN = 2000
+_AMBER, _RED = 75, 90  # percent of the budget
+_ROWS_FOR_A_FORECAST = 10
+
+_STAGE_WORDS = {
+    Stage.ADDRESS: "Address found",
+    Stage.CONNECTED: "Connected",
+    Stage.SENT: "Row sent",
+    Stage.ANSWERED: "Answer received",
+    Stage.ACCEPTED: "Row accepted",
+}
+_VERDICTS = {
+    AttemptState.SENDING: "The test row is on its way",
+    AttemptState.ACCEPTED: "{provider} accepted the test row",
+    AttemptState.REFUSED: "{provider} refused the test row",
+    AttemptState.NOT_SENT: "The test row could not be sent",
+    AttemptState.IN_DOUBT: "Nobody knows whether the test row arrived",
+    AttemptState.ABANDONED: "The test row was given up",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A webhook's usage in words and as a bar; no bar (`limit` None) when there is no limit."""
+
+    usage: Usage
+
+    @property
+    def taken(self) -> int:
+        return self.usage.used + self.usage.possibly_used
+
+    @property
+    def text(self) -> str:
+        if self.usage.limit is None:
+            return f"{self.taken:,} used, no limit"
+        return f"{self.taken:,} of {self.usage.limit:,} used"
+
+    @property
+    def amber(self) -> int:
+        return (self.usage.limit or 0) * _AMBER // 100
+
+    @property
+    def red(self) -> int:
+        return (self.usage.limit or 0) * _RED // 100
+
+    @property
+    def numbers(self) -> list[tuple[str, str]]:
+        usage = self.usage
+        return [
+            ("Used", f"{usage.used:,}"),
+            ("In doubt", f"{usage.possibly_used:,}"),
+            ("In flight", f"{usage.in_flight:,}"),
+            ("Left", "No limit" if usage.left is None else f"{usage.left:,}"),
+        ]
+
+    @property
+    def forecast(self) -> str:
+        usage = self.usage
+        if usage.limit is None:
+            return "This webhook has no submission limit."
+        if usage.left == 0:
+            return f"All {usage.limit:,} submissions are gone. Connect the URL of a new webhook."
+        if usage.forecast_at is None or self.taken < _ROWS_FOR_A_FORECAST:
+            return "No forecast yet: too few rows were sent in the last seven days."
+        if (usage.forecast_at - clock.now()).days > 5 * 365:
+            return "At the pace of the last seven days the limit is more than five years away."
+        day = f"{usage.forecast_at.day} {usage.forecast_at:%B %Y}"
+        return f"At the pace of the last seven days the limit is reached on {day}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connected:
+    """An integration with the webhook that its rows go to."""
+
+    integration: Integration
+    provider: Provider
+    webhook: Webhook | None
+    budget: Budget | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderCard:
+    provider: Provider
+    capability_map: Sequence[tuple[str, str]]
+    integrations: Sequence[Connected]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageReached:
+    word: str
+    reached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a test found, for a person."""
+
+    probe: Probe
+    verdict: str
+    stages: Sequence[StageReached]
+
+    @property
+    def answer(self) -> str:
+        return self.probe.attempt.response[:_ANSWER_SHOWN]
+
+
+def connected(project: Project) -> list[Connected]:
+    """The project's integrations, by name."""
+    return [show(one) for one in Integration.objects.filter(project=project).select_related("pacer").order_by("name")]
+
+
+def show(integration: Integration) -> Connected:
+    webhook = Webhook.objects.current_of(integration)
+    budget = Budget(usage=usage_of(webhook, now=clock.now())) if webhook else None
+    return Connected(
+        integration=integration, provider=get_provider(integration.provider), webhook=webhook, budget=budget
+    )
+
+
+def provider_cards(integrations: Sequence[Connected]) -> list[ProviderCard]:
+    """Every provider there is, with those of `integrations` that are its own."""
+    return [
+        ProviderCard(
+            provider=provider,
+            capability_map=capability_map(provider),
+            integrations=[one for one in integrations if one.provider.id == provider.id],
+        )
+        for provider in all_providers().values()
+    ]
+
+
+def capability_map(provider: Provider) -> list[tuple[str, str]]:
+    """The table of the founding document, line for line."""
+    can = provider.capabilities
+    return [
+        ("Provider ID", provider.id),
+        ("Auth kind", provider.auth_kind.value),
+        ("Connect flow", provider.connect_flow.label),
+        ("Actions", _yes_or_no(can.actions)),
+        ("Events", _yes_or_no(can.events)),
+        ("Webhook delivery", _yes_or_no(can.webhook_delivery)),
+        ("Event samples", _yes_or_no(can.event_samples)),
+        ("Live status", _yes_or_no(can.live_status)),
+    ]
+
+
+def last_attempts(integration: Integration) -> list[Attempt]:
+    """The newest first, without their bodies."""
+    return list(integration.attempts.without_bodies().order_by("-pk")[:LAST_ATTEMPTS])
+
+
+def open_rows(integration: Integration) -> tuple[int, int, int]:
+    """How many attempts there are, how many of them are on their way, and how many in doubt."""
+    attempts = integration.attempts.all()
+    return attempts.count(), attempts.sending().count(), attempts.in_doubt().count()
+
+
+def outcome_of_test(integration: Integration, attempt_id: str) -> Outcome | None:
+    """What came of one test of this integration."""
+    attempt = integration.attempts.filter(kind=AttemptKind.TEST, pk=attempt_id).first()
+    if attempt is None:
+        return None
+    probe = recall(attempt)
+    return Outcome(
+        probe=probe,
+        verdict=_VERDICTS[AttemptState(attempt.state)].format(provider=get_provider(integration.provider).name),
+        stages=[StageReached(word=word, reached=stage in probe.stages) for stage, word in _STAGE_WORDS.items()],
+    )
+
+
+def _yes_or_no(can: bool) -> str:
+    return "Yes" if can else "No"

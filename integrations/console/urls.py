@@ -1,0 +1,20 @@
+"""Pages of this app, below `/projects/<handle>/`."""
+
+from django.urls import path
+
+from integrations.console import changing, views
+
+INTEGRATIONS = "govern/integrations"
+ONE = f"{INTEGRATIONS}/<str:integration_id>"
+
+urlpatterns = [
+    path(f"{INTEGRATIONS}/", views.integrations, name="integrations"),
+    path(f"{INTEGRATIONS}/<str:provider_id>/connect/", views.connect, name="connect"),
+    path(f"{ONE}/", views.integration, name="integration"),
+    path(f"{ONE}/test/", views.send_test, name="test_integration"),
+    path(f"{ONE}/pause/", changing.pause, name="pause_integration"),
+    path(f"{ONE}/resume/", changing.resume, name="resume_integration"),
+    path(f"{ONE}/rotate/", changing.rotate, name="rotate_integration"),
+    path(f"{ONE}/settings/", changing.settings, name="integration_settings"),
+    path(f"{ONE}/disconnect/", changing.disconnect, name="disconnect_integration"),
+]

@@ -1,0 +1,141 @@
+"""Govern > Integrations: what is connected, connecting, one integration and its test."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from integrations import connecting, probing
+from integrations.console.finding import abilities, find_integration, find_provider, posted
+from integrations.console.forms import Pasted, RowForm, connect_form, unpack
+from integrations.console.showing import connected, last_attempts, outcome_of_test, provider_cards, show
+from integrations.forms import OptionsForm
+from integrations.models import Integration
+from integrations.providers.contract import Provider
+from mobius.errors import Conflict, MobiusError
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+UNPROCESSABLE = 422
+
+
+@project_page(Permission.READ)
+@require_safe
+def integrations(request: ProjectRequest, project: Project) -> HttpResponse:
+    found = connected(project)
+    context = {"integrations": found, "cards": provider_cards(found), **abilities(request)}
+    return render(request, "integrations/integrations.html", context)
+
+
+@never_cache
+@sensitive_post_parameters("webhook_url", "auth_header_value")
+@sensitive_variables("fields", "pasted", "form")
+@project_page(Permission.ADMINISTER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def connect(request: ProjectRequest, project: Project, provider_id: str) -> HttpResponse:
+    provider = find_provider(provider_id)
+    fields = posted(request)
+    if fields is None:
+        return _connect_page(request, provider, connect_form(provider, name=request.GET.get("name", "")))
+    pasted = unpack(fields, _token_header(provider))
+    form = connect_form(provider, pasted)
+    integration = _connect(request, provider, form) if form.is_valid() else None
+    if pasted.took:
+        messages.info(request, pasted.took)
+    if integration is None:
+        return _connect_page(request, provider, form, pasted)
+    return _arrive(request, integration, form, then_test="test" in request.POST)
+
+
+@project_page(Permission.READ)
+@require_safe
+@never_cache
+def integration(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    found = find_integration(project, integration_id)
+    return _integration_page(request, found, RowForm(find_provider(found.provider)))
+
+
+@project_page(Permission.OPERATE)
+@require_POST
+def send_test(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    found = find_integration(project, integration_id)
+    form = RowForm(find_provider(found.provider), posted(request))
+    if form.is_valid():
+        try:
+            return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"])))
+        except MobiusError as error:
+            form.add_error(None, error.message)
+    return _integration_page(request, found, form)
+
+
+def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:
+    """None when the address belongs to another integration; the form then says so."""
+    try:
+        return connecting.connect(
+            project=request.access.project,
+            provider=provider,
+            connection=form.connection,
+            options=form.options,
+            by=request.user.get_username(),
+        )
+    except Conflict as error:
+        form.add_error("webhook_url", error.message)
+        return None
+
+
+def _arrive(request: ProjectRequest, integration: Integration, form: Any, *, then_test: bool) -> HttpResponse:
+    """To the page of what was just connected, with its test's result."""
+    messages.success(request, f"{find_provider(integration.provider).name} is connected as {integration.name}.")
+    for warning in form.warnings():
+        messages.warning(request, warning)
+    if then_test:
+        try:
+            return redirect(_outcome_url(integration, probing.probe(integration)))
+        except MobiusError as error:
+            messages.error(request, f"The test could not be sent. {error.message}")
+    return redirect("console:integration", integration.project.handle, integration.pk)
+
+
+def _outcome_url(integration: Integration, probe: probing.Probe) -> str:
+    page = reverse("console:integration", args=[integration.project.handle, integration.pk])
+    return f"{page}?{urlencode({'test': probe.attempt.pk})}"
+
+
+def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted: Pasted | None = None) -> HttpResponse:
+    mine = [one.integration for one in connected(request.access.project) if one.provider.id == provider.id]
+    context = {
+        "provider": provider,
+        "form": form,
+        "connection_fields": [form[name] for name in provider.connect_form.base_fields],
+        "option_fields": [form[name] for name in OptionsForm.base_fields],
+        "token_header": _token_header(provider),
+        "connected": mine,
+        "again": request.GET.get("name", ""),
+        "value_was_given": bool(pasted and pasted.fields.get("auth_header_value")),
+    }
+    return render(request, "integrations/connect.html", context, status=UNPROCESSABLE if form.errors else 200)
+
+
+def _integration_page(request: ProjectRequest, found: Integration, form: RowForm) -> HttpResponse:
+    context = {
+        "shown": show(found),
+        "form": form,
+        "outcome": outcome_of_test(found, request.GET.get("test", "")),
+        "attempts": last_attempts(found),
+        **abilities(request),
+    }
+    return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)
+
+
+def _token_header(provider: Provider) -> str:
+    """The header that the provider checks, if its form knows one."""
+    return str(getattr(provider.connect_form, "token_header", ""))

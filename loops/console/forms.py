@@ -1,0 +1,93 @@
+"""Forms in which people write JSON: strict as the API is, and every typed character is kept when something is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from loops.models import Loop
+from loops.starting import LONGEST_KEY
+from mobius.api.parsing import json_type, parse_json
+from mobius.errors import InvalidFields, MobiusError
+
+JsonObject = dict[str, Any]
+
+
+class JsonObjectField(forms.CharField):
+    """A textarea that holds one JSON object."""
+
+    def __init__(self, *, rows: int, **options: Any) -> None:
+        attributes = {"rows": rows, "class": "mono", "spellcheck": "false", "autocapitalize": "off", "dir": "ltr"}
+        super().__init__(widget=forms.Textarea(attributes), strip=False, **options)
+
+    def clean(self, value: Any) -> JsonObject:
+        text = super().clean(value)
+        try:
+            parsed = parse_json(text.encode(errors="replace"))
+        except MobiusError as error:
+            raise ValidationError(error.message.replace("The body", "The text")) from None
+        if not isinstance(parsed, dict):
+            raise ValidationError(f"Write a JSON object, in braces, not {json_type(parsed)}.")
+        return parsed
+
+
+class LoopForm(forms.Form):
+    """A whole loop. `version` is the one that was edited, so that nobody writes over what somebody else has saved."""
+
+    spec = JsonObjectField(label="Loop", rows=24, help_text="The loop as JSON, as the API takes it.")
+    version = forms.CharField(widget=forms.HiddenInput, required=False)
+
+    def __init__(self, *arguments: Any, loop: Loop | None = None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.loop = loop
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        edited, current = cleaned.get("version"), self.loop.current_version if self.loop else None
+        if edited and current is not None and edited != str(current.number):
+            self.add_error(
+                None,
+                f"Somebody saved version {current.number} while you were editing. Copy your text, open the page anew "
+                "and put your change into the new version.",
+            )
+        return cleaned
+
+    def changes(self) -> JsonObject:
+        """What to write so that the loop is what was typed: a field that was removed is cleared, not kept."""
+        typed: JsonObject = self.cleaned_data["spec"]
+        return {name: None for name in self._before if name not in typed} | typed
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.cleaned_data["spec"] != self._before)
+
+    @property
+    def _before(self) -> JsonObject:
+        current = self.loop.current_version if self.loop else None
+        return current.spec if current else {}
+
+
+class StartForm(forms.Form):
+    """What a person starts a run with."""
+
+    event = JsonObjectField(label="Event", rows=9, required=False, help_text="JSON; the steps read it as event.")
+    idempotency_key = forms.CharField(
+        label="Idempotency key",
+        required=False,
+        max_length=LONGEST_KEY,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
+        help_text="A repeated start with the same key gives back the run that is active instead of a second one.",
+    )
+
+
+def explain(form: forms.Form, error: MobiusError, *, field: str) -> None:
+    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front."""
+    if not isinstance(error, InvalidFields):
+        form.add_error(None, error.message)
+        return
+    for place, sentences in error.fields.items():
+        own = place if place in form.fields else field
+        for sentence in sentences:
+            form.add_error(own, sentence if own == place else f"{place}: {sentence}")

@@ -1,0 +1,108 @@
+"""A project's first page: what needs a person, what happened last, and what to do next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from integrations.models import Attempt, Integration, Webhook
+from integrations.usage import Usage, usage_of
+from loops.console.examples import example_event, start_curl
+from loops.console.runs import listed
+from loops.models import Loop, LoopStatus, Run
+from loops.versions import spec_of
+from mobius import clock
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+_RUNS_SHOWN = 10
+_INTEGRATIONS_SHOWN = 6
+_TELLING = 10  # a tenth of the budget
+_COUNTED = 100
+"""Further nobody counts: beyond it the page says "more than"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownIntegration:
+    integration: Integration
+    webhook: Webhook
+    usage: Usage
+
+    @property
+    def gone(self) -> int:
+        return self.usage.used + self.usage.possibly_used + self.usage.in_flight
+
+    @property
+    def used_words(self) -> str:
+        limit = self.usage.limit
+        words = f"{self.gone:,}" if limit is None else f"{self.gone:,} of {limit:,}"
+        return f"{words}, {self.usage.possibly_used:,} in doubt" if self.usage.possibly_used else words
+
+    @property
+    def forecast_at(self) -> datetime | None:
+        """When it is full; not said while so little is gone that a pace of it means nothing."""
+        limit = self.usage.limit
+        return self.usage.forecast_at if limit and self.gone * _TELLING >= limit else None
+
+    @property
+    def warns_at(self) -> int:
+        return (self.usage.limit or 0) * 75 // 100
+
+    @property
+    def alarms_at(self) -> int:
+        return (self.usage.limit or 0) * 97 // 100
+
+
+@require_GET
+@project_page(Permission.READ)
+def home(request: ProjectRequest, project: Project) -> HttpResponse:
+    runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])
+    webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
+    shown = [_shown(webhook) for webhook in webhooks[:_INTEGRATIONS_SHOWN]]
+    loop = _loop_to_start(project)
+    in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
+    return render(
+        request,
+        "loops/home.html",
+        {
+            "runs": listed(runs),
+            "integrations": shown,
+            "has_more_integrations": len(webhooks) > len(shown),
+            "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
+            "in_doubt": _counted(len(in_doubt)),
+            "loop": loop,
+            "curl": _curl(loop) if loop and not runs else "",
+            "may_edit": request.access.allows(Permission.ADMINISTER),
+            "may_start": request.access.allows(Permission.START),
+        },
+    )
+
+
+def _shown(webhook: Webhook) -> ShownIntegration:
+    integration = webhook.integration
+    assert integration is not None  # the list is made of integrations
+    return ShownIntegration(integration=integration, webhook=webhook, usage=usage_of(webhook, now=clock.now()))
+
+
+def _needs_a_person(webhook: Webhook) -> bool:
+    integration = webhook.integration
+    return integration is not None and (bool(integration.attention) or not integration.usable)
+
+
+def _counted(number: int) -> str:
+    return str(number) if number <= _COUNTED else f"more than {_COUNTED}"
+
+
+def _loop_to_start(project: Project) -> Loop | None:
+    loops = Loop.objects.present().of_project(project).select_related("project", "current_version")
+    return loops.in_status(LoopStatus.ACTIVE).order_by("-pk").first()
+
+
+def _curl(loop: Loop) -> str:
+    assert loop.current_version is not None  # an active loop has one
+    return start_curl(loop, example_event(spec_of(loop.current_version_id)))

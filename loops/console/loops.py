@@ -1,0 +1,193 @@
+"""The pages of loops: write them, pause them, start a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from loops import authoring
+from loops.console.examples import STARTER_LOOP, example_event, start_curl
+from loops.console.forms import LoopForm, StartForm, explain
+from loops.console.lists import chosen, rows
+from loops.console.showing import editable, shown
+from loops.models import Loop, LoopStatus, LoopVersion, Run
+from loops.starting import IdempotencyKeyConflict, Start, start_run
+from loops.versions import spec_of
+from mobius.errors import MobiusError
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+_VERSIONS_SHOWN = 20
+
+
+@require_GET
+@project_page(Permission.READ)
+def loop_list(request: ProjectRequest, project: Project) -> HttpResponse:
+    loops = Loop.objects.present().of_project(project).for_lists()
+    if status := chosen(request, "status", LoopStatus):
+        loops = loops.in_status(status)
+    return render(
+        request,
+        "loops/loops.html",
+        {
+            "page": rows(request, loops),
+            "status": status,
+            "statuses": [choice for choice in LoopStatus.choices if choice[0] != LoopStatus.DELETED],
+            "may_edit": request.access.allows(Permission.ADMINISTER),
+        },
+    )
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Permission.ADMINISTER)
+def loop_new(request: ProjectRequest, project: Project) -> HttpResponse:
+    form = LoopForm(request.POST or None, initial={"spec": editable(STARTER_LOOP)})
+    if request.method == "POST" and form.is_valid():
+        try:
+            loop = authoring.create_loop(project=project, authored=form.cleaned_data["spec"])
+        except MobiusError as error:
+            explain(form, error, field="spec")
+        else:
+            messages.success(request, f"The loop “{loop.name}” is there.")
+            return redirect("console:loop", project.handle, loop.pk)
+    return render(request, "loops/loop_new.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@require_GET
+@project_page(Permission.READ)
+def loop_page(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
+    return _draw(request, _loop(project, loop_id))
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Permission.ADMINISTER)
+def loop_save(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
+    """Save a new version. (A reload of the page with the mistakes is a GET.)"""
+    loop = _loop(project, loop_id)
+    if request.method == "GET":
+        return redirect("console:loop", project.handle, loop.pk)
+    form = LoopForm(request.POST, loop=loop)
+    if form.is_valid():
+        if not form.has_news:
+            messages.info(request, "Nothing was changed, so there is no new version.")
+            return redirect("console:loop", project.handle, loop.pk)
+        try:
+            authoring.update_loop(loop, form.changes())
+        except MobiusError as error:
+            explain(form, error, field="spec")
+        else:
+            messages.success(request, "Saved. Runs that start from now on use the new version.")
+            return redirect("console:loop", project.handle, loop.pk)
+    return _draw(request, _loop(project, loop_id), edit=form)
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Permission.START)
+def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
+    """Start a run. (A reload of the page with the mistakes is a GET.)"""
+    loop = _loop(project, loop_id)
+    if request.method == "GET":
+        return redirect("console:loop", project.handle, loop.pk)
+    form = StartForm(request.POST)
+    if form.is_valid():
+        try:
+            started = start_run(loop=loop, start=_start(request, form))
+        except IdempotencyKeyConflict as error:
+            form.add_error("idempotency_key", error.message)
+        except MobiusError as error:
+            explain(form, error, field="event")
+        else:
+            if not started.created:
+                messages.info(request, "This run has the idempotency key already, so nothing was started.")
+            return redirect("console:run", project.handle, started.run.pk)
+    return _draw(request, loop, start=form)
+
+
+@require_POST
+@project_page(Permission.ADMINISTER)
+def loop_status(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
+    """Pause the loop, or make it active again."""
+    loop = _loop(project, loop_id)
+    try:
+        authoring.update_loop(loop, {"status": request.POST.get("status", "")})
+    except MobiusError as error:
+        messages.error(request, error.message)
+    else:
+        paused = loop.status == LoopStatus.PAUSED
+        messages.success(request, "Paused: starts are refused." if paused else "Active: runs can be started.")
+    return redirect("console:loop", project.handle, loop.pk)
+
+
+@require_http_methods(["GET", "POST"])
+@project_page(Permission.ADMINISTER)
+def loop_delete(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
+    loop = _loop(project, loop_id)
+    if request.method == "POST":
+        authoring.delete_loop(loop)
+        messages.success(request, f"The loop “{loop.name}” is deleted. Its runs stay readable.")
+        return redirect("console:loops", project.handle)
+    active = Run.objects.of_project(project).of_loop(loop.pk).active().exists()
+    return render(request, "loops/loop_delete.html", {"loop": loop, "has_active_runs": active})
+
+
+def _loop(project: Project, loop_id: str) -> Loop:
+    loops = Loop.objects.present().of_project(project).select_related("project", "current_version")
+    loop = loops.filter(pk=loop_id).first()
+    if loop is None:
+        raise Http404("There is no such loop.")
+    return loop
+
+
+def _start(request: ProjectRequest, form: StartForm) -> Start:
+    user = request.user
+    source = {"type": "manual", "id": user.get_username(), "label": user.get_full_name() or user.get_username()}
+    return Start(
+        event=form.cleaned_data["event"],
+        meta={},
+        config={},
+        source=source,
+        idempotency_key=form.cleaned_data["idempotency_key"],
+    )
+
+
+def _draw(
+    request: ProjectRequest, loop: Loop, *, edit: LoopForm | None = None, start: StartForm | None = None
+) -> HttpResponse:
+    version = loop.current_version
+    last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
+    event = example_event(spec_of(version.pk), last_run) if version else {}
+    versions = LoopVersion.objects.filter(loop=loop)
+    looked_at = _version_asked_for(request, loop) or version
+    edit = edit or LoopForm(loop=loop, initial=_typed_before(version))
+    start = start or StartForm(initial={"event": editable(event)})
+    context: dict[str, Any] = {
+        "loop": loop,
+        "version": version,
+        "looked_at": looked_at,
+        "json_title": f"Version {looked_at.number}" if looked_at else "",
+        "spec": shown(looked_at.spec) if looked_at else None,
+        "versions": versions.newest_first()[:_VERSIONS_SHOWN],
+        "last_run": last_run,
+        "edit": edit,
+        "start": start,
+        "curl": start_curl(loop, event),
+        "may_edit": request.access.allows(Permission.ADMINISTER),
+        "may_start": request.access.allows(Permission.START),
+    }
+    return render(request, "loops/loop.html", context, status=422 if edit.errors or start.errors else 200)
+
+
+def _typed_before(version: LoopVersion | None) -> dict[str, Any]:
+    return {"spec": editable(version.spec), "version": version.number} if version else {}
+
+
+def _version_asked_for(request: ProjectRequest, loop: Loop) -> LoopVersion | None:
+    number = request.GET.get("version", "")
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
+        return None
+    return LoopVersion.objects.filter(loop=loop, number=int(number)).first()

@@ -1,0 +1,148 @@
+"""The pages of runs: the list, and one run as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from integrations.models import Attempt
+from loops.console.lists import chosen, rows, searched
+from loops.console.parts import parts_of
+from loops.console.showing import duration, shown
+from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+_LOOPS_TO_CHOOSE_FROM = 100
+_RUNS_OF_ONE_REQUEST_ID = 100
+_LONGEST_REASON = 160  # characters, in a list
+WARNINGS_SHOWN = 20
+STOP_POLLING = 286
+"""The status by which htmx stops asking again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRun:
+    run: Run
+    reason: str  # why it waits: a state that look_of knows, or ""
+    message: str
+    duration: str
+
+
+@require_GET
+@project_page(Permission.READ)
+def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
+    runs = Run.objects.of_project(project).for_lists()
+    status, loop_id, text = chosen(request, "status", RunStatus), request.GET.get("loop", "")[:64], searched(request)
+    if status:
+        runs = runs.in_status(status)
+    if loop_id:
+        runs = runs.of_loop(loop_id)
+    if text:
+        runs = runs.filter(pk__in=_found(project, text))
+    page = rows(request, runs)
+    return render(
+        request,
+        "loops/runs.html",
+        {
+            "page": page,
+            "runs": listed(page.items),
+            "status": status,
+            "statuses": RunStatus.choices,
+            "loop_id": loop_id,
+            "loops": _loops(project, loop_id),
+            "q": text,
+            "filtered": bool(status or loop_id or text),
+        },
+    )
+
+
+@require_GET
+@project_page(Permission.READ)
+def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
+    run = _run(project, run_id)
+    parts = parts_of(run, project.handle)
+    return render(
+        request,
+        "loops/run.html",
+        {
+            "run": run,
+            "part": {part.name: part for part in parts},
+            "steps": [part for part in parts if part.name.startswith("step-")],
+            "event": shown(run.event),
+            "config": shown(run.config) if run.config else None,
+            "starter": run.source.get("label") or run.source.get("id") or "a client of the API",
+            "warnings": run.warnings[:WARNINGS_SHOWN],
+            "active": not run.has_ended,
+        },
+    )
+
+
+@require_GET
+@never_cache
+@project_page(Permission.READ)
+def run_live(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
+    """The parts of the page that differ from those that it has, named by `seen`; nothing when none does."""
+    run = _run(project, run_id)
+    seen = set(request.GET.getlist("seen"))
+    news = [part for part in parts_of(run, project.handle) if part.seen not in seen]
+    status = STOP_POLLING if run.has_ended else 200
+    if not news:
+        return HttpResponse(status=204 if status == 200 else status)
+    # Only a change of the run's own status is read out.
+    says = f"The run is {run.get_status_display().lower()}." if any(part.name == "badge" for part in news) else ""
+    return render(request, "loops/run_live.html", {"run": run, "parts": news, "says": says}, status=status)
+
+
+def listed(runs: list[Run]) -> list[ListedRun]:
+    """The runs with why each waits or has failed; one query for all of them."""
+    suspended = [run.pk for run in runs if run.status == RunStatus.SUSPENDED]
+    waiting = {step.run_id: step for step in Step.objects.waiting_in(suspended)} if suspended else {}
+    return [_listed(run, waiting) for run in runs]
+
+
+def _listed(run: Run, waiting: Mapping[str, Step]) -> ListedRun:
+    step = waiting.get(run.pk)
+    message = step.error_message if step else run.error_message
+    if len(message) > _LONGEST_REASON:
+        message = message[: _LONGEST_REASON - 1] + "…"
+    return ListedRun(
+        run=run,
+        reason=step.error_type if step else "",
+        message=message or (_resting(step) if step else ""),
+        duration=duration(run.started_at, run.completed_at),
+    )
+
+
+def _resting(step: Step) -> str:
+    return "Sleeps." if step.kind == "sleep" else "Waits for a callback or an event."
+
+
+def _found(project: Project, text: str) -> list[str]:
+    """The ids of the runs that `text` names: by id, idempotency key or request_id, each by its index."""
+    by_key = Run.objects.of_project(project).holding_key(text).values_list("pk", flat=True)
+    sent = Attempt.objects.of_project(project).sent_under(text).order_by("-pk").values_list("run_id", flat=True)
+    return [text, *by_key, *sent[:_RUNS_OF_ONE_REQUEST_ID]]
+
+
+def _loops(project: Project, chosen_id: str) -> list[Loop]:
+    """What the filter offers: the newest loops, and the one that is chosen already."""
+    loops = Loop.objects.of_project(project).only("pk", "name", "status")
+    newest = list(loops.present().order_by("-pk")[:_LOOPS_TO_CHOOSE_FROM])
+    if chosen_id and chosen_id not in {loop.pk for loop in newest}:
+        newest += loops.filter(pk=chosen_id)
+    return sorted(newest, key=lambda loop: loop.name.casefold())
+
+
+def _run(project: Project, run_id: str) -> Run:
+    runs: RunQuerySet = Run.objects.of_project(project).select_related("loop", "loop_version")
+    run = runs.defer("loop_version__spec").filter(pk=run_id).first()
+    if run is None:
+        raise Http404("There is no such run.")
+    return run

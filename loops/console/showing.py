@@ -1,0 +1,65 @@
+"""Foreign text as a page shows it: indented when it is JSON, cut when it is long, with its tricks made visible."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from mobius.web.templatetags.console import pretty_json
+
+LONGEST = 20_000
+"""Characters. More than that nobody reads on a page, and a browser becomes slow."""
+
+# Marks that turn the direction of the text around them, or that nobody sees: as escapes they trick nobody.
+_TRICKS = re.compile("[\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """`text` is what a page shows; `length` is how long it was before it was cut, 0 when it is whole."""
+
+    text: str
+    length: int = 0
+
+    @property
+    def cut(self) -> bool:
+        return self.length > 0
+
+    @property
+    def length_words(self) -> str:
+        return f"{self.length:,}"
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+
+def shown(value: Any, *, longest: int = LONGEST) -> Shown:
+    """JSON, or any text, to look at."""
+    text = pretty_json(value)
+    plain = _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:longest])
+    return Shown(text=plain, length=len(text) if len(text) > longest else 0)
+
+
+def editable(value: Any) -> str:
+    """JSON to edit: whole, and with its tricks as JSON escapes."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def duration(begin: datetime | None, end: datetime | None) -> str:
+    """How long it took: `840 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`. Empty until it has ended."""
+    if begin is None or end is None:
+        return ""
+    seconds = max((end - begin) / timedelta(seconds=1), 0.0)
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"

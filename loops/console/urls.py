@@ -1,0 +1,23 @@
+"""The console's pages of this app, below `/projects/<handle>/`."""
+
+from django.urls import path
+
+from loops.console import deliveries, home, loops, runs
+
+urlpatterns = [
+    path("", home.home, name="home"),
+    path("build/loops/", loops.loop_list, name="loops"),
+    path("build/loops/new/", loops.loop_new, name="loop_new"),
+    path("build/loops/<str:loop_id>/", loops.loop_page, name="loop"),
+    path("build/loops/<str:loop_id>/save/", loops.loop_save, name="loop_save"),
+    path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
+    path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
+    path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("operate/runs/", runs.run_list, name="runs"),
+    path("operate/runs/<str:run_id>/", runs.run_page, name="run"),
+    path("operate/runs/<str:run_id>/live/", runs.run_live, name="run_live"),
+    path("operate/deliveries/", deliveries.delivery_list, name="deliveries"),
+    path("operate/deliveries/<str:delivery_id>/", deliveries.delivery_page, name="delivery"),
+    path("operate/callbacks/", deliveries.callback_list, name="callbacks"),
+    path("operate/callbacks/<str:callback_id>/", deliveries.callback_page, name="callback"),
+]

@@ -1,0 +1,47 @@
+"""The form that asks for a new API key."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+
+from django import forms
+
+from mobius.projects.roles import Role
+
+
+class NewKeyForm(forms.Form):
+    name = forms.CharField(
+        label="Name",
+        max_length=200,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="The system that will use the key, such as Clay.",
+        error_messages={"required": "Give the key a name, such as the system that will use it."},
+    )
+    role = forms.ChoiceField(
+        label="Role",
+        choices=Role.choices,
+        widget=forms.RadioSelect,
+        help_text="Give the least that the system needs.",
+        error_messages={"required": "Choose what the key may do."},
+    )
+    expires_on = forms.DateField(
+        label="Expires after",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="The last day on which it works, in UTC. Empty: it works until it is revoked.",
+        error_messages={"invalid": "Write a date such as 2027-01-31."},
+    )
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """The end of the chosen day."""
+        day = self.cleaned_data["expires_on"]
+        if day is None:
+            return None
+        return datetime.combine(day, time.min, tzinfo=UTC) + timedelta(days=1)
+
+    def explain(self, fields: dict[str, list[str]]) -> None:
+        """Put what the verb refused beside the field that it is about."""
+        for name, sentences in fields.items():
+            for sentence in sentences:
+                self.add_error({"expires_at": "expires_on"}.get(name, name), sentence)

@@ -1,0 +1,72 @@
+"""Govern > API keys: who may act in this project without being a person."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from mobius import clock
+from mobius.errors import AlreadyExists, InvalidFields
+from mobius.projects.console.forms import NewKeyForm
+from mobius.projects.keys import NewKey, create_key, revoke
+from mobius.projects.models import ApiKey, Project
+from mobius.projects.roles import Permission, Role
+from mobius.web.access import ProjectRequest, project_page
+
+MOST_KEYS = 200
+"""What the list shows; the newest."""
+
+
+@never_cache
+@sensitive_variables("made")
+@project_page(Permission.ADMINISTER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def api_keys(request: ProjectRequest, project: Project) -> HttpResponse:
+    """The list and the form. A new key is answered with the page that shows it, once: it is stored nowhere."""
+    form = NewKeyForm(request.POST if request.method == "POST" else None)
+    made = _create(request, project, form) if form.is_valid() else None
+    if made is not None:
+        return render(request, "projects/api_key_made.html", {"made": made}, status=201)
+    keys = ApiKey.objects.filter(project=project).select_related("created_by").order_by("-pk")[:MOST_KEYS]
+    now = clock.now()
+    context = {"form": form, "keys": [(key, _state(key, key.is_live(now))) for key in keys]}
+    return render(request, "projects/api_keys.html", context, status=422 if form.errors else 200)
+
+
+@project_page(Permission.ADMINISTER)
+@require_http_methods(["GET", "HEAD", "POST"])
+def revoke_api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
+    key = ApiKey.objects.filter(project=project, pk=key_id).first()
+    if key is None:
+        raise Http404("There is no such API key.")
+    if request.method != "POST":
+        return render(request, "projects/api_key_revoke.html", {"key": key})
+    revoke(key)
+    messages.success(request, f"The key {key.name} is revoked. It opens nothing any more.")
+    return redirect("console:api_keys", project.handle)
+
+
+@sensitive_variables("made")
+def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewKey | None:
+    """None when the key cannot be made; the form then says why."""
+    try:
+        return create_key(
+            project=project,
+            name=form.cleaned_data["name"],
+            role=Role(form.cleaned_data["role"]),
+            expires_at=form.expires_at,
+            created_by=request.user,
+        )
+    except InvalidFields as error:
+        form.explain(error.fields)
+    except AlreadyExists as error:
+        form.add_error("name", error.message)
+    return None
+
+
+def _state(key: ApiKey, live: bool) -> str:
+    return "active" if live else "revoked" if key.revoked_at else "expired"

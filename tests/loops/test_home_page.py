@@ -1,0 +1,115 @@
+"""A project's first page: what needs a person, what happened last, and what to do next."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from integrations.models import Integration, IntegrationStatus
+from integrations.providers.clay.simulated_endpoint import Behaviour
+from integrations.providers.clay.simulator import ClaySimulator
+from loops.models import Loop, Run
+from loops.starting import Start, start_run
+from mobius.projects.models import Project
+from tests.cast import Api, work_off
+
+pytestmark = pytest.mark.django_db
+
+HOME = "/projects/platform/"
+
+
+@pytest.fixture
+def admin(client: Client, alice: User) -> Client:
+    client.force_login(alice)
+    return client
+
+
+def text(response: Any) -> str:
+    return str(response.content.decode())
+
+
+def begin(loop: Loop) -> Run:
+    return start_run(loop=loop, start=Start(event={"email": "a@b.c"}, meta={}, config={}, source={})).run
+
+
+def test_strangers_find_nothing_and_the_anonymous_are_asked_to_sign_in(client: Client, charlie: User) -> None:
+    Project.objects.create(handle="platform", name="Platform")
+    assert client.get(HOME).headers["Location"] == f"/login/?next={HOME}"
+
+    client.force_login(charlie)
+
+    assert client.get(HOME).status_code == 404
+
+
+def test_the_page_teaches_one_step_after_the_other(
+    admin: Client, clay: ClaySimulator, request: pytest.FixtureRequest
+) -> None:
+    assert "First, connect a Clay table" in text(admin.get(HOME))
+
+    request.getfixturevalue("integration")
+    assert "Next, write a loop" in text(admin.get(HOME))
+
+    loop = request.getfixturevalue("push_leads")
+    assert "Next, start a run" in text(admin.get(HOME))
+
+    begin(loop)
+    assert "Next, start a run" not in text(admin.get(HOME))
+    assert "Latest runs" in text(admin.get(HOME))
+
+
+def test_a_viewer_is_told_who_does_the_next_step(client: Client, vera: User) -> None:
+    client.force_login(vera)
+
+    page = text(client.get(HOME))
+
+    assert "An admin of this project connects one" in page
+    assert "Connect Clay" not in page
+
+
+def test_the_curl_works_when_it_is_pasted(
+    admin: Client, api: Api, integration: Integration, clay: ClaySimulator, push_leads: Loop
+) -> None:
+    words = shlex.split(admin.get(HOME).context["curl"].replace("\\\n", " ").replace("$MOBIUS_API_KEY", api.key.text))
+    address, header, body = words[3], words[5], words[9]
+
+    client = Client(headers={"Authorization": header.partition(": ")[2]})
+    response = client.post(address.removeprefix("http://console.test"), json.loads(body), "application/json")
+
+    assert response.status_code == 202
+    work_off()
+    assert clay.rows[0].body["email"] == "ada@example.com"
+
+
+def test_rows_in_doubt_and_integrations_to_look_at_are_counted(
+    admin: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop
+) -> None:
+    assert "Nothing needs you" in text(admin.get(HOME))
+
+    clay.next_answers(Behaviour(reset=True))
+    begin(push_leads)
+    work_off()
+    Integration.objects.update(status=IntegrationStatus.INACTIVE, attention="Look at me <b>")
+    page = admin.get(HOME)
+
+    assert page.context["in_doubt"] == "1"
+    assert page.context["attention"] == 1
+    assert 'href="/projects/platform/operate/deliveries/?state=in_doubt">1</a>' in text(page)
+    assert "Look at me &lt;b&gt;" in text(page)
+    assert "1 of 50,000, 1 in doubt" in text(page)
+
+
+def test_the_page_asks_a_bounded_number_of_questions(
+    admin: Client, integration: Integration, push_leads: Loop, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(30):
+        begin(push_leads)
+
+    with django_assert_max_num_queries(13):
+        page = admin.get(HOME)
+
+    assert len(page.context["runs"]) == 10
