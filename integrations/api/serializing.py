@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from integrations.models import Integration, Webhook
+from integrations.models import Attempt, Integration, Webhook
 from integrations.probing import Probe
 from integrations.providers.contract import Action, Provider
 from integrations.usage import usage_of
@@ -46,6 +46,32 @@ def usage_json(webhook: Webhook) -> JsonObject:
         "left": usage.left,
         "forecast_at": timestamp(usage.forecast_at),
     }
+
+
+def delivery_json(attempt: Attempt) -> JsonObject:
+    """One attempt, as in a list of deliveries."""
+    shown: JsonObject = {
+        "id": attempt.pk,
+        "kind": attempt.kind,
+        "state": attempt.state,
+        "action_name": attempt.action,
+        "attempt": attempt.number,
+        "integration_id": attempt.integration_id,
+        "status_code": attempt.status_code,
+        "latency_ms": attempt.latency_ms,
+        "created_at": timestamp(attempt.created_at),
+        "finished_at": timestamp(attempt.finished_at),
+    }
+    for name in ("run_id", "request_id", "external_id", "failure", "error_message"):
+        if text := getattr(attempt, name):
+            shown[name] = text
+    return without_nulls(shown)
+
+
+def whole_delivery_json(attempt: Attempt) -> JsonObject:
+    """One attempt with what was sent and answered. A callback's address is a placeholder in it."""
+    bodies = {"body": attempt.body or None, "response": attempt.response or None}
+    return delivery_json(attempt) | without_nulls(bodies)
 
 
 def provider_json(provider: Provider, connected: Mapping[str, Integration]) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from integrations.api.views import IntegrationViewSet, ProviderViewSet
+from integrations.api.views import DeliveryViewSet, IntegrationViewSet, ProviderViewSet
 
 INTEGRATIONS = "projects/<str:project>/integrations"
 
@@ -14,5 +14,7 @@ urlpatterns = [
         f"{INTEGRATIONS}/<str:integration>",
         IntegrationViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("projects/<str:project>/deliveries", DeliveryViewSet.as_view({"get": "list"})),
+    path("projects/<str:project>/deliveries/<str:delivery>", DeliveryViewSet.as_view({"get": "retrieve"})),
     path(f"{INTEGRATIONS}/<str:integration>/test", IntegrationViewSet.as_view({"post": "test"})),
 ]

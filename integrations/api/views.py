@@ -10,10 +10,16 @@ from rest_framework.response import Response
 
 from integrations import connecting, probing
 from integrations.api.reading import read_connection
-from integrations.api.serializing import integration_json, probe_json, provider_json
+from integrations.api.serializing import (
+    delivery_json,
+    integration_json,
+    probe_json,
+    provider_json,
+    whole_delivery_json,
+)
 from integrations.choosing import open_connection
 from integrations.forms import NAME, Options
-from integrations.models import Integration, IntegrationStatus
+from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus
 from integrations.providers.contract import Provider
 from integrations.providers.registry import all_providers, get_provider
 from mobius.api.pagination import page
@@ -140,3 +146,24 @@ class IntegrationViewSet(ProjectViewSet):
         stored = open_connection(connecting.current_webhook(integration))
         config = {"webhook_url": stored.webhook_url, "auth_header_name": stored.auth_header_name}
         return {"config": config, "credentials": {"auth_header_value": stored.auth_header_value}} | changes
+
+
+class DeliveryViewSet(ProjectViewSet):
+    needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ}
+
+    def list(self, request: Request, project: str) -> Response:
+        attempts = Attempt.objects.filter(project=self.project).without_bodies()
+        if state := request.query_params.get("state"):
+            if state not in AttemptState.values:
+                raise InvalidFields({"state": [f"Send one of {', '.join(AttemptState.values)}."]})
+            attempts = attempts.filter(state=state)
+        for name in ("run_id", "request_id", "external_id", "integration_id"):
+            if value := request.query_params.get(name):
+                attempts = attempts.filter(**{name: value})
+        return Response(page(attempts, request.query_params, serialize=delivery_json))
+
+    def retrieve(self, request: Request, project: str, delivery: str) -> Response:
+        attempt = Attempt.objects.filter(project=self.project, pk=delivery).first()
+        if attempt is None:
+            raise NotFound("There is no such delivery.")
+        return Response(whole_delivery_json(attempt))
