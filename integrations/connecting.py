@@ -152,6 +152,7 @@ def _webhook(project: Project, provider: Provider, integration: Integration, con
         return Webhook(
             project=project,
             url_fingerprint=fingerprint(url),
+            url_scheme=urlsplit(url).scheme,
             url_host=urlsplit(url).netloc.lower(),
             url_last4=url[-4:],
             destination=new_id("dst"),

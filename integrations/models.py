@@ -106,6 +106,7 @@ class Webhook(models.Model):
     )
     state = models.CharField(max_length=16, choices=WebhookState.choices, default=WebhookState.CURRENT)
     url_fingerprint = models.CharField(max_length=64, editable=False)
+    url_scheme = models.CharField(max_length=5, default="https")
     url_host = models.CharField(max_length=255)
     url_last4 = models.CharField(max_length=4)
     auth_header_name = models.CharField(max_length=64, blank=True)
@@ -136,8 +137,8 @@ class Webhook(models.Model):
 
     @property
     def masked_url(self) -> str:
-        """Host and last four characters: all of the address that is shown after connecting."""
-        return f"https://{self.url_host}/…{self.url_last4}"
+        """Scheme, host and last four characters: all of the address that is shown after connecting."""
+        return f"{self.url_scheme}://{self.url_host}/…{self.url_last4}"
 
 
 class WebhookSecret(models.Model):

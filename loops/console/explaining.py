@@ -18,7 +18,7 @@ INTEGRATIONS = "console:integrations"
 class Why:
     """`todo` is empty when nothing needs to be done; `page` names the page where it is done, if there is one."""
 
-    tone: str  # as of a notice: info, good, wait or bad
+    tone: str  # as of a state: info, good, wait, doubt or bad
     sentence: str
     todo: str = ""
     page: str = ""
@@ -28,7 +28,7 @@ class Why:
     @property
     def sign(self) -> str:
         """The icon of the notice."""
-        return {"bad": "alert", "wait": "clock", "good": "check"}.get(self.tone, "info")
+        return {"bad": "alert", "doubt": "question", "wait": "clock", "good": "check"}.get(self.tone, "info")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def _suspended(situation: Situation) -> Why:
             todo = "Make a new webhook in Clay and connect its URL; the row then goes out by itself."
             return Why(tone="wait", sentence=said or "The webhook is full.", todo=todo, page=INTEGRATIONS)
         case SuspendedFor.DELIVERY_IN_DOUBT:
-            return Why(tone="bad", sentence=said or _NO_ANSWER, todo=_look_in_clay(situation))
+            return Why(tone="doubt", sentence=said or _NO_ANSWER, todo=_look_in_clay(situation))
         case SuspendedFor.SAME_ROW:
             todo = "Nothing, while that row is on its way. If it is in doubt, look for it in the Clay table."
             return Why(tone="wait", sentence=said or "Another run is sending the same row.", todo=todo)

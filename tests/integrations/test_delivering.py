@@ -638,7 +638,7 @@ def test_at_the_limit_a_row_waits_when_the_integration_says_so(project: Project,
     answer = reserve(order(project))
 
     assert isinstance(answer, NotNow)
-    assert (answer.reason, answer.waits_for, answer.wake_at) == ("at_limit", integration.pk, None)
+    assert (answer.reason, answer.waits_for, answer.wake_at) == ("at_limit", Webhook.objects.get().pk, None)
 
 
 def test_an_unlimited_webhook_has_no_limit(project: Project, integration: Integration) -> None:

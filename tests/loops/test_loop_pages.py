@@ -133,9 +133,7 @@ def test_a_cursor_that_we_did_not_make_is_a_bad_request(admin: Client) -> None:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_loop_that_is_offered_works_as_it_is(
-    admin: Client, project: Project, integration: Any, clay: Any
-) -> None:
+def test_the_loop_that_is_offered_works_as_it_is(admin: Client, project: Project, integration: Any, clay: Any) -> None:
     offered = admin.get(LOOPS + "new/").context["form"].initial["spec"]
 
     assert json.loads(offered) == STARTER_LOOP
@@ -257,9 +255,7 @@ def test_a_run_started_by_a_person_says_who_it_was(admin: Client, push_leads: Lo
     assert run.idempotency_key == "row-1"
 
 
-def test_the_same_key_leads_to_the_active_run_and_is_refused_once_it_has_ended(
-    admin: Client, push_leads: Loop
-) -> None:
+def test_the_same_key_leads_to_the_active_run_and_is_refused_once_it_has_ended(admin: Client, push_leads: Loop) -> None:
     typed = {"event": "{}", "idempotency_key": "row-1"}
     first = admin.post(page_of(push_leads) + "start/", typed)
 

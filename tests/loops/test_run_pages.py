@@ -84,9 +84,7 @@ def test_strangers_find_nothing_and_the_anonymous_are_asked_to_sign_in(
     assert client.get(address).status_code == 404
 
 
-def test_a_run_of_another_project_is_not_found_under_ours(
-    viewer: Client, other_project: Project
-) -> None:
+def test_a_run_of_another_project_is_not_found_under_ours(viewer: Client, other_project: Project) -> None:
     theirs = begin(create_loop(project=other_project, authored=PUSH_LEADS), key="theirs")
 
     assert viewer.get(f"{RUNS}{theirs.pk}/").status_code == 404

@@ -1,0 +1,199 @@
+"""May this row leave now? If so its attempt is written down, with its slot, its unit and its ledger entry."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from integrations import ledger, pacing
+from integrations.choosing import Chosen
+from integrations.judging import Delivery
+from integrations.models import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    LedgerEntry,
+    Webhook,
+    WebhookState,
+)
+from integrations.parcels import AlreadyAccepted, NotNow, Parcel, Sending
+from integrations.recording import output_of
+from mobius.errors import Conflict
+from mobius.prepared import Insert
+
+_ALL = 1_000_000
+_insert_attempt = Insert(Attempt)
+
+
+class SubmissionLimitReached(Conflict):
+    """The webhook has taken all the rows that it takes for life. Connect the URL of a new webhook."""
+
+    code = "submission_limit_reached"
+
+
+def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccepted:
+    """Write the attempt down as `sending`, with its slot, its unit and its ledger entry; or say why not.
+
+    In the caller's transaction, in the lock order pacer, webhook, ledger. Raises SubmissionLimitReached.
+    """
+    entries = _entries_of(parcel)
+    if (answer := _already(parcel, entries)) is not None:
+        return answer
+    if (answer := _take_slot_and_unit(parcel, now)) is not None:
+        return answer
+    if _is_guarded(parcel) and not _enter(parcel, now):
+        # Somebody entered the very row since we looked; possible only where several processes write.
+        _give_back(parcel)
+        return _already(parcel, _entries_of(parcel)) or _ask_again(now)
+    _write_down(parcel, now)
+    if entries:
+        warning = f"Another row was sent under the request_id {parcel.row.request_id} before; this one is sent too."
+        return Sending(parcel=parcel, warnings=(warning,))
+    return Sending(parcel=parcel)
+
+
+def pacer_of(parcel: Parcel) -> str:
+    """The pacer that the row must ask; "" when it goes unpaced."""
+    return parcel.chosen.integration.pacer_id if parcel.chosen.pace else ""
+
+
+def paced(pacer_id: str) -> NotNow:
+    return NotNow(reason="paced", message="Waits for its turn at Clay's pace.", waits_for=pacer_id)
+
+
+def room_at(subject_id: str, *, now: datetime) -> int:
+    """How many of those who wait for a pacer, an integration, a webhook or an attempt may ask again.
+
+    See `NotNow.waits_for`. Nobody waits for what is gone.
+    """
+    if subject_id.startswith("pac_"):
+        return pacing.room(subject_id, now=now.timestamp())
+    if subject_id.startswith("intg_"):
+        integration = Integration.objects.filter(pk=subject_id).first()
+        return 0 if integration and not integration.usable else _ALL
+    if subject_id.startswith("src_"):
+        return _room_of(Webhook.objects.filter(pk=subject_id).first())
+    holder = Attempt.objects.filter(pk=subject_id).without_bodies().first()
+    return 0 if holder and holder.is_open else _ALL
+
+
+def _room_of(webhook: Webhook | None) -> int:
+    """What the webhook still takes; whoever waits for one that is not current any more asks its successor."""
+    if webhook is None or webhook.state != WebhookState.CURRENT or webhook.submission_limit is None:
+        return _ALL
+    return max(webhook.submission_limit - webhook.used - webhook.in_flight, 0)
+
+
+def _is_guarded(parcel: Parcel) -> bool:
+    """Is the row one that must not be sent twice, and can be told from others?"""
+    testing = parcel.order.kind == AttemptKind.TEST
+    return bool(parcel.row.request_id) and parcel.chosen.integration.never_twice and not testing
+
+
+def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
+    """What was sent under the row's request_id before."""
+    if not _is_guarded(parcel):
+        return []
+    return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
+
+
+def _enter(parcel: Parcel, now: datetime) -> bool:
+    return ledger.enter(
+        destination=parcel.chosen.webhook.destination,
+        request_id=parcel.row.request_id,
+        body_digest=parcel.body_digest,
+        attempt_id=parcel.attempt_id,
+        now=now,
+    )
+
+
+def _take_slot_and_unit(parcel: Parcel, now: datetime) -> NotNow | None:
+    """None: both are taken. Raises SubmissionLimitReached."""
+    chosen = parcel.chosen
+    pacer_id = chosen.integration.pacer_id
+    if chosen.pace and not pacing.take_slot(pacer_id, chosen.pace, now=now.timestamp()):
+        return paced(pacer_id)
+    testing = parcel.order.kind == AttemptKind.TEST  # a test is what resumes a paused integration
+    if pacing.take_unit(chosen.webhook.pk, chosen.integration, although_paused=testing):
+        return None
+    if chosen.pace:
+        pacing.give_slot_back(pacer_id, chosen.pace)
+    return _no_unit(chosen, now)
+
+
+def _give_back(parcel: Parcel) -> None:
+    chosen = parcel.chosen
+    if chosen.pace:
+        pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
+    pacing.give_unit_back(chosen.webhook.pk)
+
+
+def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAccepted | None:
+    """What the ledger says about this very row. None: nobody holds it."""
+    entry = next((one for one in entries if one.body_digest == parcel.body_digest), None)
+    if entry is None:
+        return None
+    holder = entry.attempt
+    if holder.state == AttemptState.ACCEPTED:
+        output = output_of(holder) | {"duplicate": True}
+        return AlreadyAccepted(delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output))
+    where = holder.run_id or holder.pk
+    if holder.state == AttemptState.IN_DOUBT:
+        message = f"The same row is in doubt in {where}; settle it there first."
+    else:
+        message = f"The same row is being sent by {where}."
+    return NotNow(reason="same_row", message=message, waits_for=holder.pk)
+
+
+def _no_unit(chosen: Chosen, now: datetime) -> NotNow:
+    """Why the webhook gave no unit. Raises SubmissionLimitReached."""
+    webhook = Webhook.objects.select_related("integration").get(pk=chosen.webhook.pk)
+    integration = webhook.integration
+    if integration is None or integration.status != IntegrationStatus.ACTIVE:
+        return NotNow(
+            reason="integration_paused",
+            message=f"The integration {chosen.integration.name} is paused; the row waits until it is resumed.",
+            waits_for=chosen.integration.pk,
+        )
+    limit = webhook.submission_limit
+    if limit is None or webhook.used < limit:
+        return _ask_again(now)
+    if integration.wait_at_limit:
+        return NotNow(
+            reason="at_limit",
+            message=f"The webhook has taken its {limit:,} rows; the row waits for a new webhook.",
+            waits_for=webhook.pk,
+        )
+    raise SubmissionLimitReached(
+        f"The webhook has taken all of its {limit:,} rows, so nothing was sent. "
+        f"Make a new webhook in {chosen.provider.name} and connect its URL."
+    )
+
+
+def _ask_again(now: datetime) -> NotNow:
+    """Rows in flight may yet be refused and give their units back."""
+    return NotNow(reason="at_limit", message="Waits for the rows in flight.", wake_at=now + timedelta(seconds=1))
+
+
+def _write_down(parcel: Parcel, now: datetime) -> None:
+    order = parcel.order
+    attempt = Attempt(
+        id=parcel.attempt_id,
+        project_id=order.project_id,
+        integration_id=parcel.chosen.integration.pk,
+        webhook_id=parcel.chosen.webhook.pk,
+        kind=order.kind,
+        run_id=order.run_id,
+        step_id=order.step_id,
+        number=order.number,
+        action=order.action,
+        state=AttemptState.SENDING,
+        request_id=parcel.row.request_id,
+        external_id=parcel.row.external_id,
+        body=parcel.body,
+        body_digest=parcel.body_digest,
+        body_size=len(parcel.request.body),
+        created_at=now,
+    )
+    _insert_attempt(attempt)

@@ -1,0 +1,151 @@
+"""Loops, runs and what came back, for support staff: read only, with bodies masked."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+
+from integrations.models import Attempt
+from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
+from mobius.projects.admin_reading import ReadingAdmin, ReadingInline, lines, link, masked, preformatted
+
+_MOST_LINES = 50
+
+
+class LoopVersionInline(ReadingInline):
+    model = LoopVersion
+    fields = ("number", "created_at")
+    ordering = ("-number",)
+
+    def get_queryset(self, request):  # type: ignore[no-untyped-def]
+        return super().get_queryset(request).defer("spec")
+
+
+@admin.register(Loop)
+class LoopAdmin(ReadingAdmin):
+    list_display = ("name", "project", "status", "concurrency", "id", "created_at", "updated_at")
+    list_select_related = ("project", "current_version")
+    list_filter = ("status", "created_at")
+    search_fields = ("id__exact", "name__exact", "project__handle__exact")
+    search_help_text = "By exact id, name or project handle."
+    fields = ("id", "project", "name", "status", "concurrency", "current_version", "created_at", "updated_at")
+    inlines: ClassVar = [LoopVersionInline]
+
+
+@admin.register(LoopVersion)
+class LoopVersionAdmin(ReadingAdmin):
+    not_in_lists = ("spec",)
+    list_display = ("id", "loop", "number", "created_at")
+    list_select_related = ("loop",)
+    search_fields = ("id__exact", "loop__id__exact")
+    search_help_text = "By exact id or loop id."
+    fields = ("id", "loop", "number", "created_at", "spec")
+
+
+class StepInline(ReadingInline):
+    model = Step
+    fields = ("seq", "key", "kind", "status", "attempt", "error_type", "error_message", "started_at", "completed_at")
+    ordering = ("seq",)
+
+
+@admin.register(Run)
+class RunAdmin(ReadingAdmin):
+    not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
+    list_display = ("id", "project", "loop", "status", "error_type", "attempt", "created_at", "completed_at")
+    list_select_related = ("project", "loop", "loop_version")
+    list_filter = ("status", "created_at")
+    search_fields = ("id__exact", "idempotency_key__exact", "loop__id__exact", "project__handle__exact")
+    search_help_text = "By exact run id, idempotency key, loop id or project handle."
+    fields = (
+        *("id", "project", "loop", "loop_version", "status", "stop_reason", "error_type", "error_message"),
+        *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "wall_clock_deadline_at"),
+        *("created_at", "started_at", "completed_at", "claim", "revision"),
+        *("event_masked", "result_masked", "attempts", "callbacks", "timeline"),
+    )
+    inlines: ClassVar = [StepInline]
+
+    @admin.display(description="event, masked")
+    def event_masked(self, run: Run) -> SafeString:
+        return preformatted(masked(run.event))
+
+    @admin.display(description="result, masked")
+    def result_masked(self, run: Run) -> SafeString:
+        return preformatted(masked(run.result))
+
+    @admin.display(description="rows sent")
+    def attempts(self, run: Run) -> SafeString | str:
+        sent = Attempt.objects.of_run(run.pk).without_bodies()[:_MOST_LINES]
+        return lines(
+            [(one.created_at, link(Attempt, one.pk), one.get_state_display(), one.status_code or "") for one in sent],
+            "{} {} {} {}",
+        )
+
+    @admin.display(description="callbacks")
+    def callbacks(self, run: Run) -> SafeString | str:
+        came = Callback.objects.filter(run=run).defer("body").order_by("pk")[:_MOST_LINES]
+        return lines([(one.received_at, link(Callback, one.pk), one.get_state_display()) for one in came], "{} {} {}")
+
+    @admin.display(description="timeline, latest first")
+    def timeline(self, run: Run) -> SafeString | str:
+        latest = RunEvent.objects.filter(run=run).order_by("-sequence")[:_MOST_LINES]
+        return lines([(one.created_at, one.sequence, one.event_type, one.step_key) for one in latest], "{} {} {} {}")
+
+
+@admin.register(Step)
+class StepAdmin(ReadingAdmin):
+    not_in_lists = ("inputs", "result")
+    list_display = ("id", "kind", "status", "attempt", "error_type", "created_at", "completed_at")
+    list_filter = ("status", "kind", "created_at")
+    search_fields = ("id__exact", "run__id__exact")
+    search_help_text = "By exact id or run id."
+    fields = (
+        *("id", "run", "key", "name", "seq", "kind", "status", "attempt", "error_type", "error_message", "deadline_at"),
+        *("created_at", "started_at", "completed_at", "inputs_masked", "result_masked"),
+    )
+
+    @admin.display(description="inputs, masked")
+    def inputs_masked(self, step: Step) -> SafeString:
+        return preformatted(masked(step.inputs))
+
+    @admin.display(description="result, masked")
+    def result_masked(self, step: Step) -> SafeString:
+        return preformatted(masked(step.result))
+
+
+@admin.register(Wait)
+class WaitAdmin(ReadingAdmin):
+    list_display = ("id", "run_id", "event_type", "state", "expires_at", "created_at", "closed_at")
+    list_filter = ("state", "created_at")
+    search_fields = ("id__exact", "run__id__exact")
+    search_help_text = "By exact id or run id."
+    fields = ("id", "run", "step", "event_type", "source_step_id", "state", "created_at", "expires_at", "closed_at")
+
+
+@admin.register(Callback)
+class CallbackAdmin(ReadingAdmin):
+    not_in_lists = ("body",)
+    list_display = ("id", "project", "run_id", "state", "request_id", "repeats", "received_at")
+    list_select_related = ("project",)
+    list_filter = ("state", "received_at")
+    search_fields = ("id__exact", "request_id__exact", "run__id__exact", "step_id__exact", "project__handle__exact")
+    search_help_text = "By exact id, request_id, run id, step id or project handle."
+    fields = (
+        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "received_at"),
+        *("body_digest", "body_masked"),
+    )
+
+    @admin.display(description="body, masked")
+    def body_masked(self, callback: Callback) -> SafeString:
+        return preformatted(masked(callback.body))
+
+
+@admin.register(RunEvent)
+class RunEventAdmin(ReadingAdmin):
+    not_in_lists = ("payload",)
+    list_display = ("__str__", "event_type", "step_key", "created_at")
+    list_filter = ("event_type", "created_at")
+    search_fields = ("run__id__exact",)
+    search_help_text = "By exact run id."
+    fields = ("run", "sequence", "event_type", "step_key", "created_at", "payload")

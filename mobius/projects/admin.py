@@ -1,0 +1,67 @@
+"""Projects, members and keys, for support staff."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils import timezone
+
+from mobius.projects.admin_reading import ReadingAdmin, SupportAdmin
+from mobius.projects.models import ApiKey, Membership, Project, ServicePrincipal
+
+admin.site.site_header = admin.site.site_title = "Mobius console"
+admin.site.index_title = "Support"
+
+
+class MembershipInline(admin.TabularInline):  # type: ignore[type-arg]
+    model = Membership
+    extra = 0
+    raw_id_fields = ("user",)
+    fields = ("user", "role")
+
+
+@admin.register(Project)
+class ProjectAdmin(SupportAdmin):
+    list_display = ("handle", "name", "id", "created_at")
+    search_fields = ("id__exact", "handle__exact", "name")
+    search_help_text = "By id, handle or a part of the name."
+    ordering = ("handle",)
+    fields = ("handle", "name", "description")
+    inlines: ClassVar = [MembershipInline]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("handle",) if obj else ()  # it stands in every address of the project
+
+
+@admin.register(ServicePrincipal)
+class ServicePrincipalAdmin(SupportAdmin):
+    list_display = ("name", "project", "id", "created_at")
+    list_select_related = ("project",)
+    search_fields = ("id__exact", "project__handle__exact", "name")
+    search_help_text = "By id, project handle or a part of the name."
+    fields = ("project", "name", "description")
+    raw_id_fields = ("project",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("project",) if obj else ()
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadingAdmin):
+    """A key is made and revoked in the console, where its project's admins are. Its digest is nobody's business."""
+
+    list_display = ("name", "key_prefix", "project", "role", "live", "last_used_at", "created_at")
+    list_select_related = ("project", "principal", "created_by")
+    list_filter = ("role", "created_at")
+    search_fields = ("id__exact", "key_prefix__exact", "project__handle__exact")
+    search_help_text = "By id, the key's first 8 characters, or project handle."
+    fields = (
+        *("id", "project", "principal", "name", "role", "key_prefix", "live"),
+        *("created_by", "created_at", "expires_at", "revoked_at", "last_used_at"),
+    )
+
+    @admin.display(boolean=True)
+    def live(self, key: ApiKey) -> bool:
+        return key.is_live(timezone.now())
