@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import Self
 
@@ -224,6 +225,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def with_destination(self) -> Self:
         return self.select_related("integration", "webhook")
+
+    def made_since(self, moment: datetime) -> Self:
+        """Rows that exist, or may exist, since `moment`."""
+        return self.filter(created_at__gte=moment, state__in=[AttemptState.ACCEPTED, AttemptState.IN_DOUBT])
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response")

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from integrations.models import Attempt, AttemptState, Webhook
+from django.db.models import Count
+
+from integrations.models import Attempt, AttemptQuerySet, Webhook
 
 _LOOKS_BACK = timedelta(days=7)
+_FEWEST_TO_FORECAST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,23 +36,34 @@ class Usage:
 
 
 def usage_of(webhook: Webhook, *, now: datetime) -> Usage:
-    in_doubt = Attempt.objects.in_doubt().filter(webhook=webhook).count()
-    return Usage(
-        used=max(webhook.used - in_doubt, 0),
-        possibly_used=in_doubt,
-        in_flight=webhook.in_flight,
-        limit=webhook.submission_limit,
-        forecast_at=_forecast(webhook, now),
-    )
+    return usage_of_each([webhook], now=now)[webhook.pk]
 
 
-def _forecast(webhook: Webhook, now: datetime) -> datetime | None:
+def usage_of_each(webhooks: list[Webhook], *, now: datetime) -> dict[str, Usage]:
+    """The usage of each webhook by its id, in two queries however many there are."""
+    in_doubt = _count(Attempt.objects.in_doubt(), webhooks)
+    recent = _count(Attempt.objects.made_since(now - _LOOKS_BACK), [one for one in webhooks if one.submission_limit])
+    return {
+        webhook.pk: Usage(
+            used=max(webhook.used - in_doubt.get(webhook.pk, 0), 0),
+            possibly_used=in_doubt.get(webhook.pk, 0),
+            in_flight=webhook.in_flight,
+            limit=webhook.submission_limit,
+            forecast_at=_forecast(webhook, recent.get(webhook.pk, 0), now),
+        )
+        for webhook in webhooks
+    }
+
+
+def _count(attempts: AttemptQuerySet, webhooks: list[Webhook]) -> dict[str, int]:
+    counted = attempts.filter(webhook__in=webhooks).order_by().values_list("webhook").annotate(Count("pk"))
+    return dict(counted)
+
+
+def _forecast(webhook: Webhook, rows: int, now: datetime) -> datetime | None:
+    """When the limit is reached at the pace of the last seven days. Too few rows tell nothing."""
     limit = webhook.submission_limit
-    if limit is None:
-        return None
-    recent = Attempt.objects.filter(webhook=webhook, created_at__gte=now - _LOOKS_BACK)
-    rows = recent.filter(state__in=[AttemptState.ACCEPTED, AttemptState.IN_DOUBT]).count()
-    if not rows:
+    if limit is None or rows < _FEWEST_TO_FORECAST:
         return None
     since = max(webhook.created_at, now - _LOOKS_BACK)
     seconds_per_row = max((now - since).total_seconds(), 60) / rows

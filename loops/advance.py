@@ -139,11 +139,11 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
     run = Run.objects.filter(ours, pk=run_id).active().first()
     if run is None:
         return
-    turn = Turn(run, spec_of(run.loop_version_id), {}, now=clock.now())
-    turn.fail_run(
+    turn = Turn(run, spec_of(run.loop_version_id), {step.key: step for step in _steps_of(run_id)}, now=clock.now())
+    turn.fail_as_a_whole(
         stop_reason="step_failed",
         error_type="internal_error",
-        error_message="This console met a fault of its own; its log has the details. The run can be retried.",
+        error_message="This console met a fault of its own; its log has the details.",
     )
     with suppress(Overtaken), transaction.atomic():
         turn.save()

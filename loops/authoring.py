@@ -55,9 +55,21 @@ def delete_loop(loop: Loop) -> None:
 
 def _parse(authored: JsonObject) -> LoopSpec:
     spec = parse_loop(authored, actions=all_actions().keys())
-    if spec.concurrency != Concurrency.ALLOW:
-        raise InvalidFields({"concurrency": ["This release runs loops with allow only; leave it out or write allow."]})
+    if problems := _not_yet(spec):
+        raise InvalidFields(problems)
     return spec
+
+
+def _not_yet(spec: LoopSpec) -> dict[str, list[str]]:
+    """What the contract knows and this release does not do: refused, because to accept it would be a promise."""
+    problems: dict[str, list[str]] = {}
+    if spec.concurrency != Concurrency.ALLOW:
+        problems["concurrency"] = ["This release runs loops with allow only; leave it out or write allow."]
+    if spec.pause_after_consecutive_failures is not None:
+        problems["limits.pause_after_consecutive_failures"] = ["This release does not pause loops; leave it out."]
+    if "/" in spec.name:
+        problems["name"] = ["Leave out the slash: the name stands in addresses."]
+    return problems
 
 
 def _status(spec: LoopSpec) -> LoopStatus:

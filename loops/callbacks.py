@@ -21,10 +21,12 @@ from django.db.models import F
 
 from integrations import delivering
 from loops.models import Callback, CallbackState, Run, Step
+from loops.versions import spec_of
 from mobius import clock
 from mobius.engine.doorbell import ring
-from mobius.errors import MobiusError, NotFound
-from mobius.projects.models import Project
+from mobius.errors import MobiusError, NotFound, Unauthorized
+from mobius.projects.models import ApiKey, Project
+from mobius.projects.roles import Permission, Role
 
 RING_AGAIN_AFTER = timedelta(seconds=60)
 
@@ -60,11 +62,17 @@ def key_number(key: str) -> str:
     return hashlib.sha256(f"mobius key number {key}".encode()).hexdigest()[:16]
 
 
-def receive_at_address(token: str, body: dict[str, Any]) -> Received:
-    """Store what was posted to a step's address. Raises NotFound for a token that we never gave out."""
+def receive_at_address(token: str, body: dict[str, Any], *, key: ApiKey | None = None) -> Received:
+    """Store what was posted to a step's address.
+
+    Raises NotFound for a token that we never gave out. A loop may demand an API key beside it
+    (`settings.callback_requires_key`): Unauthorized without a key of the project that may call back.
+    """
     step = Step.objects.select_related("run").filter(callback_hash=_hash(token)).first() if token else None
     if step is None:
         raise NotFound("There is no such callback address.")
+    if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
+        raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
     return _store(step.run, step.pk, body)
 
 
@@ -95,6 +103,10 @@ def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callb
 def has_come_for(step_id: str) -> bool:
     """Has anything been posted to this step, at either door? Then its row has arrived."""
     return Callback.objects.filter(step_id=step_id).exists()
+
+
+def _may_call_back(key: ApiKey | None, run: Run) -> bool:
+    return key is not None and key.project_id == run.project_id and Role(key.role).allows(Permission.CALL_BACK)
 
 
 def _store(run: Run, step_id: str, body: dict[str, Any]) -> Received:

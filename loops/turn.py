@@ -91,11 +91,15 @@ class Turn:
     def run_out_of_time(self) -> None:
         """The run's wall clock has passed: whatever it was doing fails. An attempt in doubt stays in doubt."""
         message = "The run took longer than its wall_clock_timeout allows."
+        self.fail_as_a_whole(stop_reason="wall_clock_exceeded", error_type="wall_clock_exceeded", error_message=message)
+
+    def fail_as_a_whole(self, *, stop_reason: str, error_type: str, error_message: str) -> None:
+        """Fail the run, and whatever step it was at."""
         for step in self.steps.values():
             if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
-                step.error_type, step.error_message = "wall_clock_exceeded", message
+                step.error_type, step.error_message = error_type, error_message
                 self._end_step(step, StepStatus.FAILED)
-        self.fail_run(stop_reason="wall_clock_exceeded", error_type="wall_clock_exceeded", error_message=message)
+        self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
     def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "") -> None:
         run = self.run

@@ -15,6 +15,19 @@ from django.db.models.query import get_related_populators
 M = TypeVar("M", bound=models.Model)
 
 
+def _run(database: Any, sql: str, params: list[Any]) -> Any:
+    """The cursor after the statement. Django's own cursor is for when somebody listens: a test that counts, DEBUG."""
+    if database.queries_logged or database.execute_wrappers or database.needs_rollback:
+        cursor = database.cursor()
+        cursor.execute(sql, params)
+        return cursor
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        cursor = database.create_cursor()
+        cursor.execute(sql, params)
+    return cursor
+
+
 class Select(Generic[M]):
     """A query whose values are texts, such as ids: `Select(lambda id: Run.objects.filter(pk=id))`.
 
@@ -29,9 +42,8 @@ class Select(Generic[M]):
     def __call__(self, *values: str) -> list[M]:
         plan = self._plan or self._prepare(len(values))
         database = connections[DEFAULT_DB_ALIAS]
-        with database.cursor() as cursor:
-            cursor.execute(plan.sql, [values[param] if type(param) is int else param.value for param in plan.params])
-            rows = cursor.fetchall()
+        params = [values[param] if type(param) is int else param.value for param in plan.params]
+        rows = _run(database, plan.sql, params).fetchall()
         return [plan.instance(row, database) for row in rows]
 
     def first(self, *values: str) -> M | None:
@@ -127,8 +139,7 @@ class Insert(Generic[M]):
             for instance in instances
             for column in self._columns
         ]
-        with database.cursor() as cursor:
-            cursor.execute(self._sql + ", ".join([self._marks] * len(instances)), values)
+        _run(database, self._sql + ", ".join([self._marks] * len(instances)), values)
         for instance in instances:
             instance._state.adding = False
             instance._state.db = DEFAULT_DB_ALIAS
@@ -150,6 +161,4 @@ class Update(Generic[M]):
         database = connections[DEFAULT_DB_ALIAS]
         values = [column.prepared(given[column.name], database) for column in self._writes]
         values += [column.prepared(where[column.name], database) for column in self._where]
-        with database.cursor() as cursor:
-            cursor.execute(self._sql, values)
-            return int(cursor.rowcount)
+        return int(_run(database, self._sql, values).rowcount)

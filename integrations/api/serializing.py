@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from integrations.models import Attempt, Integration, Webhook
+from integrations.models import Attempt, Integration, Webhook, WebhookState
 from integrations.probing import Probe
 from integrations.providers.contract import Action, Provider
-from integrations.usage import usage_of
+from integrations.usage import Usage, usage_of_each
 from mobius import clock
 from mobius.api.serializing import timestamp, without_nulls
 
@@ -18,7 +18,20 @@ JsonObject = dict[str, Any]
 
 def integration_json(integration: Integration, *, webhook_url: str = "") -> JsonObject:
     """`webhook_url` is echoed to the admin who just gave it; everybody else sees it masked."""
-    webhook = Webhook.objects.current_of(integration)
+    return integrations_json([integration], webhook_url=webhook_url)[0]
+
+
+def integrations_json(integrations: list[Integration], *, webhook_url: str = "") -> list[JsonObject]:
+    """Many integrations in a fixed number of queries."""
+    webhooks = Webhook.objects.filter(integration__in=integrations, state=WebhookState.CURRENT)
+    current = {webhook.integration_id: webhook for webhook in webhooks}
+    usages = usage_of_each(list(current.values()), now=clock.now())
+    return [_integration_json(one, current.get(one.pk), usages, webhook_url) for one in integrations]
+
+
+def _integration_json(
+    integration: Integration, webhook: Webhook | None, usages: Mapping[str, Usage], webhook_url: str
+) -> JsonObject:
     shown: JsonObject = {
         "id": integration.pk,
         "name": integration.name,
@@ -29,15 +42,14 @@ def integration_json(integration: Integration, *, webhook_url: str = "") -> Json
         "updated_at": timestamp(integration.updated_at),
     }
     if webhook is not None:
-        shown["usage"] = usage_json(webhook)
+        shown["usage"] = usage_json(usages[webhook.pk])
     for name in ("created_by", "tags"):
         if value := getattr(integration, name):
             shown[name] = value
     return shown
 
 
-def usage_json(webhook: Webhook) -> JsonObject:
-    usage = usage_of(webhook, now=clock.now())
+def usage_json(usage: Usage) -> JsonObject:
     return {
         "used": usage.used,
         "possibly_used": usage.possibly_used,

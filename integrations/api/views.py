@@ -13,6 +13,7 @@ from integrations.api.reading import read_connection
 from integrations.api.serializing import (
     delivery_json,
     integration_json,
+    integrations_json,
     probe_json,
     provider_json,
     whole_delivery_json,
@@ -53,8 +54,8 @@ class ProviderViewSet(ProjectViewSet):
     needs: ClassVar = {"list": Permission.READ, "connect": Permission.ADMINISTER}
 
     def list(self, request: Request, project: str) -> Response:
-        # Oldest last, so that the integration named like its provider wins over later ones.
-        mine = Integration.objects.filter(project=self.project).order_by("-id")
+        # Of several, the one named like its provider is shown, else the oldest: the last of each wins.
+        mine = sorted(self.project.integrations.order_by("-id"), key=lambda one: one.name == one.provider)
         connected = {integration.provider: integration for integration in mine}
         return Response({"providers": [provider_json(one, connected) for one in all_providers().values()]})
 
@@ -90,7 +91,7 @@ class IntegrationViewSet(ProjectViewSet):
             if status not in IntegrationStatus.values:
                 raise InvalidFields({"status": [f"Send one of {', '.join(IntegrationStatus.values)}."]})
             mine = mine.filter(status=status)
-        return Response(page(mine, request.query_params, serialize=integration_json, max_limit=MAX_PAGE))
+        return Response(page(mine, request.query_params, serialize_all=integrations_json, max_limit=MAX_PAGE))
 
     def create(self, request: Request, project: str) -> Response:
         wanted = NewIntegrationSerializer.read(request.data)

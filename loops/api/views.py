@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +21,7 @@ from mobius.api.parsing import json_type
 from mobius.engine.gate import one_at_a_time
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.keys import recognise
 from mobius.projects.roles import Permission
 
 
@@ -31,6 +34,13 @@ class LoopViewSet(ProjectViewSet):
         "destroy": Permission.ADMINISTER,
         "start": Permission.START,
     }
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Starts come in crowds; each passes the gate as a whole, because none of it waits for the network."""
+        if self.action_map.get((request.method or "").lower()) != "start":
+            return super().dispatch(request, *args, **kwargs)
+        with one_at_a_time():
+            return super().dispatch(request, *args, **kwargs)
 
     def list(self, request: Request, project: str) -> Response:
         loops = _with_last_run(Loop.objects.present().filter(project=self.project))
@@ -55,8 +65,7 @@ class LoopViewSet(ProjectViewSet):
 
     def start(self, request: Request, project: str, loop: str) -> Response:
         start = read_start(request.data, header_key=request.headers.get("Idempotency-Key", ""))
-        with one_at_a_time():
-            started = start_run(loop=find_loop(self.project, loop), start=start)
+        started = start_run(loop=find_loop(self.project, loop), start=start)
         return Response(run_json(started.run), status=202)
 
 
@@ -88,8 +97,10 @@ class RunViewSet(ProjectViewSet):
 @authentication_classes([])
 @permission_classes([])
 def callback_at_address(request: Request, token: str) -> Response:
-    """The token in the address is the authentication (design §6)."""
-    received = callbacks.receive_at_address(token, _object(request.data))
+    """The token in the address is the authentication; a loop may demand a key beside it (design §6)."""
+    given = request.META.get("HTTP_AUTHORIZATION", "")
+    key = recognise(given.partition(" ")[2].strip()) if given.lower().startswith("bearer ") else None
+    received = callbacks.receive_at_address(token, _object(request.data), key=key)
     return Response(_received(received))
 
 

@@ -35,12 +35,17 @@ def page(
     queryset: QuerySet[M],
     request_query: Mapping[str, str],
     *,
-    serialize: Callable[[M], Any],
+    serialize: Callable[[M], Any] | None = None,
+    serialize_all: Callable[[list[M]], list[Any]] | None = None,
     max_limit: int = MAX_LIMIT,
 ) -> dict[str, Any]:
-    """The body of a list endpoint: `items`, `has_more` and, if there is more, `next_cursor`."""
+    """The body of a list endpoint: `items`, `has_more` and, if there is more, `next_cursor`.
+
+    Give `serialize`, or `serialize_all` where the items of a page share queries.
+    """
     found = page_of(queryset, request_query, max_limit=max_limit)
-    body: dict[str, Any] = {"items": [serialize(item) for item in found.items], "has_more": found.has_more}
+    items = serialize_all(found.items) if serialize_all else [serialize(item) for item in found.items if serialize]
+    body: dict[str, Any] = {"items": items, "has_more": found.has_more}
     if found.next_cursor:
         body["next_cursor"] = found.next_cursor
     return body

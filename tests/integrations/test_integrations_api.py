@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from integrations import connecting
 from integrations.models import (
@@ -416,3 +418,14 @@ def test_who_may_do_what(
 
 def test_a_list_holds_only_the_project_s_own(api: Api, stranger_api: Api, integration: Integration) -> None:
     assert stranger_api.get(f"{stranger_api.root}/integrations").json() == {"items": [], "has_more": False}
+
+
+def test_a_list_of_integrations_costs_the_same_queries_however_many_there_are(api: Api, clay: ClaySimulator) -> None:
+    def connect_and_count(number: int) -> int:
+        body = {"webhook_url": clay.url_for(f"source-{number}"), "name": f"clay {number}"}
+        api.post(f"{api.root}/integrations/providers/clay/connect", body)
+        with CaptureQueriesContext(connection) as queries:
+            assert len(api.get(f"{api.root}/integrations").json()["items"]) == number
+        return len(queries)
+
+    assert len({connect_and_count(number) for number in (1, 2, 3)}) == 1

@@ -319,3 +319,20 @@ def test_nothing_runs_because_a_loop_was_written(api: Api, project: Project) -> 
     create(api)
 
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("concurrency", {"concurrency": "queue"}),
+        ("limits.pause_after_consecutive_failures", {"limits": {"pause_after_consecutive_failures": 3}}),
+        ("name", {"name": "a/b"}),
+    ],
+)
+def test_what_this_release_does_not_do_is_refused_rather_than_promised(
+    api: Api, field: str, change: dict[str, Any]
+) -> None:
+    answer = api.post(f"{api.root}/loops", PUSH_LEADS | change)
+
+    assert answer.status_code == 400
+    assert field in answer.json()["error"]["details"]["fields"]

@@ -367,7 +367,8 @@ def test_hostile_data_leaves_the_page_whole(
 ) -> None:
     loop = create_loop(
         project=project,
-        authored=PUSH_LEADS | {"name": EVIL, "run_name": {"template": EVIL, "description_template": EVIL}},
+        authored=PUSH_LEADS
+        | {"name": EVIL.replace("/", ""), "run_name": {"template": EVIL, "description_template": EVIL}},
     )
     clay.next_answers(Behaviour(body=EVIL.encode(), fail=400))
     run = begin(loop, key=EVIL, email=EVIL, note=EVIL)
