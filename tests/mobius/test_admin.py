@@ -59,7 +59,7 @@ ASK = {
 @pytest.fixture
 def support_group(db: None) -> Group:
     """As the migration makes it; tests with transactions of their own empty the table."""
-    migration = importlib.import_module("loops.migrations.0002_support_group")
+    migration = importlib.import_module("mobius.web.migrations.0001_support_group")
     migration.make_support_group(apps, SimpleNamespace(connection=connection))
     return Group.objects.get(name="Support")
 
