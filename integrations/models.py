@@ -202,12 +202,16 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def arrived(self, project_id: str, request_id: str) -> Self:
         """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
-        return self.filter(
-            project_id=project_id,
-            request_id=request_id,
-            kind=AttemptKind.RUN,
-            state__in=[AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT],
-        ).order_by("id")
+        return (
+            self.filter(
+                project_id=project_id,
+                request_id=request_id,
+                kind=AttemptKind.RUN,
+                state__in=[AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT],
+            )
+            .exclude(request_id="")
+            .order_by("id")
+        )  # so that the partial index answers
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)

@@ -89,7 +89,7 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
                 ring(run.pk)
             return StartedRun(run=run, created=True)
         except IntegrityError:
-            holder = Run.objects.filter(project_id=loop.project_id, idempotency_key=start.idempotency_key).first()
+            holder = Run.objects.filter(project_id=loop.project_id).holding_key(start.idempotency_key).first()
         if holder is None or not start.idempotency_key:
             continue
         if (held := _answer_for(holder, spec, start)) is not None:
