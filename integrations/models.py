@@ -202,16 +202,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def arrived(self, project_id: str, request_id: str) -> Self:
         """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
-        return (
-            self.filter(
-                project_id=project_id,
-                request_id=request_id,
-                kind=AttemptKind.RUN,
-                state__in=[AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT],
-            )
-            .exclude(request_id="")
-            .order_by("id")
-        )  # so that the partial index answers
+        there = [AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT]
+        sent = self.filter(project_id=project_id, kind=AttemptKind.RUN, state__in=there)
+        return sent.sent_under(request_id).order_by("id")
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
@@ -272,11 +265,16 @@ class Attempt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["project", "id"], name="attempts_by_project"),
-            models.Index(fields=["project", "request_id"], condition=~Q(request_id=""), name="attempts_by_request_id"),
+            # Partial, so that they grow with what they are for. A query is answered by one only when it repeats the
+            # condition in the very same words; the querysets above do.
             models.Index(
-                fields=["project", "external_id"], condition=~Q(external_id=""), name="attempts_by_external_id"
+                fields=["project", "request_id", "id"], condition=~Q(request_id=""), name="attempts_by_request_id"
             ),
-            models.Index(fields=["state", "id"], condition=Q(state__in=["sending", "in_doubt"]), name="open_attempts"),
+            models.Index(
+                fields=["project", "external_id", "id"], condition=~Q(external_id=""), name="attempts_by_external_id"
+            ),
+            models.Index(fields=["id"], condition=Q(state="sending"), name="attempts_sending"),
+            models.Index(fields=["project", "id"], condition=Q(state="in_doubt"), name="attempts_in_doubt"),
         ]
 
     def __str__(self) -> str:

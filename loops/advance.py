@@ -302,7 +302,7 @@ def _reserve(turn: Turn, parcel: Parcel) -> Sending | None:
 def _behind_others(run: Run, parcel: Parcel) -> NotNow | None:
     """Rows leave in the order in which they asked: whoever comes new waits behind those who wait already."""
     pacer = delivering.pacer_of(parcel)
-    if pacer and run.waits_for != pacer and Run.objects.filter(waits_for=pacer).exists():
+    if pacer and run.waits_for != pacer and Run.objects.waiting_for(pacer).exists():
         return delivering.paced(pacer)
     return None
 

@@ -68,7 +68,7 @@ def receive_at_address(token: str, body: dict[str, Any], *, key: ApiKey | None =
     Raises NotFound for a token that we never gave out. A loop may demand an API key beside it
     (`settings.callback_requires_key`): Unauthorized without a key of the project that may call back.
     """
-    step = Step.objects.select_related("run").filter(callback_hash=_hash(token)).first() if token else None
+    step = Step.objects.select_related("run").with_address(_hash(token)).first() if token else None
     if step is None:
         raise NotFound("There is no such callback address.")
     if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
@@ -83,7 +83,7 @@ def receive_by_request_id(project: Project, body: dict[str, Any]) -> Received:
     rows = delivering.rows_sent_as(project.pk, text) if text else []
     if not rows:
         raise NotFound("No row was sent with this request_id.")
-    answered = set(Callback.objects.filter(step_id__in={row.step_id for row in rows}).values_list("step_id", flat=True))
+    answered = set(Callback.objects.to_steps({row.step_id for row in rows}).values_list("step_id", flat=True))
     awaiting = {row.step_id: row for row in rows if row.step_id not in answered}
     if len(awaiting) > 1:
         callback = _insert(Callback(project=project, body=body, request_id=text, state=CallbackState.AMBIGUOUS))
@@ -94,7 +94,7 @@ def receive_by_request_id(project: Project, body: dict[str, Any]) -> Received:
 
 def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callback | None:
     """The first callback to `source_step_id` that has every member of `wanted`, for the step that waits for it."""
-    for callback in Callback.objects.filter(step_id=source_step_id, used_by__in=["", waiting.pk]).order_by("id"):
+    for callback in Callback.objects.to_step(source_step_id).filter(used_by__in=["", waiting.pk]).order_by("id"):
         if all(key in callback.body and callback.body[key] == value for key, value in wanted.items()):
             return callback
     return None
@@ -102,7 +102,7 @@ def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callb
 
 def has_come_for(step_id: str) -> bool:
     """Has anything been posted to this step, at either door? Then its row has arrived."""
-    return Callback.objects.filter(step_id=step_id).exists()
+    return Callback.objects.to_step(step_id).exists()
 
 
 def _may_call_back(key: ApiKey | None, run: Run) -> bool:
@@ -113,11 +113,11 @@ def _store(run: Run, step_id: str, body: dict[str, Any]) -> Received:
     with transaction.atomic():
         # The row lock makes this and a worker that is about to suspend the run see each other (design §4).
         run = Run.objects.select_for_update().get(pk=run.pk)
-        earlier = Callback.objects.filter(step_id=step_id, body_digest=_digest(body)).first()
+        earlier = Callback.objects.to_step(step_id).filter(body_digest=_digest(body)).first()
         if earlier is not None:
             Callback.objects.filter(pk=earlier.pk).update(repeats=F("repeats") + 1)
             return Received(callback=earlier, duplicate=True)
-        used = Callback.objects.filter(step_id=step_id).exclude(used_by="").exists()
+        used = Callback.objects.to_step(step_id).exclude(used_by="").exists()
         state = CallbackState.LATE if run.has_ended else CallbackState.UPDATE if used else CallbackState.KEPT
         callback = _insert(
             Callback(

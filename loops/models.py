@@ -145,7 +145,11 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def waiters_of(self, subject_id: str) -> Self:
         """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places."""
-        return self.filter(waits_for=subject_id, wake_at=None).order_by("waits_since", "id")
+        return self.waiting_for(subject_id).filter(wake_at=None).order_by("waits_since", "id")
+
+    def waiting_for(self, subject_id: str) -> Self:
+        """Waiters, also those that have just been woken. Not empty: that lets the partial index answer."""
+        return self.filter(waits_for=subject_id).exclude(waits_for="")
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""
@@ -247,6 +251,10 @@ class SuspendedFor(models.TextChoices):
 
 
 class StepQuerySet(models.QuerySet["Step"]):
+    def with_address(self, callback_hash: str) -> Self:
+        """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
+        return self.filter(callback_hash=callback_hash).exclude(callback_hash="")
+
     def waiting_in(self, run_ids: Iterable[str]) -> Self:
         """The step that each of these runs waits in, without its data."""
         return self.filter(run_id__in=list(run_ids), status=StepStatus.SUSPENDED).defer("inputs", "result")
@@ -330,9 +338,12 @@ class CallbackState(models.TextChoices):
 
 
 class CallbackQuerySet(models.QuerySet["Callback"]):
-    def waiting_for_a_step(self, step_id: str) -> Self:
-        """Bodies for `step_id` that no wait has taken yet, in the order of arrival."""
-        return self.filter(step_id=step_id, state=CallbackState.KEPT).order_by("id")
+    def to_step(self, step_id: str) -> Self:
+        return self.to_steps([step_id])
+
+    def to_steps(self, step_ids: Iterable[str]) -> Self:
+        """What was posted to these steps. Not empty: that lets the partial index answer."""
+        return self.filter(step_id__in=step_ids).exclude(step_id="")
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)

@@ -1,0 +1,60 @@
+"""What is asked for every row, every callback or four times a second is answered by an index, never by a scan."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.db.models import QuerySet
+
+from integrations.models import Attempt, LedgerEntry, Webhook
+from loops import sweeping
+from loops.models import Callback, Loop, Run, Step
+from mobius import clock
+
+QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
+    "which runs wait for this pacer": lambda: Run.objects.waiters_of("pac_1"),
+    "does anybody wait for it": lambda: Run.objects.waiting_for("pac_1"),
+    "which runs are to be rung": lambda: Run.objects.to_ring(clock.now()),
+    "who holds this idempotency key": lambda: Run.objects.filter(project="prj_1").holding_key("key"),
+    "whose callback address is this": lambda: Step.objects.with_address("hash"),
+    "what was posted to this step": lambda: Callback.objects.to_step("run_1:push"),
+    "which rows went out under this request_id": lambda: Attempt.objects.arrived("prj_1", "req_1"),
+    "which rows of this run went out": lambda: Attempt.objects.of_run("run_1"),
+    "which loop has this name": lambda: Loop.objects.present().filter(project="prj_1", name="push"),
+    "what was sent under this request_id": lambda: LedgerEntry.objects.filter(destination="dst_1", request_id="req_1"),
+    "where do rows go": lambda: Webhook.objects.filter(integration="intg_1", state="current"),
+}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_an_index_answers(question: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    plan = QUESTIONS[question]().explain()
+
+    assert not re.search(r"\bSCAN\b", plan), plan
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("statement", [sweeping._TO_RING, sweeping._NEXT_SUBJECT])
+def test_an_index_answers_the_sweep(statement: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {statement}", ["", 200][: statement.count("%s")])
+        plan = str(cursor.fetchall())
+
+    assert re.search(r"USING (COVERING )?INDEX (runs_to_ring|waiting_runs)", plan), plan
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("queryset", "index"), [("sending", "attempts_sending"), ("in_doubt", "attempts_in_doubt")])
+def test_open_attempts_have_an_index_that_holds_nothing_else(queryset: str, index: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+
+    assert index in getattr(Attempt.objects, queryset)().explain()
