@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import transaction
 from django.db.models import Q
@@ -28,7 +29,7 @@ from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
-from mobius.engine.gate import one_at_a_time
+from mobius.engine.crowd import together
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
@@ -55,8 +56,8 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
     steps = _steps_of_begun(run)
     while run is not None:
         try:
-            with one_at_a_time(working=True):
-                sending = _play_turn(Turn(run, spec_of(run.loop_version_id), steps, now=clock.now()), sent, go_on)
+            turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
+            sending = together(partial(_play_turn, turn, sent, go_on), working=True)
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again

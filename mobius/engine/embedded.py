@@ -21,6 +21,11 @@ def use_pool(pool: Pool | None) -> None:
     _pools[:] = [pool] if pool else []
 
 
+def is_behind() -> bool:
+    """Do more runs wait for a thread of this process's pool than it has threads?"""
+    return bool(_pools) and _pools[0].is_behind
+
+
 def ring_file() -> Path:
     """Touched by processes that have no pool; the ticker of the one that has looks at it."""
     return Path(settings.MOBIUS_DATA_DIR) / "ring"

@@ -38,6 +38,11 @@ class Pool:
             self._waiting.add(run_id)
             self._rung.put(run_id)
 
+    @property
+    def is_behind(self) -> bool:
+        """Do more runs wait than there are threads?"""
+        return self._rung.qsize() > len(self._threads)
+
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
         self._closing.set()

@@ -1,0 +1,127 @@
+"""Work of many threads, done by one of them in one transaction: commits are shared, and so is the wait for the disk.
+
+The threads of the embedded engine are served by one interpreter and one writer of SQLite. Side by side they gain
+nothing and lose much: every statement lets go of the interpreter's lock, and every commit waits for the disk. So they
+bring their work here. Whoever comes first does, on his own connection, what has gathered meanwhile, each piece in a
+savepoint of its own, commits once, and hands the results out; then the next of those who wait goes on. A thread gets
+its result only after the commit, as if it had committed alone. No work may wait for the network.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from django.conf import settings
+from django.db import transaction
+
+from mobius.engine import embedded
+
+T = TypeVar("T")
+
+_MOST_AT_ONCE = 24
+_WORKERS_FOR_EACH_OTHER = 2
+"""A run brings work of a worker twice for the one time of the start that brought it. While runs are rung faster than
+they are worked off, starts are let in at that measure: slowed down, and never kept out."""
+
+
+class _Piece(Generic[T]):
+    """One thread's work, and what came of it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.done = False
+        self.called = threading.Lock()  # released when the piece is done, or when its thread is to lead
+        self.called.acquire()
+
+    def do(self, *, beside_others: bool) -> None:
+        try:
+            if beside_others:
+                with transaction.atomic():
+                    self._result = self._work()
+            else:
+                self._result = self._work()
+        except BaseException as error:  # it is its own thread's to deal with, not the leader's
+            self._error = error
+
+    def fail(self, error: BaseException) -> None:
+        """The commit failed: what seemed to succeed did not happen."""
+        self._error = self._error or error
+
+    def outcome(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # it is there: the work returned
+
+
+class Crowd:
+    """Those who wait to have their work done."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._led = False
+        self._workers: deque[_Piece[Any]] = deque()
+        self._others: deque[_Piece[Any]] = deque()
+
+    def do(self, work: Callable[[], T], *, working: bool) -> T:
+        piece = _Piece(work)
+        with self._guard:
+            waits = self._led
+            if waits:
+                (self._workers if working else self._others).append(piece)
+            self._led = True
+        if waits:
+            piece.called.acquire()
+        if not piece.done:
+            self._lead(piece)
+        return piece.outcome()
+
+    def _lead(self, own: _Piece[Any]) -> None:
+        with self._guard:
+            pieces = [own, *self._take(_MOST_AT_ONCE - 1)]
+        _do_all(pieces)
+        with self._guard:
+            following = self._take(1)
+            self._led = bool(following)
+        for piece in pieces[1:]:
+            piece.done = True
+            piece.called.release()
+        for piece in following:
+            piece.called.release()
+
+    def _take(self, most: int) -> list[_Piece[Any]]:
+        """The next pieces: those of the workers first."""
+        taken = [self._workers.popleft() for _ in range(min(most, len(self._workers)))]
+        others = max(1, len(taken) // _WORKERS_FOR_EACH_OTHER) if embedded.is_behind() else most
+        room = min(others, most - len(taken), len(self._others))
+        return taken + [self._others.popleft() for _ in range(room)]
+
+
+def _do_all(pieces: list[_Piece[Any]]) -> None:
+    if len(pieces) == 1:
+        pieces[0].do(beside_others=False)
+        return
+    try:
+        with transaction.atomic():
+            for piece in pieces:
+                piece.do(beside_others=True)
+    except BaseException as error:  # the commit itself: nothing of all this has happened
+        for piece in pieces:
+            piece.fail(error)
+
+
+_crowd = Crowd()
+
+
+def together(work: Callable[[], T], *, working: bool = False) -> T:
+    """What `work` returns or raises, once it is committed; `working` for the pool's threads.
+
+    Only the embedded engine, all in one process, has a crowd; elsewhere the caller does its work itself.
+    """
+    if settings.MOBIUS_ENGINE != "embedded":
+        return work()
+    return _crowd.do(work, working=working)
