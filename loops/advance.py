@@ -48,30 +48,27 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
 
     Does nothing for a run that is not ready, or that another worker takes first.
     """
-    run = _ready(run_id)
-    if run is None:
-        return
+    turn: Turn | None = None
     claim: int | None = None  # ours, once the first turn is written
     sent: Sent | None = None
-    steps = _steps_of_begun(run)
-    while run is not None:
+    while True:
         try:
-            turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
-            sending = together(partial(_play_turn, turn, sent, go_on), working=True)
+            turn, sending = together(partial(_play_next_turn, run_id, turn, claim, sent, go_on), working=True)
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
-            run = Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
-            steps = {step.key: step for step in _steps_of(run_id)}
+            turn = None
             continue
         except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
             _give_up(run_id, claim, sent)
             raise
-        claim, sent = run.claim, None
+        if turn is None:
+            break
+        claim, sent = turn.run.claim, None
         if sending is not None:
             sent = _send(sending)
-        elif run.status != RunStatus.RUNNING:
+        elif not turn.goes_on:
             return
     if sent is not None:
         _record_alone(sent)
@@ -91,8 +88,27 @@ def _ready(run_id: str) -> Run | None:
     return run if due else None
 
 
-def _steps_of_begun(run: Run) -> dict[str, Step]:
-    return {step.key: step for step in _steps_of(run.pk)} if run.started_at else {}
+def _play_next_turn(
+    run_id: str, before: Turn | None, claim: int | None, sent: Sent | None, go_on: Callable[[], bool]
+) -> tuple[Turn | None, Sending | None]:
+    """The turn just played, and the row that is to go out next, if any. No turn: the run is not ours to go on with.
+
+    What `before` left behind is what the database holds, as long as nobody overtakes us; else the run is read.
+    """
+    if before is not None:
+        run, steps = before.run, before.steps
+    else:
+        found = _ready(run_id) if claim is None else _ours(run_id, claim)
+        if found is None:
+            return None, None
+        run, steps = found, {step.key: step for step in _steps_of(run_id)} if found.started_at else {}
+    turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
+    return turn, _play_turn(turn, sent, go_on)
+
+
+def _ours(run_id: str, claim: int) -> Run | None:
+    """The run, while this worker holds it and it has not ended."""
+    return Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
 
 
 def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Sending | None:
@@ -104,7 +120,7 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):  # the crowd does each turn in one of its own
         turn.lock()
         if sent is not None:
             _record(sent, now=turn.now)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
-from functools import reduce
+from functools import partial, reduce
 from typing import Any
 
 import django
@@ -14,7 +15,12 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
+from mobius.engine.crowd import together
+
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
+
+# Starts come in crowds, and none of a start waits for the network: the crowd does all of it.
+_RUN_START = re.compile(r"/v1/projects/[^/]+/loops/[^/]+/runs")
 
 
 class Application(WSGIHandler):
@@ -29,7 +35,11 @@ class Application(WSGIHandler):
         api = self._api_chain()
 
         def choose(request: HttpRequest) -> Any:
-            return api(request) if request.path_info.startswith("/v1/") else pages(request)
+            if not request.path_info.startswith("/v1/"):
+                return pages(request)
+            if request.method == "POST" and _RUN_START.fullmatch(request.path_info):
+                return together(partial(api, request))
+            return api(request)
 
         self._middleware_chain = choose
 

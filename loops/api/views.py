@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, ClassVar
 
 from django.db.models import OuterRef, Subquery
-from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +16,6 @@ from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
 from mobius.api.parsing import json_type
-from mobius.engine.crowd import together
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.keys import recognise
@@ -35,11 +31,6 @@ class LoopViewSet(ProjectViewSet):
         "destroy": Permission.ADMINISTER,
         "start": Permission.START,
     }
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Starts come in crowds. None of a start waits for the network, so the crowd does all of it."""
-        answer = partial(super().dispatch, request, *args, **kwargs)
-        return together(answer) if self.action_map.get((request.method or "").lower()) == "start" else answer()
 
     def list(self, request: Request, project: str) -> Response:
         loops = _with_last_run(Loop.objects.present().filter(project=self.project))

@@ -38,12 +38,10 @@ class _Piece(Generic[T]):
         self.called = threading.Lock()  # released when the piece is done, or when its thread is to lead
         self.called.acquire()
 
-    def do(self, *, beside_others: bool) -> None:
+    def do(self) -> None:
+        """All or nothing: a transaction, or a savepoint beside others."""
         try:
-            if beside_others:
-                with transaction.atomic():
-                    self._result = self._work()
-            else:
+            with transaction.atomic():
                 self._result = self._work()
         except BaseException as error:  # it is its own thread's to deal with, not the leader's
             self._error = error
@@ -103,12 +101,12 @@ class Crowd:
 
 def _do_all(pieces: list[_Piece[Any]]) -> None:
     if len(pieces) == 1:
-        pieces[0].do(beside_others=False)
+        pieces[0].do()
         return
     try:
         with transaction.atomic():
             for piece in pieces:
-                piece.do(beside_others=True)
+                piece.do()
     except BaseException as error:  # the commit itself: nothing of all this has happened
         for piece in pieces:
             piece.fail(error)

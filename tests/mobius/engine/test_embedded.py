@@ -1,4 +1,4 @@
-"""The embedded engine: rings, the pool, the gate, the queue of writers, the sweep."""
+"""The embedded engine: rings, the pool, the queue of writers, the sweep."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from loops.sweeping import recover, sweep
 from mobius import clock
 from mobius.engine import embedded
 from mobius.engine.doorbell import Answer, current_answer, ring
-from mobius.engine.gate import Gate
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
@@ -37,6 +36,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 class Rung:
     """A pool that only remembers."""
+
+    is_behind = False
 
     def __init__(self) -> None:
         self.runs: list[str] = []
@@ -179,25 +180,6 @@ def test_the_ticker_sweeps_at_once_when_another_process_rings(tmp_path: Path) ->
     (tmp_path / "ring").touch()
     assert swept.acquire(timeout=5)
     ticker.stop()
-
-
-def test_the_gate_lets_two_workers_in_for_each_other_visitor() -> None:
-    gate, order, ready = Gate(), [], threading.Barrier(10)
-
-    def visit(working: bool) -> None:
-        ready.wait()
-        with gate.passing(working=working):
-            order.append(working)
-
-    visitors = [threading.Thread(target=visit, args=(number < 6,)) for number in range(9)]
-    with gate.passing(working=True):
-        for visitor in visitors:
-            visitor.start()
-        ready.wait()
-        wait_until(lambda: len(gate._workers) == 6 and len(gate._others) == 3)
-    for visitor in visitors:
-        visitor.join(5)
-    assert order == [True, True, False] * 3
 
 
 @pytest.mark.django_db(transaction=True)

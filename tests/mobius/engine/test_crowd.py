@@ -1,0 +1,156 @@
+"""Work that gathers while one thread commits is done by the next one, in one transaction."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection, connections, transaction
+
+from mobius.engine import crowd, embedded
+from mobius.engine.crowd import Crowd
+from mobius.projects.models import Project
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Visitors:
+    """Threads that bring their work while the first one is busy, so that all of them gather."""
+
+    def __init__(self) -> None:
+        self.crowd = Crowd()
+        self.results: dict[str, Any] = {}
+        self.transactions: dict[str, int] = {}
+
+    def bring(self, **works: Callable[[], Any]) -> None:
+        """Do every work at once; a name that begins with `worker` is a worker's."""
+        busy, go = threading.Event(), threading.Event()
+        threads = [threading.Thread(target=self._visit, args=("first", lambda: (busy.set(), go.wait(5))))]
+        threads[0].start()
+        assert busy.wait(5)
+        for name, work in works.items():
+            threads.append(threading.Thread(target=self._visit, args=(name, work)))
+            threads[-1].start()
+            self._wait_for(len(threads) - 1)
+        go.set()
+        for thread in threads:
+            thread.join(10)
+
+    def _visit(self, name: str, work: Callable[[], Any]) -> None:
+        try:
+            self.results[name] = self.crowd.do(work, working=name.startswith("worker"))
+        except BaseException as error:
+            self.results[name] = error
+        finally:
+            connection.close()
+
+    def _wait_for(self, waiting: int) -> None:
+        deadline = time.monotonic() + 5
+        while len(self.crowd._workers) + len(self.crowd._others) < waiting:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+
+def make(handle: str) -> Callable[[], str]:
+    """Makes a project and tells which transaction it was made in."""
+
+    def work() -> str:
+        Project.objects.create(handle=handle, name=handle)
+        return threading.current_thread().name
+
+    return work
+
+
+def test_whoever_waits_has_its_work_done_by_another_thread_in_one_transaction() -> None:
+    visitors = Visitors()
+    visitors.bring(a=make("a"), b=make("b"), c=make("c"))
+
+    assert set(Project.objects.values_list("handle", flat=True)) == {"a", "b", "c"}
+    doers = {visitors.results[name] for name in "abc"}
+    assert len(doers) == 1, "one of them did it for all"
+
+
+def test_one_s_failure_is_its_own_and_undoes_nothing_of_the_others() -> None:
+    def fails() -> None:
+        Project.objects.create(handle="undone", name="Undone")
+        raise ValueError("mine")
+
+    visitors = Visitors()
+    visitors.bring(a=make("a"), bad=fails, b=make("b"))
+
+    assert str(visitors.results["bad"]) == "mine"
+    assert set(Project.objects.values_list("handle", flat=True)) == {"a", "b"}
+
+
+def test_when_the_commit_fails_nobody_is_told_that_it_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Any) -> None:
+        raise DatabaseError("disk full")
+
+    def fails_at_commit() -> None:
+        monkeypatch.setattr(type(connections["default"]), "_commit", full)
+
+    visitors = Visitors()
+    visitors.bring(a=make("a"), b=fails_at_commit)
+    monkeypatch.undo()
+
+    assert isinstance(visitors.results["a"], DatabaseError)
+    assert not Project.objects.exists()
+
+
+def test_what_is_to_happen_on_commit_happens_after_the_shared_one() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        Project.objects.create(handle="a", name="A")
+        transaction.on_commit(lambda: seen.append(connection.in_atomic_block))
+
+    visitors = Visitors()
+    visitors.bring(a=work, b=make("b"))
+
+    assert seen == [False]
+
+
+def test_workers_go_first_and_starts_are_slowed_to_their_pace_while_they_are_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: order.append(name)
+
+    names = ["start1", "start2", "start3", "worker1", "worker2", "worker3", "worker4"]
+    monkeypatch.setattr(embedded, "is_behind", lambda: True)
+    visitors = Visitors()
+    visitors.bring(**{name: note(name) for name in names})
+
+    assert order[:4] == ["worker1", "worker2", "worker3", "worker4"]
+    assert order[4:] == ["start1", "start2", "start3"]
+    assert len(visitors.crowd._others) == 0
+
+
+def test_many_threads_lose_nothing() -> None:
+    gathering = Crowd()
+
+    def visit(number: int) -> None:
+        for turn in range(5):
+            gathering.do(make(f"p{number}-{turn}"), working=number % 2 == 0)
+        connection.close()
+
+    threads = [threading.Thread(target=visit, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+    assert Project.objects.count() == 60
+    assert not gathering._led
+
+
+def test_other_engines_have_no_crowd(settings: Any) -> None:
+    settings.MOBIUS_ENGINE = "procrastinate"
+    before = crowd._crowd
+    assert crowd.together(lambda: "done") == "done"
+    assert not before._led
