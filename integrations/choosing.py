@@ -42,10 +42,17 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
     provider, action = all_actions()[action_name]
-    webhooks = _current(project_id, provider.id)
-    if integration_id:
-        webhooks = [webhook for webhook in webhooks if webhook.integration_id == integration_id]
-    webhook = _pick(provider, webhooks, "" if integration_id else name)
+    for last_try in (False, True):
+        webhooks = _current(project_id, provider.id)
+        if integration_id:
+            webhooks = [webhook for webhook in webhooks if webhook.integration_id == integration_id]
+        webhook = _pick(provider, webhooks, "" if integration_id else name)
+        try:
+            connection = open_connection(webhook)
+            break
+        except NotConnected:  # it was connected anew between our two looks
+            if last_try:
+                raise
     integration = webhook.integration
     assert integration is not None  # the filter joined it
     return Chosen(
@@ -54,7 +61,7 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
         integration=integration,
         webhook=webhook,
         pace=pace_of(integration.pacer),
-        connection=open_connection(webhook),
+        connection=connection,
     )
 
 

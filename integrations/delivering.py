@@ -12,7 +12,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from integrations import outbound
-from integrations.judging import Delivery, judge
+from integrations.judging import Delivery, judge, unexplained
+from integrations.pacing import pull_back
 from integrations.parcels import (
     CALLBACK_PLACEHOLDER,
     SEND_SECONDS,
@@ -53,11 +54,13 @@ __all__ = [
     "prepare",
     "prove_arrival",
     "proven_output",
+    "pull_back",
     "record",
     "reserve",
     "room_at",
     "rows_sent_as",
     "send",
+    "unexplained",
     "weigh",
 ]
 

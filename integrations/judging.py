@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from integrations.models import AttemptState
 from integrations.providers.contract import Action, Diagnosis, Exchange, JsonObject, Provider
+from integrations.providers.reading import storable
 
 LONGEST_RETRY_AFTER_SECONDS = 3600
 PAUSING_STATUSES = frozenset({401, 403, 404, 410})
@@ -56,7 +57,7 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
     """The outcome that `exchange` is, with the action's output or the reason in plain words."""
     state = state_of(exchange)
     if state == AttemptState.ACCEPTED:
-        return Delivery(state=state, status=exchange.status, output=action.output(exchange, request_id))
+        return Delivery(state=state, status=exchange.status, output=_output(action, exchange, request_id))
     diagnosis = provider.diagnose(exchange)
     return Delivery(
         state=state,
@@ -67,6 +68,21 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
         may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and exchange.status == 429),
         at_limit=diagnosis.at_limit,
     )
+
+
+def unexplained(exchange: Exchange) -> Delivery:
+    """The outcome when the provider's own code could not read the answer: the state is known all the same."""
+    state = state_of(exchange)
+    if state == AttemptState.ACCEPTED:
+        return Delivery(state=state, status=exchange.status, output={"ok": True, "status_code": exchange.status})
+    message = "The answer could not be explained; this console's log has the details."
+    return Delivery(state=state, status=exchange.status, error_type=_error_type(state, exchange), error_message=message)
+
+
+def _output(action: Action, exchange: Exchange, request_id: str) -> JsonObject:
+    """The action's output. A provider that lets through what cannot be stored must not fail an accepted row."""
+    output = action.output(exchange, request_id)
+    return output if storable(output) else {"ok": True, "status_code": exchange.status}
 
 
 def retry_after(headers: Mapping[str, str]) -> float:

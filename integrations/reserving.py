@@ -157,7 +157,7 @@ def _no_unit(chosen: Chosen, now: datetime) -> NotNow:
             waits_for=chosen.integration.pk,
         )
     limit = webhook.submission_limit
-    if limit is None or webhook.used < limit:
+    if limit is None or webhook.used < limit or webhook.state != WebhookState.CURRENT:
         return _ask_again(now)
     if integration.wait_at_limit:
         return NotNow(

@@ -6,21 +6,22 @@ open, does a row go out; what became of it is written in the next transaction, w
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 
 from integrations import delivering
 from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
 from integrations.judging import Delivery
 from integrations.models import AttemptState
-from integrations.providers.contract import Exchange
+from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy, uses_callback_url
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
@@ -32,6 +33,9 @@ from mobius import clock
 from mobius.engine.crowd import together
 from mobius.errors import MobiusError
 from mobius.prepared import Select
+
+logger = logging.getLogger(__name__)
+_WRITE_AGAIN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,13 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
+            continue
+        except OperationalError:
+            if claim is None or not go_on():
+                raise  # nothing of ours is lost: the database holds the run as it was
+            logger.warning("run %s cannot be written just now; trying again", run_id)
+            turn = None  # what came of the row is kept here until it can be written
+            time.sleep(_WRITE_AGAIN_SECONDS)
             continue
         except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
@@ -130,8 +141,15 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
 
 
 def _send(sending: Sending) -> Sent:
-    exchange = delivering.send(sending)
-    return Sent(sending=sending, exchange=exchange, delivery=delivering.weigh(sending, exchange))
+    """Send the row. A fault of ours or of the provider's own code must not lose what came of it."""
+    exchange = Exchange(request_began=True, failure=Failure.CRASHED)  # what we know, should `send` itself break
+    try:
+        exchange = delivering.send(sending)
+        delivery = delivering.weigh(sending, exchange)
+    except Exception:
+        logger.exception("the outcome of attempt %s could not be explained", sending.parcel.attempt_id)
+        delivery = delivering.unexplained(exchange)
+    return Sent(sending=sending, exchange=exchange, delivery=delivery)
 
 
 def _record_alone(sent: Sent) -> None:
@@ -162,8 +180,11 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
         error_type="internal_error",
         error_message="This console met a fault of its own; its log has the details.",
     )
-    with suppress(Overtaken), transaction.atomic():
-        turn.save()
+    try:
+        with transaction.atomic():
+            turn.save()
+    except Overtaken:  # a callback came in between
+        _give_up(run_id, claim, None)
 
 
 def _out_of_time(turn: Turn) -> bool:

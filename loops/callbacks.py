@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops.models import Callback, CallbackState, Run, Step
+from loops.models import Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
 from mobius.engine.doorbell import ring
@@ -147,11 +147,15 @@ def _insert(callback: Callback) -> Callback:
 
 
 def _wake(run: Run) -> None:
-    """A fact was written for this run: whoever works on it reads again, or somebody takes it now."""
+    """A fact was written for this run: whoever works on it reads again, and a step that waits for it goes on.
+
+    A step that waits for time, pace or a person is not woken: the callback of another step says nothing about it.
+    """
     now = clock.now()
-    Run.objects.filter(pk=run.pk).update(
-        revision=F("revision") + 1, wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, updated_at=now
-    )
+    Run.objects.filter(pk=run.pk).update(revision=F("revision") + 1, updated_at=now)
+    if run.status == RunStatus.SUSPENDED and not run.steps.awaiting_callback().exists():
+        return
+    Run.objects.filter(pk=run.pk).update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER)
     ring(run.pk)
 
 

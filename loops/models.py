@@ -251,6 +251,11 @@ class SuspendedFor(models.TextChoices):
 
 
 class StepQuerySet(models.QuerySet["Step"]):
+    def awaiting_callback(self) -> Self:
+        """Suspended steps that a callback may end: a wait, or a row in doubt."""
+        waits = Q(kind="wait_for_event") | Q(error_type=SuspendedFor.DELIVERY_IN_DOUBT)
+        return self.filter(waits, status=StepStatus.SUSPENDED)
+
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
         return self.filter(callback_hash=callback_hash).exclude(callback_hash="")

@@ -29,7 +29,10 @@ def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
     _ring_due(now)
-    return _WAITERS_SECONDS if _wake_waiters(now) else _IDLE_SECONDS
+    if not _wake_waiters(now):
+        return _IDLE_SECONDS
+    delivering.pull_back(now=now.timestamp())
+    return _WAITERS_SECONDS
 
 
 def recover() -> None:

@@ -106,8 +106,8 @@ class Turn:
         run.status = RunStatus.SUSPENDED
         if run.wall_clock_deadline_at and (wake_at is None or run.wall_clock_deadline_at < wake_at):
             wake_at = run.wall_clock_deadline_at
-        if waits_for != run.waits_for:
-            run.waits_since = self.now if waits_for else None  # a place is kept for as long as one waits
+        # A place is kept for as long as one waits, whatever for: a pause must not change the order.
+        run.waits_since = (run.waits_since or self.now) if waits_for else None
         run.waits_for = waits_for
         self._rest(wake_at=wake_at)
 

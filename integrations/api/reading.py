@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-from django import forms
 
 from integrations.forms import OptionsForm
 from integrations.providers.contract import Provider
@@ -31,13 +28,6 @@ def read_connection(provider: Provider, data: Any) -> tuple[Any, OptionsForm]:
     return connect, options
 
 
-def read_fields(form: forms.Form) -> Mapping[str, Any]:
-    """The cleaned fields of a bound form. Raises InvalidFields."""
-    if not form.is_valid():
-        raise InvalidFields(_errors(form))
-    return form.cleaned_data
-
-
 def _wrong_type(name: str, value: Any) -> str:
     if isinstance(value, str):
         return ""
@@ -46,5 +36,5 @@ def _wrong_type(name: str, value: Any) -> str:
     return f"Send text{' or a number' if name in _NUMBERS else ''}, not {json_type(value)}."
 
 
-def _errors(form: forms.Form) -> dict[str, list[str]]:
+def _errors(form: Any) -> dict[str, list[str]]:
     return {name: [str(sentence) for sentence in sentences] for name, sentences in form.errors.items()}

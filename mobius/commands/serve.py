@@ -12,6 +12,7 @@ from mobius.cli import data_directory, start_django
 
 
 def run(*, host: str, port: int, demo: bool) -> None:
+    os.umask(0o077)  # the database and its journal are as private as the keys
     directory = data_directory()
     datadir.prepare(directory)
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ..contract import Connection, Exchange, JsonObject, OutgoingRequest, Row
 from ..errors import ActionInputInvalid
+from ..reading import json_object
 
 LARGEST_ROW_BYTES = 100 * 1024
 """Clay refuses more (clay.md §1.1), and has answered both 400 and 413 to it, so we look before we send."""
@@ -78,7 +79,8 @@ class SubmitAction:
             output["status_code"] = exchange.status
         if request_id:
             output["request_id"] = request_id
-        answer = _json_object(exchange.body)
+        # Clay answers plain text unless its source is set to JSON: text is no error.
+        answer = json_object(exchange.body)
         if answer is not None:
             output["response"] = answer
         return output
@@ -115,12 +117,3 @@ def _too_large(row: JsonObject, size: int) -> str:
         f"The row has {size:,} bytes; Clay takes {LARGEST_ROW_BYTES:,}. Nothing was sent. "
         f"Shorten its largest keys: {named}."
     )
-
-
-def _json_object(body: bytes) -> JsonObject | None:
-    """Clay answers plain text unless its source is set to JSON: text is no error, there is just no `response`."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
