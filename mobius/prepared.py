@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=models.Model)
@@ -91,7 +92,11 @@ class _Plan(Generic[M]):
             for convert in converters:
                 value = convert(value, expression, database)
             values[position] = value
-        found = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
+        # What Model.from_db does for a whole row, without its look at every field.
+        found = self._model.__new__(self._model)
+        found.__dict__.update(zip(self._names, values[self._own], strict=True))
+        found._state = ModelState()
+        found._state.adding, found._state.db = False, DEFAULT_DB_ALIAS
         for related in self._related:
             related.populate(values, found)
         return found

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rest_framework import viewsets
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
 
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission
 
 
+class JsonOnly(BaseContentNegotiation):
+    """There is one parser and one renderer, whatever `Accept` says: every answer of ours is JSON."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
 class ProjectViewSet(viewsets.ViewSet):
     """A view under `/v1/projects/{project}/`. Its objects come from `self.project`, so that no other's can leak."""
 
+    content_negotiation_class = JsonOnly
     needs: ClassVar[dict[str, Permission]] = {}  # action → permission, every action
 
     @property
