@@ -25,12 +25,12 @@ class LoopVersionInline(ReadingInline):
 
 @admin.register(Loop)
 class LoopAdmin(ReadingAdmin):
-    list_display = ("name", "project", "status", "concurrency", "id", "created_at", "updated_at")
+    list_display = ("name", "project", "status", "id", "created_at", "updated_at")
     list_select_related = ("project", "current_version")
     list_filter = ("status", "created_at")
     search_fields = ("id__exact", "name__exact", "project__handle__exact")
     search_help_text = "By exact id, name or project handle."
-    fields = ("id", "project", "name", "status", "concurrency", "current_version", "created_at", "updated_at")
+    fields = ("id", "project", "name", "status", "current_version", "created_at", "updated_at")
     inlines: ClassVar = [LoopVersionInline]
 
 

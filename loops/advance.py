@@ -7,10 +7,8 @@ open, does a row go out; what became of it is written in the next transaction, w
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,12 +16,12 @@ from django.db import OperationalError, transaction
 from django.db.models import Q
 
 from integrations import delivering
-from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
-from integrations.judging import Delivery
+from integrations.delivering import Parcel, Sending
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
-from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy, uses_callback_url
+from loops.acting import Sent, prepare_row, reserve_row, take_outcome
+from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
 from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
@@ -36,15 +34,6 @@ from mobius.prepared import Select
 
 logger = logging.getLogger(__name__)
 _WRITE_AGAIN_SECONDS = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """A row that was on the wire, and what came of it."""
-
-    sending: Sending
-    exchange: Exchange
-    delivery: Delivery
 
 
 def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -127,7 +116,7 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
     if sent is not None:
-        _take_outcome(turn, sent)
+        take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
@@ -135,7 +124,7 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
         turn.lock()
         if sent is not None:
             _record(sent, now=turn.now)
-        sending = _reserve(turn, parcel) if parcel else None
+        sending = reserve_row(turn, parcel) if parcel else None
         turn.save()
     return sending
 
@@ -228,7 +217,7 @@ def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
         return None
     match spec.config:
         case ActionConfig() as config:
-            return _play_action(turn, spec, config, step, names, waited_for)
+            return prepare_row(turn, spec, config, step, names, waited_for)
         case SleepConfig() as config:
             _sleep(turn, config, step)
         case WaitConfig() as config:
@@ -253,53 +242,6 @@ def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
         turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
 
 
-def _play_action(
-    turn: Turn, spec: StepSpec, config: ActionConfig, step: Step, names: Names, waited_for: str | None
-) -> Parcel | None:
-    """Render and check the row. It is reserved when the turn is written."""
-    if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, step):
-        return None
-    if waited_for == SuspendedFor.RETRYING:
-        step.attempt += 1
-        turn.log("step.retried", step, attempt=step.attempt, max_attempts=spec.retry.max_attempts)
-    parameters = render_parameters(config.parameters, names)
-    step.inputs = parameters
-    address = callbacks.give_address(step) if uses_callback_url(config.parameters) else ""
-    turn.touch_step(step)
-    integration = parameters.pop("integration", "")
-    return delivering.prepare(
-        Order(
-            project_id=turn.run.project_id,
-            action=config.action_name,
-            parameters=parameters,
-            integration=integration if isinstance(integration, str) else "",
-            run_id=turn.run.pk,
-            step_id=step.pk,
-            number=step.attempt,
-            callback_url=address,
-            timeout_seconds=_seconds_left(step, turn.now),
-        )
-    )
-
-
-def _settled(turn: Turn, step: Step) -> bool:
-    """True when the doubt about the last attempt ended with "send again"; else the step is put where it belongs."""
-    attempt = delivering.last_attempt(turn.run.pk, step.pk)
-    if attempt is None or attempt.state == AttemptState.ABANDONED:
-        return True
-    if attempt.state == AttemptState.ACCEPTED:
-        turn.complete_step(step, delivering.output_of(attempt))
-    else:
-        turn.suspend_step(step, SuspendedFor.DELIVERY_IN_DOUBT, message=attempt.error_message, wake_at=None)
-    return False
-
-
-def _seconds_left(step: Step, now: datetime) -> float:
-    if step.deadline_at is None:
-        return delivering.SEND_SECONDS
-    return max((step.deadline_at - now).total_seconds(), 0.1)
-
-
 def names_for(turn: Turn) -> Names:
     """What the expressions of this run can read."""
     run, spec = turn.run, turn.spec
@@ -310,56 +252,3 @@ def names_for(turn: Turn) -> Names:
         steps=turn.outputs,
         step_order=spec.step_keys,
     )
-
-
-# --- what came of a row -----------------------------------------------------------------------------------------------
-
-
-def _reserve(turn: Turn, parcel: Parcel) -> Sending | None:
-    """Take slot, unit and ledger entry for the row, in the transaction that writes the turn."""
-    step = turn.step(parcel.order.step_id)
-    try:
-        answer = _behind_others(turn.run, parcel) or delivering.reserve(parcel, now=turn.now)
-    except MobiusError as error:
-        turn.fail_step(step, error_type=error.code, error_message=error.message)
-        return None
-    match answer:
-        case NotNow():
-            turn.put_off(step, answer)
-        case AlreadyAccepted(delivery=delivery):
-            turn.complete_step(step, delivery.output)
-        case Sending(warnings=warnings):
-            turn.leave_queue()
-            for warning in warnings:
-                turn.log("warning", step, message=warning)
-            turn.log("action.called", step, attempt=step.attempt)
-            return answer
-    return None
-
-
-def _behind_others(run: Run, parcel: Parcel) -> NotNow | None:
-    """Rows leave in the order in which they asked: whoever comes new waits behind those who wait already."""
-    pacer = delivering.pacer_of(parcel)
-    if pacer and run.waits_for != pacer and Run.objects.waiting_for(pacer).exists():
-        return delivering.paced(pacer)
-    return None
-
-
-def _take_outcome(turn: Turn, sent: Sent) -> None:
-    """Move the step on by what became of its row."""
-    step, delivery = turn.step(sent.sending.parcel.order.step_id), sent.delivery
-    status = {"status_code": delivery.status} if delivery.status is not None else {}
-    turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
-    spec = turn.spec.steps[step.seq]
-    chance = secrets.randbelow(1000) / 1000
-    match machine.after_delivery(delivery, retry=spec.retry, attempts=step.attempt, chance=chance):
-        case machine.Completes(output=output):
-            turn.complete_step(step, output)
-        case machine.Fails(error_type=error_type, error_message=message):
-            turn.fail_step(step, error_type=error_type, error_message=message)
-        case machine.Waits(reason=reason, message=message, after_seconds=seconds):
-            if callbacks.has_come_for(step.pk):  # it overtook the answer that never came: the row arrived
-                turn.complete_step(step, delivering.proven_output(sent.sending))
-                return
-            wake_at = None if seconds is None else turn.now + timedelta(seconds=seconds)
-            turn.suspend_step(step, reason, message=message, wake_at=wake_at)

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,15 +19,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops.models import Callback, CallbackState, Run, RunStatus, Step
+from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.errors import MobiusError, NotFound, Unauthorized
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
-
-RING_AGAIN_AFTER = timedelta(seconds=60)
 
 
 class NoPublicAddress(MobiusError):

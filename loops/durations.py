@@ -41,21 +41,3 @@ def parse_duration(text: str) -> timedelta:
     if microseconds > _LONGEST // timedelta(microseconds=1):
         raise DurationInvalid(f"`{shown}` is longer than 292 years.")
     return timedelta(microseconds=int(microseconds))
-
-
-def format_duration(duration: timedelta) -> str:
-    """The shortest Go duration for `duration`, which is not negative: `1h30m`, `1.5s`, `100ms`, `0s`."""
-    microseconds = duration // timedelta(microseconds=1)
-    if microseconds < 1000:
-        return f"{microseconds}us" if microseconds else "0s"
-    if microseconds < 1_000_000:
-        return f"{_plain(Decimal(microseconds) / 1000)}ms"
-    minutes, rest = divmod(microseconds, 60_000_000)
-    hours, minutes = divmod(minutes, 60)
-    seconds = _plain(Decimal(rest) / 1_000_000)
-    return f"{f'{hours}h' * bool(hours)}{f'{minutes}m' * bool(minutes)}{f'{seconds}s' * bool(rest)}"
-
-
-def _plain(number: Decimal) -> str:
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -12,6 +12,9 @@ from django.db.models import OuterRef, Q, Subquery
 
 from mobius.ids import ID_LENGTH, new_id
 from mobius.projects.models import Project
+
+RING_AGAIN_AFTER = timedelta(seconds=60)
+"""A run that was rung and is not taken by then is rung again by the sweep."""
 
 STEP_ID_LENGTH = 160
 """A run's id, a colon and the step's own id."""
@@ -26,13 +29,6 @@ class LoopStatus(models.TextChoices):
     ACTIVE = "active", "Active"
     PAUSED = "paused", "Paused"  # starts are refused
     DELETED = "deleted", "Deleted"  # its runs stay readable
-
-
-class Concurrency(models.TextChoices):
-    ALLOW = "allow", "Allow"
-    QUEUE = "queue", "Queue"
-    SKIP = "skip", "Skip"
-    REPLACE = "replace", "Replace"
 
 
 class LoopQuerySet(models.QuerySet["Loop"]):
@@ -60,7 +56,6 @@ class Loop(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="loops")
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=16, choices=LoopStatus.choices, default=LoopStatus.DRAFT)
-    concurrency = models.CharField(max_length=16, choices=Concurrency.choices, default=Concurrency.ALLOW)
     current_version = models.ForeignKey("LoopVersion", on_delete=models.RESTRICT, null=True, related_name="+")
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from loops.expressions import ExpressionError, Names, render
-from loops.models import Loop, LoopStatus, LoopVersion, Run, RunStatus
+from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
 from loops.spec import KeyAfterEnd, LoopSpec
 from loops.versions import spec_of, version_of
@@ -20,7 +19,6 @@ from mobius.ids import new_id
 from mobius.prepared import Insert, Select
 from mobius.projects.models import Project
 
-RING_AGAIN_AFTER = timedelta(seconds=60)
 LONGEST_KEY = 255
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
+from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor
 from mobius import clock
 from mobius.engine.doorbell import ring
 
 BATCH = 200
-RING_AGAIN_AFTER = timedelta(seconds=60)
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05

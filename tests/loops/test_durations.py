@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loops.durations import DurationInvalid, format_duration, parse_duration
+from loops.durations import DurationInvalid, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -44,27 +44,6 @@ def test_says_what_is_wrong_with_a_negative_and_an_endless_duration():
         parse_duration("9999999999h")
     with pytest.raises(DurationInvalid):
         parse_duration("9" * 100_000 + "h")
-
-
-@pytest.mark.parametrize(
-    ("duration", "expected"),
-    [
-        (timedelta(), "0s"),
-        (timedelta(microseconds=7), "7us"),
-        (timedelta(milliseconds=100), "100ms"),
-        (timedelta(seconds=1.5), "1.5s"),
-        (timedelta(seconds=100), "1m40s"),
-        (timedelta(hours=10), "10h"),
-        (timedelta(days=2, seconds=1), "48h1s"),
-    ],
-)
-def test_writes_the_shortest(duration, expected):
-    assert format_duration(duration) == expected
-
-
-@given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=100_000)))
-def test_what_is_written_is_read_again(duration):
-    assert parse_duration(format_duration(duration)) == duration
 
 
 @given(st.text(max_size=100))

@@ -11,8 +11,8 @@ from django.db import OperationalError
 from integrations import delivering
 from integrations.models import Attempt, AttemptState, Integration, Pacer, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from loops import acting, callbacks
 from loops import advance as advancing
-from loops import callbacks
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus, Step
@@ -73,7 +73,7 @@ def push(key: str, **more: Any) -> dict[str, Any]:
 def test_callbacks_do_not_cut_short_a_retry_s_back_off(
     project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(advancing.secrets, "randbelow", lambda below: below - 1)  # no jitter
+    monkeypatch.setattr(acting.secrets, "randbelow", lambda below: below - 1)  # no jitter
     retried = push("two", retry={"max_attempts": 5, "delay": "50s"})
     steps = [push("one", parameters={"callback_url": "${{ callback.url }}"}), retried]
     loop = create_loop(project=project, authored={"name": "two rows", "steps": steps})
