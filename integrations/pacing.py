@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from integrations.models import Integration, Pacer, Webhook
+from integrations.models import Pacer, Webhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,13 @@ class Pace:
         return int(ahead + 1e-4) + 1  # seconds since 1970 have but six digits after the point
 
 
-def pace_of(pacer: Pacer) -> Pace | None:
+def pace(rate_per_second: float | None, burst: int) -> Pace | None:
     """None: unpaced."""
-    if pacer.rate_per_second is None:
-        return None
-    return Pace(rate_per_second=pacer.rate_per_second, burst=pacer.burst)
+    return None if rate_per_second is None else Pace(rate_per_second=rate_per_second, burst=burst)
+
+
+def pace_of(pacer: Pacer) -> Pace | None:
+    return pace(pacer.rate_per_second, pacer.burst)
 
 
 _TAKE_SLOT = """
@@ -95,10 +97,10 @@ _TAKE_UNIT = """
 """
 
 
-def take_unit(webhook_id: str, integration: Integration, *, although_paused: bool) -> bool:
+def take_unit(webhook_id: str, integration_id: str, *, although_paused: bool) -> bool:
     """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration.pk])
+        cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration_id])
         return bool(cursor.rowcount)
 
 

@@ -61,7 +61,7 @@ class Turn:
         self._read_claim, self._read_revision = run.claim, run.revision
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
-        self._events: list[RunEvent] = []
+        self._events: list[dict[str, Any]] = []
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
@@ -212,14 +212,14 @@ class Turn:
         """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
         self.run.last_sequence += 1
         self._events.append(
-            RunEvent(
-                run_id=self.run.pk,
-                sequence=self.run.last_sequence,
-                event_type=event_type,
-                step_key=step.key if step else "",
-                payload=payload,
-                created_at=self.now,
-            )
+            {
+                "run_id": self.run.pk,
+                "sequence": self.run.last_sequence,
+                "event_type": event_type,
+                "step_key": step.key if step else "",
+                "payload": payload,
+                "created_at": self.now,
+            }
         )
 
     # --- writing ---------------------------------------------------------------------------------------------------
