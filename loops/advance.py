@@ -6,7 +6,6 @@ open, does a row go out; what became of it is written in the next transaction, w
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable
@@ -47,19 +46,26 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
 
 
 def begin(run: Run) -> bool:
-    """Play the first turn of a run that is inserted in this very transaction, if a worker of this process is free.
+    """Insert `run` with its first turn played, if a worker of this process is free to carry it on.
 
     It is handed over when the transaction commits: one commit and one change of threads less until its row leaves.
-    False: nothing was done; ring for a worker.
+    False: nothing was done. Raises IntegrityError when the run's idempotency key is taken.
     """
     place = embedded.keep_place()
     if place is None:
         return False
-    turn = Turn(copy.copy(run), spec_of(run.loop_version_id), {}, now=clock.now())
+    turn = Turn(_copy(run), spec_of(run.loop_version_id), {}, now=clock.now(), new=True)
     sending = _play_turn(turn, None, lambda: True)
     if sending is not None or turn.goes_on:
         embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
     return True
+
+
+def _copy(run: Run) -> Run:
+    """For the worker, who changes it while the caller still shows his own."""
+    copied = Run.__new__(Run)
+    copied.__dict__.update(run.__dict__)
+    return copied
 
 
 def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool]) -> None:

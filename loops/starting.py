@@ -100,8 +100,8 @@ def _insert(run: Run) -> None:
     """Insert the run and begin it, or ring for a worker. Raises IntegrityError when its idempotency key is taken."""
     try:
         with transaction.atomic():
-            _insert_run(run)
             if not begin(run):
+                _insert_run(run)
                 ring(run.pk)
     except (DatabaseError, MobiusError):
         raise

@@ -48,16 +48,18 @@ _save_step = Update(
     ],
     where=["id"],
 )
+_insert_run = Insert(Run)
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
 
 class Turn:
-    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime) -> None:
+    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime, new: bool = False) -> None:
         self.run = run
         self.spec = spec
         self.steps = steps
         self.now = now
+        self._is_new = new  # the run itself is yet to be inserted
         self._read_claim, self._read_revision = run.claim, run.revision
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
@@ -226,14 +228,21 @@ class Turn:
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if self._is_new:
+            return
         if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
             raise Overtaken
 
     def save(self) -> None:
-        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed."""
+        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed.
+
+        Raises IntegrityError when the run is new and its idempotency key is taken.
+        """
         run = self.run
         run.updated_at, run.revision = self.now, self._read_revision + 1
-        if not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
+        if self._is_new:
+            _insert_run(run)
+        elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
             raise Overtaken
         _insert_steps(*self._new)
         for step in self._changed.values():

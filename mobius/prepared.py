@@ -19,7 +19,7 @@ from django.db.models.query import get_related_populators
 M = TypeVar("M", bound=models.Model)
 
 
-def _run(database: Any, sql: str, params: list[Any]) -> Any:
+def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
     """The cursor after the statement. Django's own cursor is for when somebody listens: a test that counts, DEBUG."""
     if database.queries_logged or database.execute_wrappers or database.needs_rollback:
         cursor = database.cursor()
@@ -30,6 +30,11 @@ def _run(database: Any, sql: str, params: list[Any]) -> Any:
         cursor = database.create_cursor()
         cursor.execute(sql, params)
     return cursor
+
+
+def execute(sql: str, *params: Any) -> int:
+    """Run a statement that is written out. Returns how many rows it met."""
+    return int(_run(connections[DEFAULT_DB_ALIAS], sql, params).rowcount)
 
 
 class Rows:
@@ -178,7 +183,24 @@ def _preparing(field: Any) -> Callable[[Any, Any], Any]:
     if isinstance(field, models.CharField):  # the member of an enumeration, or its text
         return lambda value, database: str.__str__(value)
     prepare: Callable[[Any, Any], Any] = field.get_db_prep_save
+    if isinstance(field, models.JSONField):
+        return _preparing_json(prepare)
     return prepare
+
+
+def _preparing_json(prepare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Most of what is written is `{}` or `[]`."""
+    empty: dict[tuple[type, str], Any] = {}
+
+    def prepared(value: Any, database: Any) -> Any:
+        if value:
+            return prepare(value, database)
+        kind = type(value), database.alias
+        if kind not in empty:
+            empty[kind] = prepare(value, database)
+        return empty[kind]
+
+    return prepared
 
 
 @lru_cache(maxsize=128)
