@@ -231,6 +231,18 @@ class World:
         recover()
         self.up, self._on_the_wire = True, 0
 
+    def come_to_rest(self) -> None:
+        """The process is up, the table takes every row, and time passes until nothing moves any more."""
+        self.restart()
+        self.resume()
+        for _ in range(8):  # the longest wait is an hour; a paced row in each turn leaves once more
+            self.sweep()
+            while self.ready():
+                self.work(0, [])
+            if not Run.objects.active().exists():
+                return
+            self.pass_time(3700)
+
     def _work(self, run_id: str, posts: Sequence[Post], *, closes_in: int | None = None) -> None:
         asked = 0
 
