@@ -10,17 +10,22 @@ import sys
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
 from tests.rules.invariants import Checker
 from tests.rules.wire import ANSWERS
-from tests.rules.world import LOOPS, Happening, Post, World
+from tests.rules.world import LOOPS, Fate, Happening, Post, World
 
-# Always the same orders of events. One that fails is not made shorter, for that takes minutes: the long profile does it.
-IN_CI = settings(
-    derandomize=True, max_examples=25, stateful_step_count=25, phases=[Phase.explicit, Phase.generate]
-)
+# Always the same orders of events. One that fails is not shortened, for that takes minutes: the long profile does it.
+IN_CI = settings(derandomize=True, max_examples=25, stateful_step_count=25, phases=[Phase.explicit, Phase.generate])
 
 picks = st.integers(0, 9)
 answers = st.one_of(st.just("accepted"), st.sampled_from(sorted(ANSWERS)))
@@ -30,15 +35,35 @@ tables = st.sampled_from(["one", "two"])
 starts = st.tuples(
     st.just("start"), st.sampled_from(sorted(LOOPS)), st.integers(1, 2), st.sampled_from(["", "", "a", "b"])
 )
+some_starts = st.lists(starts, min_size=1, max_size=3)
+seconds = st.sampled_from([1, 31, 61, 600, 7200])
+changes: st.SearchStrategy[Happening] = st.one_of(
+    st.sampled_from([("pause",), ("resume",)]), st.tuples(st.just("reconnect"), tables)
+)
 meanwhile: st.SearchStrategy[Happening] = st.one_of(
     st.tuples(st.just("call_back"), picks, doors, bodies),
     st.tuples(st.just("ring"), picks, st.builds(Post, answers)),
     starts,
     st.tuples(st.just("pass_time"), st.sampled_from([1, 15])),
-    st.sampled_from([("pause",), ("resume",), ("sweep",)]),
-    st.tuples(st.just("reconnect"), tables),
+    st.just(("sweep",)),
+    changes,
 )
 posts = st.builds(Post, answers, st.lists(meanwhile, max_size=3).map(tuple))
+journeys = st.lists(posts, min_size=1, max_size=3)  # what the POSTs of one worker meet, one after the other
+
+fates = st.one_of(
+    st.just(Fate()),
+    st.builds(Fate, dies_in=st.integers(0, 9)),
+    st.builds(Fate, closes_in=st.integers(0, 3)),
+)
+
+
+def up(machine: AnyOrderOfEvents) -> bool:
+    return machine.world.up
+
+
+def has_work(machine: AnyOrderOfEvents) -> bool:
+    return machine.world.up and bool(machine.world.ready())
 
 
 class AnyOrderOfEvents(RuleBasedStateMachine):
@@ -62,74 +87,43 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
             assert step.error_type in (SuspendedFor.DELIVERY_IN_DOUBT, SuspendedFor.SAME_ROW, SuspendedFor.AT_LIMIT)
         assert not Run.objects.filter(status__in=[RunStatus.QUEUED, RunStatus.RUNNING]).exists()
 
-    @initialize(limit=st.sampled_from([None, 3, 6]), paced=st.booleans(), wait_at_limit=st.booleans())
-    def connect(self, limit: int | None, paced: bool, wait_at_limit: bool) -> None:
+    @initialize(
+        limit=st.sampled_from([None, None, 3, 6]), paced=st.booleans(), wait_at_limit=st.booleans(), first=some_starts
+    )
+    def a_table_is_connected(
+        self, limit: int | None, paced: bool, wait_at_limit: bool, starts: list[Happening]
+    ) -> None:
         self.world.connect_first(limit=limit, paced=paced, wait_at_limit=wait_at_limit)
+        self.runs_are_started(first)
 
-    @precondition(lambda self: self.world.up)
-    @rule(start=starts)
-    def somebody_starts_a_run(self, start: Happening) -> None:
-        self.world.start(*start[1:])
+    @precondition(up)
+    @rule(starts=some_starts)
+    def runs_are_started(self, starts: list[Happening]) -> None:
+        for start in starts:
+            self.world.do(start)
 
-    @precondition(lambda self: self.world.up)
-    @rule(pick=picks, posts=st.lists(posts, max_size=3))
-    def a_worker_takes_a_run(self, pick: int, posts: list[Post]) -> None:
-        self.world.work(pick, posts)
+    @precondition(has_work)
+    @rule(pick=picks, posts=journeys, fate=fates)
+    def a_worker_takes_a_run(self, pick: int, posts: list[Post], fate: Fate) -> None:
+        self.world.work(pick, posts, fate)
 
-    @precondition(lambda self: self.world.up)
-    @rule(pick=picks, posts=st.lists(posts, max_size=3), dies_in=st.integers(0, 12))
-    def the_process_dies_at_work(self, pick: int, posts: list[Post], dies_in: int) -> None:
-        self.world.work(pick, posts, dies_in=dies_in)
-
-    @precondition(lambda self: self.world.up)
-    @rule(pick=picks, posts=st.lists(posts, max_size=2), closes_in=st.integers(0, 3))
-    def the_process_closes_in_order(self, pick: int, posts: list[Post], closes_in: int) -> None:
-        self.world.work(pick, posts, closes_in=closes_in)
-        self.world.restart()
-
-    @precondition(lambda self: self.world.up)
-    @rule(pick=picks, post=posts)
-    def somebody_rings_for_any_run(self, pick: int, post: Post) -> None:
-        self.world.ring(pick, post)
+    @precondition(has_work)
+    @rule(journeys=st.lists(journeys, min_size=2, max_size=5))
+    def workers_take_all_that_is_ready(self, journeys: list[list[Post]]) -> None:
+        for posts in journeys:
+            self.world.work(0, posts, Fate())
 
     @precondition(lambda self: not self.world.up)
-    @rule()
-    def it_is_started_again(self) -> None:
+    @rule(seconds=seconds)
+    def it_is_started_again(self, seconds: int) -> None:
+        self.world.pass_time(seconds)
         self.world.restart()
 
-    @rule(seconds=st.sampled_from([1, 31, 61, 600, 7200]))
-    def time_passes(self, seconds: int) -> None:
-        self.world.pass_time(seconds)
-
-    @precondition(lambda self: self.world.up)
-    @rule()
-    def the_sweep_comes_round(self) -> None:
+    @precondition(up)
+    @rule(event=st.one_of(meanwhile, st.tuples(st.just("pass_time"), seconds)))
+    def something_happens(self, event: Happening) -> None:
+        self.world.do(event)
         self.world.sweep()
-
-    @precondition(lambda self: self.world.up)
-    @rule(pick=picks, door=doors, body=bodies)
-    def clay_calls_back(self, pick: int, door: str, body: dict[str, object]) -> None:
-        self.world.call_back(pick, door, body)
-
-    @precondition(lambda self: self.world.up)
-    @rule()
-    def somebody_calls_back_for_nothing(self) -> None:
-        self.world.call_back_for_nothing()
-
-    @precondition(lambda self: self.world.up)
-    @rule()
-    def somebody_pauses(self) -> None:
-        self.world.pause()
-
-    @precondition(lambda self: self.world.up)
-    @rule()
-    def somebody_resumes(self) -> None:
-        self.world.resume()
-
-    @precondition(lambda self: self.world.up)
-    @rule(table=tables)
-    def somebody_connects_a_table(self, table: str) -> None:
-        self.world.reconnect(table)
 
     @invariant()
     def all_promises_hold(self) -> None:

@@ -69,7 +69,7 @@ class ArrivedRow:
 
     @property
     def callback_token(self) -> str:
-        """"" when the row asks for no callback."""
+        """ "" when the row asks for no callback."""
         return str(self.body.get("callback_url", "")).rpartition("/")[2]
 
 

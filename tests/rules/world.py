@@ -32,7 +32,6 @@ from loops.starting import IdempotencyKeyConflict, Start, StartedRun, start_run
 from loops.sweeping import recover, sweep
 from loops.turn import Turn
 from mobius import clock
-from mobius.errors import NotFound
 from mobius.projects.models import Project
 from tests.rules.wire import ANSWERS, FakeClay
 
@@ -54,6 +53,14 @@ class Post:
 
     answer: str = "accepted"
     meanwhile: tuple[Happening, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a process while one of its workers is at work; numbers count moments, and steps."""
+
+    dies_in: int | None = None
+    closes_in: int | None = None  # and is started again at once
 
 
 def push(key: str = "push", *, row: JsonObject | None = None, **fields: Any) -> JsonObject:
@@ -115,9 +122,7 @@ class World:
         ):
             self._ending.enter_context(mock.patch.object(target, name, replacement))
         self.project = Project.objects.create(handle="platform", name="Platform")
-        self.loops: dict[str, Loop] = {
-            name: create_loop(project=self.project, authored={"name": name} | parts) for name, parts in LOOPS.items()
-        }
+        self._loops: dict[str, Loop] = {}
 
     def end(self) -> None:
         self._ending.close()
@@ -129,7 +134,11 @@ class World:
         if paced:
             Pacer.objects.update(rate_per_second=0.5, burst=2)
 
-    # --- what people and Clay do ---------------------------------------------------------------------------------------
+    def do(self, happening: Happening) -> None:
+        name, *arguments = happening
+        getattr(self, name)(*arguments)
+
+    # --- what people and Clay do -------------------------------------------------------------------------------------
 
     def start(self, kind: str, row: int, key: str) -> None:
         """A start; a repeated key gives the active run that holds it, and never a second one."""
@@ -146,31 +155,21 @@ class World:
 
     def _start(self, kind: str, row: int, key: str) -> StartedRun:
         given = Start(event={"row": f"row-{row}"}, meta={}, config={}, source={}, idempotency_key=key)
-        return start_run(loop=self.loops[kind], start=given)
+        if kind not in self._loops:
+            self._loops[kind] = create_loop(project=self.project, authored={"name": kind} | LOOPS[kind])
+        return start_run(loop=self._loops[kind], start=given)
 
     def call_back(self, pick: int, door: str, body: JsonObject) -> None:
         """Clay calls back for a row that it has: only such a row can be called back for."""
-        asking = [row for row in self.clay.rows if row.callback_token or door == "request_id"]
-        named = [row for row in asking if row.request_id]
-        if not named:
+        asking = [row for row in self.clay.rows if (row.callback_token if door == "address" else row.request_id)]
+        if not asking:
             return
-        row = named[pick % len(named)]
+        row = asking[pick % len(asking)]
         whole = body | {"request_id": row.request_id}
         if door == "request_id":
             callbacks.receive_by_request_id(self.project, whole)
         else:
             callbacks.receive_at_address(row.callback_token, whole)
-
-    def call_back_for_nothing(self) -> None:
-        for receive in (
-            lambda: callbacks.receive_at_address("made-up", {}),
-            lambda: callbacks.receive_by_request_id(self.project, {"request_id": "made-up"}),
-        ):
-            try:
-                receive()
-            except NotFound:
-                continue
-            raise AssertionError("a callback for nothing was taken")
 
     def pause(self) -> None:
         connecting.pause(Integration.objects.get())
@@ -189,7 +188,7 @@ class World:
             ),
         )
 
-    # --- what the engine does ------------------------------------------------------------------------------------------
+    # --- what the engine does ----------------------------------------------------------------------------------------
 
     def pass_time(self, seconds: float) -> None:
         self._clock.shift(timedelta(seconds=seconds))
@@ -203,18 +202,20 @@ class World:
         if runs:
             self._work(runs[pick % len(runs)], posts)
 
-    def work(self, pick: int, posts: Sequence[Post], *, dies_in: int | None = None, closes_in: int | None = None) -> None:
-        """A worker takes a run that is ready. It may die at a moment of its work, or be told that the process closes."""
+    def work(self, pick: int, posts: Sequence[Post], fate: Fate) -> None:
+        """A worker takes a run that is ready."""
         ready = self.ready()
         if not ready:
             return
-        self._dies_in = dies_in
+        self._dies_in = fate.dies_in
         try:
-            self._work(ready[pick % len(ready)], posts, closes_in=closes_in)
+            self._work(ready[pick % len(ready)], posts, closes_in=fate.closes_in)
         except Died:
             self.up = False
         finally:
             self._dies_in = None
+        if fate.closes_in is not None:
+            self.restart()
 
     @property
     def is_sending(self) -> bool:
@@ -238,7 +239,7 @@ class World:
         for _ in range(8):  # the longest wait is an hour; a paced row in each turn leaves once more
             self.sweep()
             while self.ready():
-                self.work(0, [])
+                self.work(0, [], Fate())
             if not Run.objects.active().exists():
                 return
             self.pass_time(3700)
@@ -258,7 +259,7 @@ class World:
         finally:
             del self._posts[depth:]
 
-    # --- the wire ------------------------------------------------------------------------------------------------------
+    # --- the wire ----------------------------------------------------------------------------------------------------
 
     def _post(self, request: OutgoingRequest, **_: Any) -> Exchange:
         attempt = self._written_down(request)
@@ -271,8 +272,8 @@ class World:
         if answer.row:
             self.clay.take(request, attempt_id=attempt.pk, step_id=attempt.step_id)
         self._moment()
-        for name, *arguments in post.meanwhile:
-            getattr(self, name)(*arguments)
+        for happening in post.meanwhile:
+            self.do(happening)
         self.pass_time(answer.seconds)
         self._moment()
         self._on_the_wire -= 1
