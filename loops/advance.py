@@ -219,8 +219,8 @@ def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
         if spec is None:
             _complete(turn)
             return None
-        if not go_on():  # we are closing: the next start takes the run from here
-            turn.suspend_run(wake_at=turn.now)
+        if not go_on():  # we are closing: the next start takes the run from here, and it keeps its place
+            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for)
             return None
         try:
             parcel = _play(turn, spec)

@@ -24,7 +24,7 @@ from loops.models import (
     Wait,
     WaitState,
 )
-from loops.spec import LoopSpec, StepSpec
+from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.prepared import Insert, Update
 
 
@@ -282,6 +282,8 @@ class Turn:
             self._changed[step.key] = step
 
     def _end_step(self, step: Step, status: StepStatus) -> None:
+        if step.kind == StepKind.WAIT_FOR_EVENT and status != StepStatus.COMPLETED:
+            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)  # nobody waits any more
         step.status = status
         step.completed_at = self.now
         self._change(step)
