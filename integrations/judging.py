@@ -76,7 +76,9 @@ def unexplained(exchange: Exchange) -> Delivery:
     if state == AttemptState.ACCEPTED:
         return Delivery(state=state, status=exchange.status, output={"ok": True, "status_code": exchange.status})
     message = "The answer could not be explained; this console's log has the details."
-    return Delivery(state=state, status=exchange.status, error_type=error_type(state, exchange.status), error_message=message)
+    return Delivery(
+        state=state, status=exchange.status, error_type=error_type(state, exchange.status), error_message=message
+    )
 
 
 def _output(action: Action, exchange: Exchange, request_id: str) -> JsonObject:

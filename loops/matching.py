@@ -27,9 +27,7 @@ def look_through(source_step_id: str, wanted: JsonObject, *, waiting: Step) -> L
     fitting = next((number for number, callback in enumerate(came) if satisfies(callback.body, wanted)), None)
     if fitting is None:
         return Looked(found=None, unmatched=_only_kept(came), updates=[])
-    return Looked(
-        found=came[fitting], unmatched=_only_kept(came[:fitting]), updates=_only_kept(came[fitting + 1 :])
-    )
+    return Looked(found=came[fitting], unmatched=_only_kept(came[:fitting]), updates=_only_kept(came[fitting + 1 :]))
 
 
 def satisfies(body: JsonObject, wanted: JsonObject) -> bool:

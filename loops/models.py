@@ -305,7 +305,7 @@ class WaitState(models.TextChoices):
 
 
 class WaitQuerySet(models.QuerySet["Wait"]):
-    def awaiting_callback(self, loop_id: str) -> Self:
+    def awaiting_callback(self, loop_id: str | OuterRef) -> Self:
         """Open waits of the loop for a callback, oldest first. What is excluded lets the partial index answer."""
         waits = self.filter(loop_id=loop_id, state=WaitState.OPEN).exclude(source_step_id="")
         return waits.order_by("created_at")

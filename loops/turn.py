@@ -260,8 +260,8 @@ class Turn:
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
-        for callback, state in self._sorted:
-            Callback.objects.filter(pk=callback.pk).update(state=state)
+        for callback, sorted_as in self._sorted:
+            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         _insert_events(*self._events)
 
     def _unchanged(self) -> Any:

@@ -44,9 +44,7 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
     turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=None)
 
 
-def _first_that_fits(
-    turn: Turn, config: WaitConfig, step: Step, source: str, names: Names
-) -> Callback | None:
+def _first_that_fits(turn: Turn, config: WaitConfig, step: Step, source: str, names: Names) -> Callback | None:
     """The callback that ends the wait. What becomes of the others is written with the turn."""
     looked = look_through(source, render_parameters(config.match, names), waiting=step)
     turn.sort_callbacks(looked.unmatched, CallbackState.UNMATCHED)
