@@ -153,7 +153,9 @@ def _open_rows(rows: Sequence[Attempt]) -> list[Attempt]:
 def _store(callback: Callback, run_id: str, step_id: str) -> Received:
     with transaction.atomic():
         # The row lock makes this and a worker that is about to suspend the run see each other (design §4).
-        run = Run.objects.select_for_update().get(pk=run_id)
+        run = Run.objects.select_for_update().filter(pk=run_id).first()
+        if run is None:
+            raise NotFound("The run that sent this row has been deleted.")
         earlier = Callback.objects.to_step(step_id).with_body(callback.body_digest).first()
         if earlier is not None:
             return _again(earlier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,13 @@ class Looked:
     updates: list[Callback]  # came after it, before anybody waited
 
 
-def look_through(source_step_id: str, wanted: JsonObject, *, waiting: Step) -> Looked:
-    """The first callback to `source_step_id` that has every member of `wanted`, for the step that waits for it."""
+def look_through(source_step_id: str, wanted: JsonObject, *, waiting: Step, taken: Collection[str] = ()) -> Looked:
+    """The first callback to `source_step_id` that has every member of `wanted`, for the step that waits for it.
+
+    `taken` are the ids of those that an earlier step has used in this very turn, which is not written yet.
+    """
     free = Callback.objects.to_step(source_step_id).filter(used_by__in=["", waiting.pk])
-    came = list(free.order_by("id"))
+    came = [callback for callback in free.order_by("id") if callback.pk not in taken]
     fitting = next((number for number, callback in enumerate(came) if satisfies(callback.body, wanted)), None)
     if fitting is None:
         return Looked(found=None, unmatched=_only_kept(came), updates=[])

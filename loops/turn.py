@@ -212,6 +212,11 @@ class Turn:
         if self.is_waiting(step):
             self.close_wait(step, WaitState.RESUMED)
 
+    @property
+    def taken_callbacks(self) -> set[str]:
+        """The ids of the callbacks that steps have used in this turn."""
+        return {callback.pk for callback, _ in self._used}
+
     def sort_callbacks(self, callbacks: list[Callback], state: CallbackState) -> None:
         """Say of callbacks that nobody used what they are instead."""
         self._sorted += [(callback, state) for callback in callbacks]
@@ -258,10 +263,10 @@ class Turn:
             wait.save(force_insert=True)
         for step_id, state in self._closed_waits.items():
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
+        for callback, sorted_as in self._sorted:  # before those that are used: what one wait left, the next may take
+            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
-        for callback, sorted_as in self._sorted:
-            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         _insert_events(*self._events)
 
     def _unchanged(self) -> Any:

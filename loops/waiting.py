@@ -46,7 +46,7 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
 
 def _first_that_fits(turn: Turn, config: WaitConfig, step: Step, source: str, names: Names) -> Callback | None:
     """The callback that ends the wait. What becomes of the others is written with the turn."""
-    looked = look_through(source, render_parameters(config.match, names), waiting=step)
+    looked = look_through(source, render_parameters(config.match, names), waiting=step, taken=turn.taken_callbacks)
     turn.sort_callbacks(looked.unmatched, CallbackState.UNMATCHED)
     turn.sort_callbacks(looked.updates, CallbackState.UPDATE)
     return looked.found

@@ -27,6 +27,7 @@ class NeverLost(APIView):
     """A door for callbacks. Clay sends one once more after a 429, and gives its result up after any 5xx."""
 
     content_negotiation_class = JsonOnly
+    http_method_names = ["post"]
 
     def handle_exception(self, exc: Exception) -> Response:
         if isinstance(exc, OperationalError | InterfaceError):
@@ -41,7 +42,6 @@ class CallbackAtAddress(NeverLost):
 
     authentication_classes = ()
     permission_classes = ()
-    http_method_names = ["post"]
 
     def post(self, request: Request, token: str) -> Response:
         given = request.META.get("HTTP_AUTHORIZATION", "")
