@@ -24,6 +24,7 @@ class ChosenIntegration:
     name: str
     pacer_id: str
     never_twice: bool
+    deduplicates: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class _Stored(NamedTuple):
     integration_id: str
     name: str
     never_twice: bool
+    deduplicates: bool
     pacer_id: str
     rate_per_second: float | None
     burst: int
@@ -63,8 +65,9 @@ class _Stored(NamedTuple):
 
 
 _STORED_IN = (
-    *("pk", "destination", "auth_header_name", "integration_id", "integration__name", "integration__never_twice"),
-    *("integration__pacer_id", "integration__pacer__rate_per_second", "integration__pacer__burst"),
+    *("pk", "destination", "auth_header_name", "integration_id", "integration__name"),
+    *("integration__never_twice", "integration__deduplicates", "integration__pacer_id"),
+    *("integration__pacer__rate_per_second", "integration__pacer__burst"),
     *("secret__url", "secret__auth_header_value"),
 )
 _current = Rows(
@@ -108,6 +111,7 @@ def _open(action_name: str, stored: _Stored) -> Chosen:
             name=stored.name,
             pacer_id=stored.pacer_id,
             never_twice=bool(stored.never_twice),
+            deduplicates=bool(stored.deduplicates),
         ),
         webhook=ChosenWebhook(pk=stored.webhook_id, destination=stored.destination),
         pace=pace(stored.rate_per_second, stored.burst),

@@ -20,10 +20,10 @@ from integrations.delivering import Parcel, Sending
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
-from loops.acting import Sent, prepare_row, reserve_row, take_outcome
+from loops.acting import Sent, prepare_row, reserve_row, take_outcome, wake_from_doubt
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
+from loops.spec import ActionConfig, SleepConfig, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
@@ -171,8 +171,10 @@ def _send(sending: Sending) -> Sent:
 
 def _record_alone(sent: Sent) -> None:
     """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
+    now, order = clock.now(), sent.sending.parcel.order
     with transaction.atomic():
-        _record(sent, now=clock.now())
+        _record(sent, now=now)
+        wake_from_doubt(order.run_id, order.step_id, now=now)
 
 
 def _record(sent: Sent, *, now: datetime) -> None:
@@ -240,9 +242,6 @@ def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
     known = turn.steps.get(spec.key)
     waited_for = known.error_type if known is not None and known.status == StepStatus.SUSPENDED else None
     step = turn.begin_step(spec)
-    if step.deadline_at is not None and step.deadline_at <= turn.now and spec.kind != StepKind.WAIT_FOR_EVENT:
-        turn.fail_step(step, error_type="step_timed_out", error_message="The step's timeout has passed.")
-        return None
     match spec.config:
         case ActionConfig() as config:
             return prepare_row(turn, spec, config, step, names, waited_for)
@@ -264,8 +263,12 @@ def _complete(turn: Turn) -> None:
 
 def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
     until = config.until or step.created_at + (config.duration or timedelta())
-    if until <= turn.now:
+    in_time = step.deadline_at is None or until <= step.deadline_at
+    # Both may have passed while nobody was at work: what came first decides.
+    if until <= turn.now and in_time:
         turn.complete_step(step, {})
+    elif turn.is_out_of_time(step):
+        turn.time_out_step(step)
     else:
         turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
 

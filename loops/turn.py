@@ -67,6 +67,7 @@ class Turn:
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
+        self._sorted: list[tuple[Callback, CallbackState]] = []
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
@@ -101,6 +102,8 @@ class Turn:
             if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
                 step.error_type, step.error_message = error_type, error_message
                 self._end_step(step, StepStatus.FAILED)
+                if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
+                    self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
     def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "") -> None:
@@ -182,6 +185,15 @@ class Turn:
             waits_for=answer.waits_for,
         )
 
+    def is_out_of_time(self, step: Step) -> bool:
+        """Has the step's `timeout` passed?"""
+        return step.deadline_at is not None and step.deadline_at <= self.now
+
+    def time_out_step(self, step: Step) -> None:
+        """Fail the step for its `timeout`; what it was waiting for is said with it."""
+        message = f"The step's timeout has passed. {step.error_message}".strip()
+        self.fail_step(step, error_type="step_timed_out", error_message=message)
+
     def step(self, step_id: str) -> Step:
         """The step of this id, which has begun."""
         return self.steps[step_id.partition(":")[2]]
@@ -201,6 +213,15 @@ class Turn:
         self._used.append((callback, step))
         if self.is_waiting(step):
             self.close_wait(step, WaitState.RESUMED)
+
+    @property
+    def taken_callbacks(self) -> set[str]:
+        """The ids of the callbacks that steps have used in this turn."""
+        return {callback.pk for callback, _ in self._used}
+
+    def sort_callbacks(self, callbacks: list[Callback], state: CallbackState) -> None:
+        """Say of callbacks that nobody used what they are instead."""
+        self._sorted += [(callback, state) for callback in callbacks]
 
     def open_wait(self, step: Step, wait: Wait) -> None:
         self._waits.append(wait)
@@ -251,6 +272,8 @@ class Turn:
             wait.save(force_insert=True)
         for step_id, state in self._closed_waits.items():
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
+        for callback, sorted_as in self._sorted:  # before those that are used: what one wait left, the next may take
+            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)

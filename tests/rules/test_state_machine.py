@@ -90,9 +90,7 @@ class AnyOrderOfEvents(RuleBasedStateMachine):
     @initialize(
         limit=st.sampled_from([None, None, 3, 6]), paced=st.booleans(), wait_at_limit=st.booleans(), first=some_starts
     )
-    def a_table_is_connected(
-        self, limit: int | None, paced: bool, wait_at_limit: bool, first: list[Happening]
-    ) -> None:
+    def a_table_is_connected(self, limit: int | None, paced: bool, wait_at_limit: bool, first: list[Happening]) -> None:
         self.world.connect_first(limit=limit, paced=paced, wait_at_limit=wait_at_limit)
         self.runs_are_started(first)
 
