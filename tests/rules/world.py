@@ -196,6 +196,11 @@ class World:
     def sweep(self) -> None:
         sweep()
 
+    def let_time_pass(self, seconds: float) -> None:
+        """Longer, and the ticker ticks again."""
+        self.pass_time(seconds)
+        self.sweep()
+
     def ring(self, pick: int, *posts: Post) -> None:
         """A worker answers the doorbell for any run at all, ready or not."""
         runs = list(Run.objects.order_by("id").values_list("pk", flat=True))
@@ -236,13 +241,13 @@ class World:
         """The process is up, the table takes every row, and time passes until nothing moves any more."""
         self.restart()
         self.resume()
-        for _ in range(8):  # the longest wait is an hour; a paced row in each turn leaves once more
+        before: object = None
+        while (active := list(Run.objects.active().values_list("pk", "revision"))) != before:
+            before = active
+            self.pass_time(3700)  # longer than any wait
             self.sweep()
             while self.ready():
                 self.work(0, [], Fate())
-            if not Run.objects.active().exists():
-                return
-            self.pass_time(3700)
 
     def _work(self, run_id: str, posts: Sequence[Post], *, closes_in: int | None = None) -> None:
         asked = 0
