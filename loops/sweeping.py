@@ -43,7 +43,7 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            # Clay may call back before it answers: such a callback has proved the arrival of a row that is in doubt now.
+            # Clay may call back before it answers: then the row that comes into doubt here is known to be there.
             arrived = callbacks.has_come_for(attempt.step_id)
             if arrived:
                 delivering.prove_arrival(attempt.run_id, attempt.step_id, now=now)

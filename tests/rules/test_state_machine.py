@@ -40,26 +40,29 @@ seconds = st.sampled_from([1, 31, 61, 600, 7200])
 changes: st.SearchStrategy[Happening] = st.one_of(
     st.sampled_from([("pause",), ("resume",)]), st.tuples(st.just("reconnect"), tables)
 )
+call_backs = st.tuples(st.just("call_back"), picks, doors, bodies)
 meanwhile: st.SearchStrategy[Happening] = st.one_of(
-    st.tuples(st.just("call_back"), picks, doors, bodies),
+    call_backs,
     st.tuples(st.just("ring"), picks, st.builds(Post, answers)),
     starts,
     st.tuples(st.just("pass_time"), st.sampled_from([1, 15])),
     st.just(("sweep",)),
     changes,
 )
-posts = st.builds(Post, answers, st.lists(meanwhile, max_size=3).map(tuple))
+posts = st.builds(Post, answers, st.lists(st.one_of(call_backs, meanwhile), max_size=3).map(tuple))
 journeys = st.lists(posts, min_size=1, max_size=3)  # what the POSTs of one worker meet, one after the other
 
 fates = st.one_of(
     st.just(Fate()),
-    st.builds(Fate, dies_in=st.integers(0, 9)),
-    st.builds(Fate, closes_in=st.integers(0, 3)),
+    st.builds(Fate, dies_in=st.integers(0, 6)),
+    st.builds(Fate, closes_in=st.integers(0, 2)),
 )
 works = st.tuples(st.just("work"), picks, journeys, fates)
+starts_and_works = st.tuples(st.just("start_and_work"), starts, journeys, fates)
+times = st.tuples(st.just("let_time_pass"), seconds)
 # One rule for all that happens: Hypothesis leaves rules out of whole examples, and without starts nothing happens.
 events: st.SearchStrategy[Happening] = st.sampled_from(
-    [works, works, works, works, starts, starts, meanwhile, meanwhile, st.tuples(st.just("let_time_pass"), seconds)]
+    [starts_and_works, starts_and_works, starts_and_works, works, works, starts, meanwhile, meanwhile, times]
 ).flatmap(lambda kind: kind)
 
 

@@ -164,7 +164,7 @@ class World:
         asking = [row for row in self.clay.rows if (row.callback_token if door == "address" else row.request_id)]
         if not asking:
             return
-        row = asking[pick % len(asking)]
+        row = asking[-1 - pick % len(asking)]
         whole = body | {"request_id": row.request_id}
         if door == "request_id":
             callbacks.receive_by_request_id(self.project, whole)
@@ -221,6 +221,10 @@ class World:
             self._dies_in = None
         if fate.closes_in is not None:
             self.restart()
+
+    def start_and_work(self, start: Happening, posts: Sequence[Post], fate: Fate) -> None:
+        self.do(start)
+        self.work(-1, posts, fate)
 
     @property
     def is_sending(self) -> bool:
