@@ -25,10 +25,10 @@ from tests.rules.wire import ANSWERS
 from tests.rules.world import LOOPS, Fate, Happening, Post, World
 
 # Always the same orders of events. One that fails is not shortened, for that takes minutes: the long profile does it.
-IN_CI = settings(derandomize=True, max_examples=30, stateful_step_count=30, phases=[Phase.explicit, Phase.generate])
+IN_CI = settings(derandomize=True, max_examples=50, stateful_step_count=15, phases=[Phase.explicit, Phase.generate])
 
 picks = st.integers(0, 9)
-answers = st.one_of(st.just("accepted"), st.sampled_from(sorted(ANSWERS)))
+answers = st.sampled_from(["accepted"] * 8 + sorted(ANSWERS))
 doors = st.sampled_from(["address", "request_id"])
 bodies = st.sampled_from([{"final": True, "score": 1}, {"final": True, "score": 2}, {"final": False}, {}])
 tables = st.sampled_from(["one", "two"])
