@@ -76,7 +76,7 @@ def push(key: str = "push", *, row: JsonObject | None = None, **fields: Any) -> 
 
 
 _SHARED = {"payload": {"row": "${{ event.row }}"}, "request_id": "${{ event.row }}"}
-_NAMELESS = {"payload": {"run": "${{ meta.run_id }}"}}
+_NAMELESS = {"payload": {"run": "${{ meta.run_id }}"}, "callback_url": "${{ callback.url }}"}
 _ASKING = {
     "payload": {"run": "${{ meta.run_id }}"},
     "request_id": "${{ meta.run_id }}",
