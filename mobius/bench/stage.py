@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -128,6 +129,12 @@ class Stage:
         """kill -9: nothing of the console gets to tidy up."""
         self.console.kill()
         self.console.wait()
+
+    def database_fault(self) -> str:
+        """What SQLite finds wrong with its file; "" when it is whole."""
+        with closing(sqlite3.connect(self.folder / "data" / "mobius.sqlite3")) as database:
+            found = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
+        return "" if found == ["ok"] else "; ".join(found)
 
     def log_of(self, name: str) -> str:
         """What the process `serve` or `simulator` has printed so far."""
