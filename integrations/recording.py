@@ -53,7 +53,7 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         ledger.free(parcel.attempt_id)
     if delivery.status == 429:
         pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    if delivery.refuses_the_webhook:
+    if delivery.speaks_of_the_webhook:
         _flag(parcel.chosen, delivery)
 
 

@@ -138,8 +138,8 @@ ANSWERS: list[tuple[str, Behave, str, int | None, str]] = [
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A send may take a second, not twenty, and a connection a third of that, not five."""
-    monkeypatch.setattr(delivering, "SEND_SECONDS", 1.0)
+    """A send may take half a second, not twenty, and a connection less, not five."""
+    monkeypatch.setattr(delivering, "SEND_SECONDS", 0.5)
     monkeypatch.setattr(outbound, "CONNECT_SECONDS", 0.3)
 
 
@@ -487,6 +487,17 @@ def test_at_clay_s_own_limit_the_integration_is_paused_at_once(stage: Stage) -> 
     integration.refresh_from_db()
     assert integration.status == IntegrationStatus.INACTIVE
     assert "50,000 rows" in integration.attention
+
+
+def test_a_redirect_is_flagged_at_the_integration_for_it_means_every_row(stage: Stage) -> None:
+    with answering(status(301)) as server:
+        integration = stage.connect(server.url, port=server.port)
+        for _ in range(4):
+            stage.run()
+
+    integration.refresh_from_db()
+    assert integration.status == IntegrationStatus.ACTIVE
+    assert "Connect the final URL" in integration.attention
 
 
 def test_what_concerns_one_row_does_not_touch_the_integration(stage: Stage) -> None:
