@@ -16,7 +16,7 @@ from loops.sweeping import recover, sweep
 from mobius.errors import InvalidFields
 from mobius.projects.models import Project
 from tests.cast import work_off
-from tests.loops.flow import JsonObject, asking, begin, fresh, go, loop_of, push, sleeping, step_of, token_of, waiting
+from tests.loops.flow import JsonObject, asking, fresh, go, loop_of, push, sleeping, step_of, token_of, waiting
 
 pytestmark = pytest.mark.django_db
 
