@@ -13,10 +13,14 @@ from integrations.models import Attempt, AttemptState, Integration, IntegrationS
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
-from mobius.prepared import Update
+from mobius.prepared import Select, Update
 
 _REFUSALS_UNTIL_PAUSED = 3
 _MOST_ROWS = 100
+_doubtful = Select(lambda run, step: Attempt.objects.of_step(run, step).in_doubt())
+_rows_sent_as = Select(
+    lambda project, request_id: Attempt.objects.arrived(project, request_id).order_by("-id")[:_MOST_ROWS]
+)
 _write_outcome = Update(
     Attempt,
     writes=["state", "status_code", "response", "failure", "error_message", "latency_ms", "finished_at"],
@@ -53,7 +57,7 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         ledger.free(parcel.attempt_id)
     if delivery.status == 429:
         pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    if delivery.refuses_the_webhook:
+    if delivery.speaks_of_the_webhook:
         _flag(parcel.chosen, delivery)
 
 
@@ -100,7 +104,7 @@ def prove_arrival(run_id: str, step_id: str, *, now: datetime) -> bool:
 def _settle_doubts(run_id: str, step_id: str, sentence: str, now: datetime) -> bool:
     """The row of this step exists: its attempts in doubt were accepted. They keep their units."""
     settled = False
-    for attempt in Attempt.objects.of_step(run_id, step_id).in_doubt().without_bodies():
+    for attempt in _doubtful(run_id, step_id):
         changed = Attempt.objects.in_doubt().filter(pk=attempt.pk)
         if changed.update(state=AttemptState.ACCEPTED, error_message=sentence, finished_at=now):
             pacing.settle_unit(
@@ -124,8 +128,7 @@ def rows_sent_as(project_id: str, request_id: str) -> list[Attempt]:
 
     The latest hundred at most: a `request_id` that more rows share tells none of them from the others.
     """
-    latest = Attempt.objects.arrived(project_id, request_id).without_bodies().order_by("-id")[:_MOST_ROWS]
-    return list(latest)[::-1]
+    return _rows_sent_as(project_id, request_id)[::-1]
 
 
 def deduplicated(attempt: Attempt) -> bool:

@@ -147,6 +147,22 @@ class Stage:
             raise StageBroken(f"mobius {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
+    def django(self, statements: str) -> str:
+        """What Python statements print that run beside the console, on its database. Raises StageBroken."""
+        setup = (
+            "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mobius.settings'); django.setup(); "
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", setup + statements],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StageBroken(f"the statements failed:\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The console's answer to an API call. Raises StageBroken unless it is a success."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
