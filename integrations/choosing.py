@@ -34,8 +34,10 @@ _current = Select(
 _secret = Select(lambda webhook: WebhookSecret.objects.filter(pk=webhook))
 
 
-def choose(project_id: str, action_name: str, *, name: str = "", integration_id: str = "") -> Chosen:
+def choose(project_id: str, action_name: str, *, name: str = "", webhook_id: str = "") -> Chosen:
     """The integration named `name`; without a name the one named like its provider, else the only one.
+
+    `webhook_id` names the very webhook instead, which may also be a staged one.
 
     Raises NotFound for an unknown action, NotConnected with the choices when none fits, and SecretUnreadable.
     """
@@ -43,10 +45,10 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
         raise NotFound(f"There is no action named {action_name}.")
     provider, action = all_actions()[action_name]
     for last_try in (False, True):
-        webhooks = _current(project_id, provider.id)
-        if integration_id:
-            webhooks = [webhook for webhook in webhooks if webhook.integration_id == integration_id]
-        webhook = _pick(provider, webhooks, "" if integration_id else name)
+        if webhook_id:
+            webhook = _usable(project_id, webhook_id)
+        else:
+            webhook = _pick(provider, _current(project_id, provider.id), name)
         try:
             connection = open_connection(webhook)
             break
@@ -81,6 +83,13 @@ def open_connection(webhook: Webhook) -> Connection:
         auth_header_name=webhook.auth_header_name,
         auth_header_value=secret.auth_header_value,
     )
+
+
+def _usable(project_id: str, webhook_id: str) -> Webhook:
+    usable = Webhook.objects.usable_in(project_id).select_related("integration__pacer").filter(pk=webhook_id).first()
+    if usable is None:
+        raise NotConnected("This webhook is not connected any more.")
+    return usable
 
 
 def _pick(provider: Provider, webhooks: list[Webhook], name: str) -> Webhook:

@@ -27,6 +27,7 @@ from integrations.parcels import (
 from integrations.providers.contract import Exchange, Stage
 from integrations.recording import (
     doubt_the_silent,
+    goes_to_successor,
     last_attempt,
     output_of,
     prove_arrival,
@@ -34,7 +35,15 @@ from integrations.recording import (
     record,
     rows_sent_as,
 )
-from integrations.reserving import SubmissionLimitReached, paced, pacer_of, reserve, room_at
+from integrations.reserving import (
+    SubmissionLimitReached,
+    paced,
+    pacer_behind,
+    pacer_of,
+    paused_among,
+    reserve,
+    room_at,
+)
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
@@ -47,10 +56,13 @@ __all__ = [
     "Sending",
     "SubmissionLimitReached",
     "doubt_the_silent",
+    "goes_to_successor",
     "last_attempt",
     "output_of",
     "paced",
+    "pacer_behind",
     "pacer_of",
+    "paused_among",
     "prepare",
     "prove_arrival",
     "proven_output",

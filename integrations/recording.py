@@ -6,10 +6,10 @@ from datetime import datetime
 
 from django.db.models import F
 
-from integrations import ledger, pacing
+from integrations import ledger, pacing, succession
 from integrations.choosing import Chosen
 from integrations.judging import Delivery
-from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook
+from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook, WebhookState
 from integrations.parcels import Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
@@ -50,7 +50,8 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         ledger.free(parcel.attempt_id)
     if delivery.status == 429:
         pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    if delivery.refuses_the_webhook:
+    taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook)
+    if delivery.refuses_the_webhook and not taken_over:
         _flag(parcel.chosen, delivery)
 
 
@@ -78,6 +79,11 @@ def prove_arrival(run_id: str, step_id: str, *, now: datetime) -> None:
     Attempt.objects.of_run(run_id).filter(step_id=step_id).in_doubt().update(
         state=AttemptState.ACCEPTED, error_message="Settled by a callback: the row arrived.", finished_at=now
     )
+
+
+def goes_to_successor(sending: Sending, delivery: Delivery) -> bool:
+    """Does the row, refused because the webhook is full, go once more, to the webhook that takes over?"""
+    return delivery.at_limit and succession.follows(sending.parcel.chosen.webhook)
 
 
 def last_attempt(run_id: str, step_id: str) -> Attempt | None:
@@ -118,9 +124,14 @@ def _return_unit(webhook_id: str, delivery: Delivery, now: datetime, *, was_in_f
 
 
 def _flag(chosen: Chosen, delivery: Delivery) -> None:
-    """Say on the integration what is wrong; pause it when it is wrong for every row."""
+    """Say on the integration what is wrong; pause it when it is wrong for every row.
+
+    What a staged webhook answers to a test, or a retired one to the last rows on their way, is not wrong for any row.
+    """
+    webhook = Webhook.objects.only("state", "refusals_in_a_row").get(pk=chosen.webhook.pk)
+    if webhook.state != WebhookState.CURRENT:
+        return
     changes: dict[str, object] = {"attention": delivery.error_message[:500]}
-    refusals = Webhook.objects.values_list("refusals_in_a_row", flat=True).get(pk=chosen.webhook.pk)
-    if delivery.at_limit or refusals >= _REFUSALS_UNTIL_PAUSED:
+    if delivery.at_limit or webhook.refusals_in_a_row >= _REFUSALS_UNTIL_PAUSED:
         changes["status"] = IntegrationStatus.INACTIVE
     Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE).update(**changes)

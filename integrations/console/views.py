@@ -116,7 +116,7 @@ def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted
         "provider": provider,
         "form": form,
         "connection_fields": [form[name] for name in provider.connect_form.base_fields],
-        "option_fields": [form[name] for name in OptionsForm.base_fields],
+        "option_fields": [form[name] for name in OptionsForm.field_order],
         "token_header": _token_header(provider),
         "connected": mine,
         "again": request.GET.get("name", ""),
