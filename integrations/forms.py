@@ -84,7 +84,7 @@ class OptionsForm(BudgetForm):
         max_length=20,
         help_text="Empty: 9.9, just below Clay's 10. Write unlimited to send without pacing.",
     )
-    field_order = ("name", "workspace", "submission_limit", "submissions_used", "rate_per_second")
+    field_order: tuple[str, ...] = ("name", "workspace", "submission_limit", "submissions_used", "rate_per_second")
 
     def clean_rate_per_second(self) -> float | str | None:
         text = self.cleaned_data["rate_per_second"].strip().lower()

@@ -95,9 +95,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
     def usable_in(self, project_id: str) -> Self:
         """Those that a test may be sent to."""
-        return self.filter(
-            integration__project=project_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED]
-        )
+        return self.filter(integration__project=project_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
 
     def history_of(self, integration: Integration) -> Self:
         """Every webhook that the integration has, or had, the newest first."""

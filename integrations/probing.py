@@ -8,7 +8,15 @@ from django.db import transaction
 
 from integrations import connecting, delivering
 from integrations.delivering import NotNow, Order, Sending
-from integrations.models import Attempt, AttemptKind, AttemptState, Integration, IntegrationStatus, Webhook, WebhookState
+from integrations.models import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    Webhook,
+    WebhookState,
+)
 from integrations.providers.contract import Diagnosis, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
@@ -34,8 +42,8 @@ def probe(integration: Integration, row: JsonObject | None = None, *, webhook: W
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
     It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
-    staged one, a success makes it ready to take over. Raises Conflict without a webhook, ActionInputInvalid, SubmissionLimitReached, and RateLimitExceeded
-    when the workspace's pace leaves no slot just now.
+    staged one, a success makes it ready to take over. Raises Conflict without a webhook, ActionInputInvalid,
+    SubmissionLimitReached, and RateLimitExceeded when the workspace's pace leaves no slot just now.
     """
     provider = get_provider(integration.provider)
     parcel = delivering.prepare(

@@ -92,7 +92,7 @@ class IntegrationViewSet(ProjectViewSet):
     }
 
     def list(self, request: Request, project: str) -> Response:
-        mine = Integration.objects.filter(project=self.project)
+        mine = Integration.objects.filter(project=self.project).select_related("pacer")
         if provider := request.query_params.get("provider"):
             mine = mine.filter(provider=provider)
         if status := request.query_params.get("status"):
