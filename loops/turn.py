@@ -36,17 +36,8 @@ _save_run = Update(
     Run,
     writes=[
         *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
-        *(
-            "wake_at",
-            "waits_for",
-            "waits_since",
-            "waits_at",
-            "ring_due_at",
-            "rings",
-            "started_at",
-            "completed_at",
-            "updated_at",
-        ),
+        *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
+        *("started_at", "completed_at", "updated_at"),
     ],
     where=["id", "claim", "revision"],
 )
