@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.db import transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -112,6 +113,7 @@ class IntegrationViewSet(ProjectViewSet):
     def retrieve(self, request: Request, project: str, integration: str) -> Response:
         return Response(integration_json(self._integration(integration)))
 
+    @transaction.atomic
     def update(self, request: Request, project: str, integration: str) -> Response:
         changes = ChangedIntegrationSerializer.read(request.data)
         found = self._integration(integration)

@@ -31,7 +31,7 @@ class ShownQueue:
 
     @property
     def waiting(self) -> str:
-        verb = "waits" if self.queue.rows == 1 else "wait"
+        verb = "waits" if self.queue.rows < 2 else "wait"
         return f"{self.number} {verb} to go out through {self.integration.name}."
 
     @property

@@ -21,4 +21,4 @@ def run(*, days: int | None) -> None:
         click.echo("bodies are kept for ever (MOBIUS_RETENTION_DAYS=0); nothing to do")
         return
     purged = sum(purge_bodies(before=clock.now() - timedelta(days=keeps)))
-    click.echo(f"blanked the bodies of {purged} deliveries older than {keeps} days")
+    click.echo(f"deliveries older than {keeps} days whose bodies were blanked: {purged}")

@@ -104,9 +104,7 @@ def test_a_test_of_the_successor_does_not_resume_a_paused_integration(
     assert integration.status == IntegrationStatus.INACTIVE
 
 
-def test_the_ledger_spans_both(
-    project: Project, integration: Integration, ready: Webhook, clay: ClaySimulator
-) -> None:
+def test_the_ledger_spans_both(project: Project, integration: Integration, ready: Webhook, clay: ClaySimulator) -> None:
     deliver(project)
     fill(integration)
     deliver(project, {"payload": {"n": 2}})
