@@ -16,6 +16,7 @@ from integrations.judging import Delivery, judge, unexplained
 from integrations.pacing import pull_back
 from integrations.parcels import (
     CALLBACK_PLACEHOLDER,
+    LONGEST_REQUEST_ID,
     SEND_SECONDS,
     AlreadyAccepted,
     NotNow,
@@ -26,6 +27,7 @@ from integrations.parcels import (
 )
 from integrations.providers.contract import Exchange, Stage
 from integrations.recording import (
+    deduplicated,
     doubt_the_silent,
     goes_to_successor,
     last_attempt,
@@ -33,6 +35,7 @@ from integrations.recording import (
     prove_arrival,
     proven_output,
     record,
+    request_id_of,
     rows_sent_as,
 )
 from integrations.reserving import (
@@ -47,6 +50,7 @@ from integrations.reserving import (
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
+    "LONGEST_REQUEST_ID",
     "SEND_SECONDS",
     "AlreadyAccepted",
     "Delivery",
@@ -55,6 +59,7 @@ __all__ = [
     "Parcel",
     "Sending",
     "SubmissionLimitReached",
+    "deduplicated",
     "doubt_the_silent",
     "goes_to_successor",
     "last_attempt",
@@ -68,6 +73,7 @@ __all__ = [
     "proven_output",
     "pull_back",
     "record",
+    "request_id_of",
     "reserve",
     "room_at",
     "rows_sent_as",

@@ -226,6 +226,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def of_step(self, run_id: str, step_id: str) -> Self:
+        return self.of_run(run_id).filter(step_id=step_id)
+
     def arrived(self, project_id: str, request_id: str) -> Self:
         """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
         there = [AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT]

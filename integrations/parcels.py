@@ -16,6 +16,8 @@ from mobius.ids import new_id
 SEND_SECONDS = 20.0
 """One exchange in all, unless the step's own time-out leaves less (design §4)."""
 
+LONGEST_REQUEST_ID = 255
+
 CALLBACK_PLACEHOLDER = "${{ callback.url }}"
 """Stored bodies hold this; only what goes over the wire holds the address, which is a capability (design §5)."""
 
@@ -48,6 +50,11 @@ class Parcel:
     body: str = field(repr=False)  # as stored: a callback's address is a placeholder in it
     body_digest: str
     attempt_id: str
+
+    @property
+    def deduplicated(self) -> bool:
+        """Does the table tell a repeated row by its `request_id`? Then it may be sent again after a doubt."""
+        return bool(self.row.request_id) and self.chosen.integration.deduplicates
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,8 +70,8 @@ def _send(integration: Integration, sending: Sending) -> Probe:
     delivery = delivering.weigh(sending, exchange)
     with transaction.atomic():
         delivering.record(sending, exchange, delivery, now=clock.now())
-    current = sending.parcel.chosen.webhook.state == WebhookState.CURRENT
-    if current and delivery.state == AttemptState.ACCEPTED:
+    to_current = Webhook.objects.filter(pk=sending.parcel.chosen.webhook.pk, state=WebhookState.CURRENT).exists()
+    if to_current and delivery.state == AttemptState.ACCEPTED:
         _all_is_well(integration)
     diagnosis = get_provider(integration.provider).diagnose(exchange)
     attempt = Attempt.objects.get(pk=sending.parcel.attempt_id)

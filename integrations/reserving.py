@@ -38,22 +38,24 @@ def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccep
 
     In the caller's transaction, in the lock order pacer, webhook, ledger. Raises SubmissionLimitReached.
     """
+    if parcel.order.number > 1 and (answer := _after_earlier(parcel)) is not None:
+        return answer
     entries = _entries_of(parcel)
     if (answer := _already(parcel, entries)) is not None:
         return answer
     chosen = parcel.chosen
     if chosen.pace and not pacing.take_slot(chosen.integration.pacer_id, chosen.pace, now=now.timestamp()):
         return paced(chosen.integration.pacer_id)
-    if not pacing.take_unit(chosen.webhook.pk, chosen.integration, testing=parcel.order.kind == AttemptKind.TEST):
+    if not pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, testing=parcel.order.kind == AttemptKind.TEST):
         if chosen.pace:
             pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
         return _without_unit(parcel, now)
-    if _is_guarded(parcel) and not _enter(parcel, now):
+    if _is_guarded(parcel) and not _enter(parcel, entries, now):
         # Somebody entered the very row since we looked; possible only where several processes write.
         _give_back(parcel)
         return _already(parcel, _entries_of(parcel)) or _ask_again(now)
     _write_down(parcel, now)
-    if entries:
+    if any(one.body_digest != parcel.body_digest for one in entries):
         warning = f"Another row was sent under the request_id {parcel.row.request_id} before; this one is sent too."
         return Sending(parcel=parcel, warnings=(warning,))
     return Sending(parcel=parcel)
@@ -103,7 +105,7 @@ def _room_of(webhook: Webhook | None) -> int:
     """What the webhook still takes; whoever waits for one that has a successor asks that one."""
     if webhook is None or webhook.state != WebhookState.CURRENT or webhook.submission_limit is None:
         return _ALL
-    if webhook.full and succession.follows(webhook):
+    if webhook.full and succession.follows(webhook.pk):
         return _ALL
     return max(webhook.submission_limit - webhook.used - webhook.in_flight, 0)
 
@@ -121,7 +123,11 @@ def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
     return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
 
 
-def _enter(parcel: Parcel, now: datetime) -> bool:
+def _enter(parcel: Parcel, entries: list[LedgerEntry], now: datetime) -> bool:
+    own = _entry_of(parcel, entries)
+    if own is not None:  # of an earlier attempt of this step, after whose doubt the row is sent again
+        ledger.hand_over(own.attempt_id, parcel.attempt_id)
+        return True
     return ledger.enter(
         destination=parcel.chosen.webhook.destination,
         request_id=parcel.row.request_id,
@@ -129,6 +135,31 @@ def _enter(parcel: Parcel, now: datetime) -> bool:
         attempt_id=parcel.attempt_id,
         now=now,
     )
+
+
+def _entry_of(parcel: Parcel, entries: list[LedgerEntry]) -> LedgerEntry | None:
+    """The entry of this very row."""
+    return next((one for one in entries if one.body_digest == parcel.body_digest), None)
+
+
+def _after_earlier(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
+    """May the row go although the step has sent it before? Not when it arrived, nor when it may have arrived.
+
+    A table that deduplicates takes it once more under the same request_id, and only that very table.
+    """
+    order = parcel.order
+    earlier = Attempt.objects.of_step(order.run_id, order.step_id).select_related("webhook")
+    for attempt in earlier.filter(state__in=[AttemptState.ACCEPTED, *AttemptState.open()]):
+        if attempt.state == AttemptState.ACCEPTED:
+            output = output_of(attempt)
+            return AlreadyAccepted(
+                delivery=Delivery(state=AttemptState.ACCEPTED, status=attempt.status_code, output=output)
+            )
+        same_row = attempt.request_id == parcel.row.request_id
+        same_table = attempt.webhook.destination == parcel.chosen.webhook.destination
+        if not (parcel.deduplicated and same_row and same_table):
+            return NotNow(reason="delivery_in_doubt", message=attempt.error_message)
+    return None
 
 
 def _give_back(parcel: Parcel) -> None:
@@ -140,10 +171,12 @@ def _give_back(parcel: Parcel) -> None:
 
 def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAccepted | None:
     """What the ledger says about this very row. None: nobody holds it."""
-    entry = next((one for one in entries if one.body_digest == parcel.body_digest), None)
+    entry = _entry_of(parcel, entries)
     if entry is None:
         return None
     holder = entry.attempt
+    if parcel.order.number > 1 and (holder.run_id, holder.step_id) == (parcel.order.run_id, parcel.order.step_id):
+        return None  # `_after_earlier` has looked at it
     if holder.state == AttemptState.ACCEPTED:
         output = output_of(holder) | {"duplicate": True}
         return AlreadyAccepted(delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output))
@@ -170,7 +203,7 @@ def _without_unit(parcel: Parcel, now: datetime) -> Sending | NotNow | AlreadyAc
         return reserve(prepare(parcel.order), now=now)
     if not webhook.full:
         return _ask_again(now)
-    if not testing and succession.take_over(webhook):
+    if not testing and succession.take_over(webhook.pk):
         return reserve(prepare(parcel.order), now=now)
     if integration.wait_at_limit and not testing:
         return NotNow(
@@ -196,22 +229,23 @@ def _ask_again(now: datetime) -> NotNow:
 
 def _write_down(parcel: Parcel, now: datetime) -> None:
     order = parcel.order
-    attempt = Attempt(
-        id=parcel.attempt_id,
-        project_id=order.project_id,
-        integration_id=parcel.chosen.integration.pk,
-        webhook_id=parcel.chosen.webhook.pk,
-        kind=order.kind,
-        run_id=order.run_id,
-        step_id=order.step_id,
-        number=order.number,
-        action=order.action,
-        state=AttemptState.SENDING,
-        request_id=parcel.row.request_id,
-        external_id=parcel.row.external_id,
-        body=parcel.body,
-        body_digest=parcel.body_digest,
-        body_size=len(parcel.request.body),
-        created_at=now,
+    _insert_attempt(
+        {
+            "id": parcel.attempt_id,
+            "project_id": order.project_id,
+            "integration_id": parcel.chosen.integration.pk,
+            "webhook_id": parcel.chosen.webhook.pk,
+            "kind": order.kind,
+            "run_id": order.run_id,
+            "step_id": order.step_id,
+            "number": order.number,
+            "action": order.action,
+            "state": AttemptState.SENDING,
+            "request_id": parcel.row.request_id,
+            "external_id": parcel.row.external_id,
+            "body": parcel.body,
+            "body_digest": parcel.body_digest,
+            "body_size": len(parcel.request.body),
+            "created_at": now,
+        }
     )
-    _insert_attempt(attempt)

@@ -54,18 +54,20 @@ def unstage(integration: Integration) -> None:
     retire([staged.pk])
 
 
-def follows(webhook: Webhook) -> bool:
-    """Has another webhook taken over the rows of `webhook`, or is one ready to?"""
+def follows(webhook_id: str) -> bool:
+    """Has another webhook taken over the rows of this one, or is one ready to?"""
+    webhook = Webhook.objects.get(pk=webhook_id)
     others = Webhook.objects.filter(integration_id=webhook.integration_id, destination=webhook.destination)
     return any(other.ready or other.state == WebhookState.CURRENT for other in others.exclude(pk=webhook.pk))
 
 
-def take_over(webhook: Webhook) -> bool:
-    """Let the tested successor take the place of `webhook`. In the caller's transaction.
+def take_over(webhook_id: str) -> bool:
+    """Let the tested successor take the place of a webhook that is full. In the caller's transaction.
 
     True when another webhook takes its rows from now on, also when it did so already. Two UPDATEs: that an integration
     has one current webhook is checked row by row, so the old one must step back first.
     """
+    webhook = Webhook.objects.get(pk=webhook_id)
     in_line = {one.state: one for one in Webhook.objects.in_line(webhook.integration_id)}
     current, staged = in_line.get(WebhookState.CURRENT), in_line.get(WebhookState.STAGED)
     if current is None or current.pk != webhook.pk:

@@ -133,7 +133,7 @@ class CallbackAdmin(ReadingAdmin):
     search_fields = ("id__exact", "request_id__exact", "run__id__exact", "step_id__exact", "project__handle__exact")
     search_help_text = "By exact id, request_id, run id, step id or project handle."
     fields = (
-        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "received_at"),
+        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "remark", "received_at"),
         *("body_digest", "body_masked"),
     )
 

@@ -257,10 +257,10 @@ class SuspendedFor(models.TextChoices):
 
 
 class StepQuerySet(models.QuerySet["Step"]):
-    def awaiting_callback(self) -> Self:
-        """Suspended steps that a callback may end: a wait, or a row in doubt."""
+    def awaiting_callback(self, or_those: Q) -> Self:
+        """Suspended steps that a callback may end: a wait, or a row in doubt; and those that the caller knows."""
         waits = Q(kind="wait_for_event") | Q(error_type=SuspendedFor.DELIVERY_IN_DOUBT)
-        return self.filter(waits, status=StepStatus.SUSPENDED)
+        return self.filter(waits | or_those, status=StepStatus.SUSPENDED)
 
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
@@ -315,11 +315,24 @@ class WaitState(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+class WaitQuerySet(models.QuerySet["Wait"]):
+    def awaiting_callback(self, loop_id: str | OuterRef) -> Self:
+        """Open waits of the loop for a callback, oldest first. What is excluded lets the partial index answer."""
+        waits = self.filter(loop_id=loop_id, state=WaitState.OPEN).exclude(source_step_id="")
+        return waits.order_by("created_at")
+
+    def answered(self, loop_id: str) -> Self:
+        """Waits of the loop that a callback ended, latest first."""
+        waits = self.filter(loop_id=loop_id, state=WaitState.RESUMED).exclude(source_step_id="")
+        return waits.order_by("-closed_at")
+
+
 class Wait(models.Model):
     """A step that is suspended until an event arrives, or a signal."""
 
     id = _id_field("wait")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="waits")
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="waits", db_index=False)
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="waits")
     event_type = models.CharField(max_length=100)
     source_step_id = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # whose callback is awaited
@@ -328,9 +341,23 @@ class Wait(models.Model):
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = WaitQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["step"], condition=Q(state="open"), name="one_open_wait_per_step"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["loop", "created_at"],
+                condition=Q(state="open") & ~Q(source_step_id=""),
+                name="waits_for_callbacks",
+            ),
+            models.Index(
+                fields=["loop", "closed_at"],
+                condition=Q(state="resumed") & ~Q(source_step_id=""),
+                name="answered_waits",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -355,6 +382,13 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def to_steps(self, step_ids: Iterable[str]) -> Self:
         """What was posted to these steps. Not empty: that lets the partial index answer."""
         return self.filter(step_id__in=step_ids).exclude(step_id="")
+
+    def with_body(self, body_digest: str) -> Self:
+        return self.filter(body_digest=body_digest)
+
+    def unclear(self, project_id: str, request_id: str) -> Self:
+        """What came under this request_id and could have meant several rows."""
+        return self.filter(project_id=project_id, step_id="").known_as(request_id)
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
@@ -386,6 +420,7 @@ class Callback(models.Model):
     body_digest = models.CharField(max_length=64)
     used_by = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # the waiting step whose result it is
     repeats = models.PositiveIntegerField(default=0)  # the same bytes came again this often
+    remark = models.CharField(max_length=700, blank=True)  # a sentence for a person about what is odd with it
     received_at = models.DateTimeField()
 
     objects = CallbackQuerySet.as_manager()
@@ -394,6 +429,11 @@ class Callback(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["step_id", "body_digest"], condition=~Q(step_id=""), name="one_callback_per_step_and_body"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "request_id", "body_digest"],
+                condition=Q(step_id=""),
+                name="one_unclear_callback_per_body",
             ),
             models.UniqueConstraint(fields=["used_by"], condition=~Q(used_by=""), name="one_used_callback_per_wait"),
         ]

@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops import queue
+from integrations.models import Attempt
+from loops import callbacks, queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor
 from mobius import clock
 from mobius.engine.doorbell import ring
@@ -43,7 +44,7 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            _suspend_in_doubt(attempt.run_id, attempt.step_id, now)
+            _suspend_in_doubt(attempt, now)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )
@@ -51,19 +52,19 @@ def recover() -> None:
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
 
 
-def _suspend_in_doubt(run_id: str, step_id: str, now: datetime) -> None:
-    step = Step.objects.filter(pk=step_id).first()
-    if step is None or not run_id:
+def _suspend_in_doubt(attempt: Attempt, now: datetime) -> None:
+    step = Step.objects.select_related("run").filter(pk=attempt.step_id, run__status=RunStatus.RUNNING).first()
+    if step is None:
         return
-    held = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
-        status=RunStatus.SUSPENDED,
-        wake_at=step.deadline_at,
-        ring_due_at=step.deadline_at,
-        revision=F("revision") + 1,
-        updated_at=now,
+    # Clay may call back before it answers: then the row has arrived. Or the table lets the row be sent once more.
+    proven = callbacks.has_come_for(step.pk) and delivering.prove_arrival(attempt.run_id, step.pk, now=now)
+    limits = [limit for limit in (step.deadline_at, step.run.wall_clock_deadline_at) if limit is not None]
+    wake_at = now if proven or delivering.deduplicated(attempt) else min(limits, default=None)
+    held = Run.objects.filter(pk=attempt.run_id, status=RunStatus.RUNNING).update(
+        status=RunStatus.SUSPENDED, wake_at=wake_at, ring_due_at=wake_at, revision=F("revision") + 1, updated_at=now
     )
     if held:
-        Step.objects.filter(pk=step_id).update(
+        Step.objects.filter(pk=step.pk).update(
             status=StepStatus.SUSPENDED,
             error_type=SuspendedFor.DELIVERY_IN_DOUBT,
             error_message="This console stopped while the row was on its way: it may or may not have arrived.",

@@ -24,7 +24,7 @@ from loops.models import (
     Wait,
     WaitState,
 )
-from loops.spec import LoopSpec, StepSpec
+from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.prepared import Insert, Update
 
 
@@ -49,23 +49,26 @@ _save_step = Update(
     ],
     where=["id"],
 )
+_insert_run = Insert(Run)
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
 
 class Turn:
-    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime) -> None:
+    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime, new: bool = False) -> None:
         self.run = run
         self.spec = spec
         self.steps = steps
         self.now = now
+        self._is_new = new  # the run itself is yet to be inserted
         self._read_claim, self._read_revision = run.claim, run.revision
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
-        self._events: list[RunEvent] = []
+        self._events: list[dict[str, Any]] = []
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
+        self._sorted: list[tuple[Callback, CallbackState]] = []
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
@@ -100,6 +103,8 @@ class Turn:
             if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
                 step.error_type, step.error_message = error_type, error_message
                 self._end_step(step, StepStatus.FAILED)
+                if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
+                    self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
     def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "", waits_at: str = "") -> None:
@@ -192,6 +197,15 @@ class Turn:
             waits_at=waits_at,
         )
 
+    def is_out_of_time(self, step: Step) -> bool:
+        """Has the step's `timeout` passed?"""
+        return step.deadline_at is not None and step.deadline_at <= self.now
+
+    def time_out_step(self, step: Step) -> None:
+        """Fail the step for its `timeout`; what it was waiting for is said with it."""
+        message = f"The step's timeout has passed. {step.error_message}".strip()
+        self.fail_step(step, error_type="step_timed_out", error_message=message)
+
     def step(self, step_id: str) -> Step:
         """The step of this id, which has begun."""
         return self.steps[step_id.partition(":")[2]]
@@ -212,6 +226,15 @@ class Turn:
         if self.is_waiting(step):
             self.close_wait(step, WaitState.RESUMED)
 
+    @property
+    def taken_callbacks(self) -> set[str]:
+        """The ids of the callbacks that steps have used in this turn."""
+        return {callback.pk for callback, _ in self._used}
+
+    def sort_callbacks(self, callbacks: list[Callback], state: CallbackState) -> None:
+        """Say of callbacks that nobody used what they are instead."""
+        self._sorted += [(callback, state) for callback in callbacks]
+
     def open_wait(self, step: Step, wait: Wait) -> None:
         self._waits.append(wait)
         self.log("wait.opened", step, event_type=wait.event_type, wait_id=wait.pk)
@@ -224,28 +247,35 @@ class Turn:
         """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
         self.run.last_sequence += 1
         self._events.append(
-            RunEvent(
-                run_id=self.run.pk,
-                sequence=self.run.last_sequence,
-                event_type=event_type,
-                step_key=step.key if step else "",
-                payload=payload,
-                created_at=self.now,
-            )
+            {
+                "run_id": self.run.pk,
+                "sequence": self.run.last_sequence,
+                "event_type": event_type,
+                "step_key": step.key if step else "",
+                "payload": payload,
+                "created_at": self.now,
+            }
         )
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if self._is_new:
+            return
         if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
             raise Overtaken
 
     def save(self) -> None:
-        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed."""
+        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed.
+
+        Raises IntegrityError when the run is new and its idempotency key is taken.
+        """
         run = self.run
         run.updated_at, run.revision = self.now, self._read_revision + 1
-        if not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
+        if self._is_new:
+            _insert_run(run)
+        elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
             raise Overtaken
         _insert_steps(*self._new)
         for step in self._changed.values():
@@ -254,6 +284,8 @@ class Turn:
             wait.save(force_insert=True)
         for step_id, state in self._closed_waits.items():
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
+        for callback, sorted_as in self._sorted:  # before those that are used: what one wait left, the next may take
+            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)
@@ -285,6 +317,8 @@ class Turn:
             self._changed[step.key] = step
 
     def _end_step(self, step: Step, status: StepStatus) -> None:
+        if step.kind == StepKind.WAIT_FOR_EVENT and status != StepStatus.COMPLETED:
+            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)  # nobody waits any more
         step.status = status
         step.completed_at = self.now
         self._change(step)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,10 +107,10 @@ class Stage:
     def webhook_url(self) -> str:
         return f"http://127.0.0.1:{self.simulator_port}/v3/sources/webhook/demo"
 
-    def start_console(self) -> float:
-        """Start `mobius serve`; seconds until it answered."""
+    def start_console(self, *, by: Sequence[str] = MOBIUS) -> float:
+        """Start `mobius serve`; seconds until it answered. `by` is the command that stands for `mobius`."""
         began = time.monotonic()
-        self.console = self._launch("serve", ["serve", "--port", str(self.port)])
+        self.console = self._launch("serve", ["serve", "--port", str(self.port)], by=by)
         self._await(self.console, "serve", self.port, "/healthz")
         self.tree = ProcessTree(self.console.pid)
         return time.monotonic() - began
@@ -147,11 +148,11 @@ class Stage:
             raise self._broken("serve", f"answered {status} to {method} {path}: {answer.decode(errors='replace')}")
         return json.loads(answer) if answer else None
 
-    def _launch(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, arguments: list[str], *, by: Sequence[str] = MOBIUS) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
             process = subprocess.Popen(
-                [*MOBIUS, *arguments],
+                [*by, *arguments],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

@@ -193,7 +193,7 @@ def webhook(integration: Integration) -> Webhook:
 
 def take_unit(webhook: Webhook, *, testing: bool = False) -> bool:
     integration = Integration.objects.get()
-    return pacing.take_unit(webhook.pk, integration, testing=testing)
+    return pacing.take_unit(webhook.pk, integration.pk, testing=testing)
 
 
 @pytest.mark.parametrize(

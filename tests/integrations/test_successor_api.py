@@ -149,7 +149,7 @@ def test_a_takeover_is_seen_in_the_integration(
     api.put(address, {"webhook_url": clay.url_for("next")})
     api.post(f"{address}/test", {})
     Webhook.objects.filter(state="current").update(submission_limit=1, used=1)
-    assert succession.take_over(connecting.current_webhook(integration))
+    assert succession.take_over(connecting.current_webhook(integration).pk)
 
     shown = api.get(address.removesuffix("/successor")).json()
     assert shown["config"]["webhook_url"].endswith("next")
