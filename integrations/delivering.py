@@ -29,6 +29,7 @@ from integrations.providers.contract import Exchange, Stage
 from integrations.recording import (
     deduplicated,
     doubt_the_silent,
+    goes_to_successor,
     last_attempt,
     output_of,
     prove_arrival,
@@ -37,7 +38,15 @@ from integrations.recording import (
     request_id_of,
     rows_sent_as,
 )
-from integrations.reserving import SubmissionLimitReached, paced, pacer_of, reserve, room_at
+from integrations.reserving import (
+    SubmissionLimitReached,
+    paced,
+    pacer_behind,
+    pacer_of,
+    paused_among,
+    reserve,
+    room_at,
+)
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
@@ -52,10 +61,13 @@ __all__ = [
     "SubmissionLimitReached",
     "deduplicated",
     "doubt_the_silent",
+    "goes_to_successor",
     "last_attempt",
     "output_of",
     "paced",
+    "pacer_behind",
     "pacer_of",
+    "paused_among",
     "prepare",
     "prove_arrival",
     "proven_output",

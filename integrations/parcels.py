@@ -30,7 +30,7 @@ class Order:
     action: str  # full name, such as `clay.webhook.submit`
     parameters: JsonObject  # rendered; holds CALLBACK_PLACEHOLDER where a callback's address belongs
     integration: str = ""  # its name; "": the obvious one
-    integration_id: str = ""  # a test names the very integration
+    webhook_id: str = ""  # a test names the very webhook
     kind: AttemptKind = AttemptKind.RUN
     run_id: str = ""
     step_id: str = ""
@@ -87,7 +87,7 @@ def prepare(order: Order) -> Parcel:
 
     Raises NotConnected, ActionInputInvalid (also when the row is too large) and SecretUnreadable.
     """
-    chosen = choose(order.project_id, order.action, name=order.integration, integration_id=order.integration_id)
+    chosen = choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id)
     row = chosen.action.read(order.parameters)
     body = json.dumps(row.payload, ensure_ascii=False, separators=(",", ":"))
     payload, callback_of = row.payload, ""

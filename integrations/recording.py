@@ -6,10 +6,10 @@ from datetime import datetime
 
 from django.db.models import F
 
-from integrations import ledger, pacing
+from integrations import ledger, pacing, succession
 from integrations.choosing import Chosen
 from integrations.judging import Delivery
-from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook
+from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook, WebhookState
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
@@ -43,22 +43,23 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    if _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=True)
-    elif delivery.state != AttemptState.IN_DOUBT and _write_outcome(
-        outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
-    ):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=False)
-    else:
+    was_in_flight = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}))
+    settles = not was_in_flight and delivery.state != AttemptState.IN_DOUBT
+    if settles:
+        settles = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}))
+    if not (was_in_flight or settles):
         return
+    # In the lock order: pacer, webhook, ledger.
+    if delivery.status == 429:
+        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
+    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=was_in_flight)
+    taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook.pk)
+    if delivery.speaks_of_the_webhook and not taken_over:
+        _flag(parcel.chosen, delivery)
     if parcel.order.number > 1:
         _settle_earlier(parcel, delivery, now)
     if not delivery.state.holds_a_unit:
         ledger.free(parcel.attempt_id)
-    if delivery.status == 429:
-        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    if delivery.speaks_of_the_webhook:
-        _flag(parcel.chosen, delivery)
 
 
 def _settle_earlier(parcel: Parcel, delivery: Delivery, now: datetime) -> None:
@@ -114,6 +115,11 @@ def _settle_doubts(run_id: str, step_id: str, sentence: str, now: datetime) -> b
     return settled
 
 
+def goes_to_successor(sending: Sending, delivery: Delivery) -> bool:
+    """Does the row, refused because the webhook is full, go once more, to the webhook that takes over?"""
+    return delivery.at_limit and succession.follows(sending.parcel.chosen.webhook.pk)
+
+
 def last_attempt(run_id: str, step_id: str) -> Attempt | None:
     return Attempt.objects.of_step(run_id, step_id).last()
 
@@ -165,9 +171,14 @@ def _return_unit(webhook_id: str, delivery: Delivery, now: datetime, *, was_in_f
 
 
 def _flag(chosen: Chosen, delivery: Delivery) -> None:
-    """Say on the integration what is wrong; pause it when it is wrong for every row."""
+    """Say on the integration what is wrong; pause it when it is wrong for every row.
+
+    What a staged webhook answers to a test, or a retired one to the last rows on their way, is not wrong for any row.
+    """
+    webhook = Webhook.objects.only("state", "refusals_in_a_row").get(pk=chosen.webhook.pk)
+    if webhook.state != WebhookState.CURRENT:
+        return
     changes: dict[str, object] = {"attention": delivery.error_message[:500]}
-    refusals = Webhook.objects.values_list("refusals_in_a_row", flat=True).get(pk=chosen.webhook.pk)
-    if delivery.at_limit or refusals >= _REFUSALS_UNTIL_PAUSED:
+    if delivery.at_limit or webhook.refusals_in_a_row >= _REFUSALS_UNTIL_PAUSED:
         changes["status"] = IntegrationStatus.INACTIVE
     Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE).update(**changes)

@@ -102,7 +102,8 @@ def reserve_row(turn: Turn, parcel: Parcel) -> Sending | None:
         return None
     match answer:
         case NotNow():
-            turn.put_off(step, answer)
+            in_queue = answer.reason != SuspendedFor.DELIVERY_IN_DOUBT  # that one waits for a person, not for room
+            turn.put_off(step, answer, waits_at=parcel.chosen.integration.pk if in_queue else "")
         case AlreadyAccepted(delivery=delivery):
             turn.complete_step(step, delivery.output)
         case Sending(warnings=warnings):
@@ -116,8 +117,11 @@ def reserve_row(turn: Turn, parcel: Parcel) -> Sending | None:
 
 def _behind_others(run: Run, parcel: Parcel) -> NotNow | None:
     """Rows leave in the order in which they asked: whoever comes new waits behind those who wait already."""
-    pacer = delivering.pacer_of(parcel)
-    if pacer and run.waits_for != pacer and Run.objects.waiting_for(pacer).exists():
+    pacer, integration = delivering.pacer_of(parcel), parcel.chosen.integration
+    if not pacer or not integration.usable or run.waits_at == integration.pk:
+        return None
+    # Rows of an integration that was paused still stand there until the sweep has moved them to the pacer.
+    if Run.objects.waiting_for(pacer).exists() or Run.objects.waiting_for(integration.pk).exists():
         return delivering.paced(pacer)
     return None
 
@@ -129,6 +133,11 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
     turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
     spec = turn.spec.steps[step.seq]
     chance = secrets.randbelow(1000) / 1000
+    if delivering.goes_to_successor(sent.sending, delivery):
+        step.attempt += 1
+        turn.touch_step(step)
+        turn.log("step.retried", step, attempt=step.attempt, message="The webhook is full; its successor gets the row.")
+        return
     deduplicated = sent.sending.parcel.deduplicated
     match machine.after_delivery(
         delivery, retry=spec.retry, attempts=step.attempt, chance=chance, deduplicated=deduplicated

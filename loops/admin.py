@@ -60,7 +60,8 @@ class RunAdmin(ReadingAdmin):
     search_help_text = "By exact run id, idempotency key, loop id or project handle."
     fields = (
         *("id", "project", "loop", "loop_version", "status", "stop_reason", "error_type", "error_message"),
-        *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "wall_clock_deadline_at"),
+        *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "waits_at"),
+        "wall_clock_deadline_at",
         *("created_at", "started_at", "completed_at", "claim", "revision"),
         *("event_masked", "result_masked", "attempts", "callbacks", "timeline"),
     )

@@ -222,7 +222,7 @@ def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
             _complete(turn)
             return None
         if not go_on():  # we are closing: the next start takes the run from here, and it keeps its place
-            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for)
+            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for, waits_at=turn.run.waits_at)
             return None
         try:
             parcel = _play(turn, spec)

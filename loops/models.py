@@ -138,13 +138,22 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs that nobody has taken although their time has come: a ring was lost, or a wait is over."""
         return self.filter(ring_due_at__lte=now).order_by("ring_due_at")
 
-    def waiters_of(self, subject_id: str) -> Self:
-        """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places."""
-        return self.waiting_for(subject_id).filter(wake_at=None).order_by("waits_since", "id")
+    def waiters_of(self, subject_id: str, now: datetime) -> Self:
+        """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places.
+
+        One that has been woken, or whose time has come, waits no more; a deadline ahead (`wake_at`) changes nothing.
+        """
+        asleep = Q(wake_at=None) | Q(wake_at__gt=now)
+        return self.waiting_for(subject_id).filter(asleep, status=RunStatus.SUSPENDED).order_by("waits_since", "id")
 
     def waiting_for(self, subject_id: str) -> Self:
         """Waiters, also those that have just been woken. Not empty: that lets the partial index answer."""
         return self.filter(waits_for=subject_id).exclude(waits_for="")
+
+    def queue_at(self, integration_id: str) -> Self:
+        """Runs whose row waits to go out through this integration, in the order of their places."""
+        queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
+        return queue.order_by("waits_since", "id")
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""
@@ -183,6 +192,7 @@ class Run(models.Model):
     # What a suspended run waits for when no time is known, and its place in that queue, which it keeps until it goes.
     waits_for = models.CharField(max_length=ID_LENGTH, blank=True)
     waits_since = models.DateTimeField(null=True, blank=True)
+    waits_at = models.CharField(max_length=ID_LENGTH, blank=True)  # the integration that its row is to go out through
     ring_due_at = models.DateTimeField(null=True, blank=True)  # the sweep rings it then; empty: nothing to ring for
     rings = models.PositiveSmallIntegerField(default=0)
     wall_clock_deadline_at = models.DateTimeField(null=True, blank=True)
@@ -208,6 +218,7 @@ class Run(models.Model):
             # Partial: their size follows the backlog, not history (performance: a million runs already stored).
             models.Index(fields=["ring_due_at"], condition=Q(ring_due_at__isnull=False), name="runs_to_ring"),
             models.Index(fields=["waits_for", "waits_since", "id"], condition=~Q(waits_for=""), name="waiting_runs"),
+            models.Index(fields=["waits_at", "waits_since", "id"], condition=~Q(waits_at=""), name="queued_rows"),
         ]
 
     def __str__(self) -> str:

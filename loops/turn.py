@@ -36,7 +36,8 @@ _save_run = Update(
     Run,
     writes=[
         *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
-        *("wake_at", "waits_for", "waits_since", "ring_due_at", "rings", "started_at", "completed_at", "updated_at"),
+        *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
+        *("started_at", "completed_at", "updated_at"),
     ],
     where=["id", "claim", "revision"],
 )
@@ -107,19 +108,19 @@ class Turn:
                     self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
-    def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "") -> None:
+    def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "", waits_at: str = "") -> None:
         run = self.run
         run.status = RunStatus.SUSPENDED
         if run.wall_clock_deadline_at and (wake_at is None or run.wall_clock_deadline_at < wake_at):
             wake_at = run.wall_clock_deadline_at
         # A place is kept for as long as one waits, whatever for: a pause must not change the order.
-        run.waits_since = (run.waits_since or self.now) if waits_for else None
-        run.waits_for = waits_for
+        run.waits_since = (run.waits_since or self.now) if waits_for or waits_at else None
+        run.waits_for, run.waits_at = waits_for, waits_at
         self._rest(wake_at=wake_at)
 
     def leave_queue(self) -> None:
         """The run has got what it waited for; the next wait begins at the end."""
-        self.run.waits_for, self.run.waits_since = "", None
+        self.run.waits_for, self.run.waits_since, self.run.waits_at = "", None, ""
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -164,9 +165,19 @@ class Turn:
         self.fail_run(stop_reason="step_failed", error_type=error_type, error_message=error_message, step=step)
 
     def suspend_step(
-        self, step: Step, reason: SuspendedFor, *, message: str = "", wake_at: datetime | None, waits_for: str = ""
+        self,
+        step: Step,
+        reason: SuspendedFor,
+        *,
+        message: str = "",
+        wake_at: datetime | None,
+        waits_for: str = "",
+        waits_at: str = "",
     ) -> None:
-        """Rest until `wake_at` (or the step's own deadline), or until there is room at `waits_for`."""
+        """Rest until `wake_at` (or the step's own deadline), or until there is room at `waits_for`.
+
+        `waits_at` is the integration whose queue the row stands in meanwhile.
+        """
         if reason != step.error_type and reason != SuspendedFor.SLEEPING:
             self.log("step.suspended", step, reason=reason.value)
         step.status = StepStatus.SUSPENDED
@@ -174,16 +185,17 @@ class Turn:
         self._change(step)
         if step.deadline_at and (wake_at is None or step.deadline_at < wake_at):
             wake_at = step.deadline_at
-        self.suspend_run(wake_at=wake_at, waits_for=waits_for)
+        self.suspend_run(wake_at=wake_at, waits_for=waits_for, waits_at=waits_at)
 
-    def put_off(self, step: Step, answer: NotNow) -> None:
-        """Nothing could be reserved; the step waits as the answer says."""
+    def put_off(self, step: Step, answer: NotNow, *, waits_at: str) -> None:
+        """Nothing could be reserved; the step waits as the answer says, in the queue of that integration."""
         self.suspend_step(
             step,
             SuspendedFor(answer.reason),
             message=answer.message,
             wake_at=answer.wake_at,
             waits_for=answer.waits_for,
+            waits_at=waits_at,
         )
 
     def is_out_of_time(self, step: Step) -> bool:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
+from loops.api.queue import QueueViewSet
 from loops.api.views import LoopViewSet, RunViewSet
 
 PROJECT = "projects/<str:project>"
@@ -19,5 +20,7 @@ urlpatterns = [
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/integrations/<str:integration>/queue", QueueViewSet.as_view({"get": "retrieve"})),
+    path(f"{PROJECT}/integrations/<str:integration>/queue/discard", QueueViewSet.as_view({"post": "discard"})),
     path("callbacks/<str:token>", CallbackAtAddress.as_view()),
 ]

@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
                 ('wake_at', models.DateTimeField(blank=True, null=True)),
                 ('waits_for', models.CharField(blank=True, max_length=32)),
                 ('waits_since', models.DateTimeField(blank=True, null=True)),
+                ('waits_at', models.CharField(blank=True, max_length=32)),
                 ('ring_due_at', models.DateTimeField(blank=True, null=True)),
                 ('rings', models.PositiveSmallIntegerField(default=0)),
                 ('wall_clock_deadline_at', models.DateTimeField(blank=True, null=True)),
@@ -177,6 +178,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='run',
             index=models.Index(condition=models.Q(('waits_for', ''), _negated=True), fields=['waits_for', 'waits_since', 'id'], name='waiting_runs'),
+        ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(condition=models.Q(('waits_at', ''), _negated=True), fields=['waits_at', 'waits_since', 'id'], name='queued_rows'),
         ),
         migrations.AddConstraint(
             model_name='run',

@@ -14,6 +14,8 @@ from mobius.bench.callbacks import CallbackPlan, Callbacks
 from mobius.bench.chaos import ENGINES, Chaos
 from mobius.bench.chaos import Plan as ChaosPlan
 from mobius.bench.figures import Figure, table
+from mobius.bench.pacing import PacingBench, decide
+from mobius.bench.pacing import Plan as PacingPlan
 from mobius.bench.run_start import Plan, RunStart
 from mobius.bench.stage import Stage, StageBroken
 from mobius.bench.suspended import Suspended
@@ -101,3 +103,35 @@ def chaos(minutes: float, rate: float, trouble: float, engine: str, seed: int | 
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
+
+
+@bench.command("pacing")
+@click.option("--rows", default=1000, show_default=True, help="The backlog at Clay's pace: about ten a second.")
+@click.option("--unpaced", default=100, show_default=True, help="Unpaced integrations beside a paced one.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long they are loaded, without and with it.")
+def pacing(rows: int, unpaced: int, seconds: float) -> None:
+    """A backlog to a Clay that keeps its limits, and what it costs everybody else.
+
+    Starts two consoles and two simulators on fresh temporary data directories, one after the other. Prints what it
+    measured beside what it must be; it judges nothing.
+    """
+    plan = PacingPlan(rows=rows, unpaced=unpaced, seconds=seconds)
+    figures: list[Figure] = []
+    try:
+        for strict in (True, False):
+            with Stage(strict=strict) as stage:
+                measure = PacingBench(stage, plan, lambda text: click.echo(text, err=True))
+                figures += measure.strict() if strict else measure.free()
+    except (StageBroken, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(table(figures))
+
+
+@bench.command("decisions", hidden=True)
+@click.option("--seconds", default=3.0, show_default=True)
+def decisions(seconds: float) -> None:
+    """Slots that one pacer grants a second, on the configured database."""
+    from mobius.cli import start_django
+
+    start_django()
+    click.echo(f"{decide(seconds):.0f}")
