@@ -13,6 +13,7 @@ from integrations.providers.contract import Diagnosis, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
 from mobius.errors import RateLimitExceeded
+from mobius.projects.auditing import SYSTEM, Actor
 
 TEST_SECONDS = 15.0
 
@@ -30,7 +31,7 @@ class Probe:
         return self.attempt.state == AttemptState.ACCEPTED
 
 
-def probe(integration: Integration, row: JsonObject | None = None) -> Probe:
+def probe(integration: Integration, row: JsonObject | None = None, *, by: Actor = SYSTEM) -> Probe:
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
     A success resumes a paused integration. Raises ActionInputInvalid, SubmissionLimitReached, and RateLimitExceeded
@@ -52,17 +53,17 @@ def probe(integration: Integration, row: JsonObject | None = None) -> Probe:
     if isinstance(answer, NotNow):
         raise RateLimitExceeded("Other rows of this workspace are being sent; test again in a moment.")
     assert isinstance(answer, Sending)  # a test has no ledger entry, so it is never a duplicate
-    return _send(integration, answer)
+    return _send(integration, answer, by)
 
 
-def _send(integration: Integration, sending: Sending) -> Probe:
+def _send(integration: Integration, sending: Sending, by: Actor) -> Probe:
     reached: list[Stage] = []
     exchange = delivering.send(sending, on_stage=reached.append)
     delivery = delivering.weigh(sending, exchange)
     with transaction.atomic():
         delivering.record(sending, exchange, delivery, now=clock.now())
     if delivery.state == AttemptState.ACCEPTED and integration.status == IntegrationStatus.INACTIVE:
-        connecting.resume(integration)
+        connecting.resume(integration, by=by)
     elif delivery.state == AttemptState.ACCEPTED:
         connecting.clear_attention(integration)
     diagnosis = get_provider(integration.provider).diagnose(exchange)

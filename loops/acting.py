@@ -34,7 +34,7 @@ def prepare_row(
     """Render and check the row. It is reserved when the turn is written."""
     if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, step):
         return None
-    if waited_for == SuspendedFor.RETRYING:
+    if waited_for in (SuspendedFor.RETRYING, SuspendedFor.DELIVERY_IN_DOUBT):
         step.attempt += 1
         turn.log("step.retried", step, attempt=step.attempt, max_attempts=spec.retry.max_attempts)
     parameters = render_parameters(config.parameters, names)
@@ -112,7 +112,8 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
     turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
     spec = turn.spec.steps[step.seq]
     chance = secrets.randbelow(1000) / 1000
-    match machine.after_delivery(delivery, retry=spec.retry, attempts=step.attempt, chance=chance):
+    attempts = step.attempt - step.attempts_before
+    match machine.after_delivery(delivery, retry=spec.retry, attempts=attempts, chance=chance):
         case machine.Completes(output=output):
             turn.complete_step(step, output)
         case machine.Fails(error_type=error_type, error_message=message):

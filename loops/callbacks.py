@@ -152,6 +152,8 @@ def _wake(run: Run) -> None:
     Run.objects.filter(pk=run.pk).update(revision=F("revision") + 1, updated_at=now)
     if run.status == RunStatus.SUSPENDED and not run.steps.awaiting_callback().exists():
         return
+    if run.queue_reason:  # it waits for another run of its loop, whose end lets it go
+        return
     Run.objects.filter(pk=run.pk).update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER)
     ring(run.pk)
 

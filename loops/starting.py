@@ -7,10 +7,11 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from loops.admitting import admit
 from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
-from loops.spec import KeyAfterEnd, LoopSpec
+from loops.spec import Concurrency, KeyAfterEnd, LoopSpec
 from loops.versions import spec_of, version_of
 from mobius import clock
 from mobius.engine.doorbell import ring
@@ -69,8 +70,8 @@ def find_loop(project: Project, id_or_name: str) -> Loop:
 def start_run(*, loop: Loop, start: Start) -> StartedRun:
     """Start a run of `loop`, or give back the active run that holds the same idempotency key.
 
-    Raises LoopPaused, Conflict for a loop without steps, InvalidFields, and IdempotencyKeyConflict once the key's
-    run has ended (unless the loop's settings say `return` or `restart`).
+    Raises LoopPaused, Conflict for a loop without steps, InvalidFields, LoopBusy (the policy skip), and
+    IdempotencyKeyConflict once the key's run has ended (unless the loop's settings say `return` or `restart`).
     """
     version = version_of(loop.current_version_id) if loop.current_version_id else None
     if loop.status == LoopStatus.PAUSED:
@@ -83,8 +84,11 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
         run = _new_run(loop, version, spec, start)
         try:
             with transaction.atomic():
+                if spec.concurrency != Concurrency.ALLOW:
+                    admit(run, spec)
                 _insert_run(run)
-                ring(run.pk)
+                if not run.queue_reason:
+                    ring(run.pk)
             return StartedRun(run=run, created=True)
         except IntegrityError:
             holder = Run.objects.filter(project_id=loop.project_id).holding_key(start.idempotency_key).first()

@@ -67,7 +67,7 @@ class ProviderViewSet(ProjectViewSet):
             provider=chosen,
             connection=form.connection,
             options=options.options,
-            by=self.key.principal_id,
+            by=self.actor,
         )
         shown = integration_json(integration, webhook_url=form.connection.webhook_url)
         return Response({"kind": "complete", "integration": shown})
@@ -112,16 +112,16 @@ class IntegrationViewSet(ProjectViewSet):
         if "name" in changes and changes["name"] != found.name:
             found = connecting.rename(found, changes["name"])
         if "status" in changes:
-            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found)
+            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found, by=self.actor)
         return Response(integration_json(found))
 
     def destroy(self, request: Request, project: str, integration: str) -> Response:
-        connecting.disconnect(self._integration(integration))
+        connecting.disconnect(self._integration(integration), by=self.actor)
         return Response(status=204)
 
     def test(self, request: Request, project: str, integration: str) -> Response:
         row = TestSerializer.read(request.data).get("row")
-        return Response(probe_json(probing.probe(self._integration(integration), row)))
+        return Response(probe_json(probing.probe(self._integration(integration), row, by=self.actor)))
 
     def _integration(self, integration_id: str) -> Integration:
         found = Integration.objects.filter(project=self.project, pk=integration_id).select_related("pacer").first()
@@ -139,7 +139,7 @@ class IntegrationViewSet(ProjectViewSet):
             provider=provider,
             connection=form.connection,
             options=chosen,
-            by=self.key.principal_id,
+            by=self.actor,
         )
 
     def _whole(self, integration: Integration, changes: dict[str, Any]) -> dict[str, Any]:

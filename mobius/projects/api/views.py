@@ -109,6 +109,7 @@ class ApiKeyViewSet(ProjectViewSet):
             role=Role(wanted["scope_role_id"]),
             principal=self._principal(wanted.get("principal_id", "")),
             expires_at=wanted.get("expires_at"),
+            by=self.actor,
         )
         return Response(key_json(made.record) | {"key": made.text}, status=201)
 
@@ -116,7 +117,7 @@ class ApiKeyViewSet(ProjectViewSet):
         return Response(key_json(self._key(key)))
 
     def destroy(self, request: Request, project: str, key: str) -> Response:
-        revoke(self._key(key))
+        revoke(self._key(key), by=self.actor)
         return Response(status=204)
 
     def _key(self, key_id: str) -> ApiKey:
