@@ -58,7 +58,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
             _save_version(loop, spec)
             _apply_policy(loop, spec)
         loop.save(update_fields=["name", "status", "paused_because", "failures_in_a_row", "updated_at"])
-        _note(by, "update", loop, changed=changes)
+        _note(by, "update", loop, changed=[name for name in changes if changes[name] != before.get(name)])
     return loop
 
 

@@ -324,8 +324,6 @@ def test_nothing_runs_because_a_loop_was_written(api: Api, project: Project) -> 
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("concurrency", {"concurrency": "queue"}),
-        ("limits.pause_after_consecutive_failures", {"limits": {"pause_after_consecutive_failures": 3}}),
         ("name", {"name": "a/b"}),
     ],
 )

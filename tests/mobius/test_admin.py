@@ -26,12 +26,12 @@ from loops.authoring import create_loop
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
 from loops.starting import Start, start_run
 from mobius.projects.admin_reading import CappedPaginator, masked, masked_text
-from mobius.projects.models import ApiKey, Membership, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
 from tests.cast import PASSWORD, PUSH_LEADS, Api, work_off
 
 REGISTERED: list[type[Model]] = [
-    *(Project, ServicePrincipal, ApiKey, Integration, Pacer, Attempt, LedgerEntry),
+    *(Project, ServicePrincipal, ApiKey, AuditEvent, Integration, Pacer, Attempt, LedgerEntry),
     *(Loop, LoopVersion, Run, Step, Wait, Callback, RunEvent),
 ]
 HISTORY = [model for model in REGISTERED if model not in (Project, ServicePrincipal, Pacer)]
