@@ -62,7 +62,7 @@ def run_cancel(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
         cancelled = operating.cancel(run, by=request.actor, reason=form.cleaned_data["reason"])
         return f"The run is {cancelled.get_status_display().lower()}."
 
-    return _ask(request, question, ReasonForm(request.POST or None), cancel)
+    return _ask(request, question, ReasonForm(_posted(request)), cancel)
 
 
 @form_page
@@ -87,7 +87,7 @@ def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpRes
         recover(run, recovery, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
         return "The run goes on from where it failed."
 
-    return _ask(request, question, RetryForm(request.POST or None, out_of_time=out_of_time), retry)
+    return _ask(request, question, RetryForm(_posted(request), out_of_time=out_of_time), retry)
 
 
 @form_page
@@ -112,7 +112,7 @@ def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
         operating.signal(run, step_key=step.key, result=form.cleaned_data["result"], by=request.actor)
         return "The step has its output, and the run goes on."
 
-    return _ask(request, question, SignalForm(request.POST or None, initial={"result": "{}"}), signal, field="result")
+    return _ask(request, question, SignalForm(_posted(request), initial={"result": "{}"}), signal, field="result")
 
 
 @form_page
@@ -140,7 +140,7 @@ def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str)
         goes_on = run is not None and not run.has_ended
         return f"Settled: {decision.label}." + ("" if goes_on or decision == Decision.GIVE_UP else _RETRY_IF_FAILED)
 
-    return _ask(request, question, SettleForm(request.POST or None), decide)
+    return _ask(request, question, SettleForm(_posted(request)), decide)
 
 
 _RETRY_IF_FAILED = " If its run has failed, retry the run to go on."
@@ -171,6 +171,10 @@ def _about_run(run: Run, **question: Any) -> Question:
     page = reverse("console:run", args=[run.project.handle, run.pk])
     parents = (("Runs", reverse("console:runs", args=[run.project.handle])), (run.pk, page))
     return Question(back=page, parents=parents, **question)
+
+
+def _posted(request: ProjectRequest) -> Any:
+    return request.POST if request.method == "POST" else None
 
 
 def _ask(
