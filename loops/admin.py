@@ -19,7 +19,7 @@ from integrations.settling import Decision
 from loops import operating
 from loops.console.forms import ReasonForm, SettleForm
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
-from loops.recovering import Recovery, recover
+from loops.retrying import retry
 from loops.settling import settle
 from mobius.projects.admin_asking import actor, ask, may
 from mobius.projects.admin_reading import ReadingAdmin, ReadingInline, lines, link, masked, preformatted
@@ -135,7 +135,7 @@ class RunAdmin(ReadingAdmin):
             action="retry_runs",
             explanation="They go on from the step that failed. A row that was accepted is not sent again.",
             form_class=ReasonForm,
-            do=lambda run, form: recover(run, Recovery.RETRY, by=actor(request), reason=form.cleaned_data["reason"]),
+            do=lambda run, form: retry(run, by=actor(request), reason=form.cleaned_data["reason"]),
         )
 
     @admin.display(description="event, masked")

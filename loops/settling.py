@@ -10,7 +10,7 @@ from integrations.models import Attempt
 from integrations.settling import Decision, settle_attempt
 from loops.ending import hold_run
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.recovering import why_not
+from loops.retrying import why_not
 from loops.stopping import operators_turn
 from mobius import clock
 from mobius.engine.doorbell import ring

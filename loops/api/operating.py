@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import ClassVar
 
@@ -15,7 +16,7 @@ from integrations.settling import Decision
 from loops import operating
 from loops.api.serializing import run_json
 from loops.models import Run
-from loops.recovering import Recovery, recover
+from loops.retrying import resume, retry
 from loops.settling import settle
 from mobius.api.serializing import RequestSerializer
 from mobius.errors import NotFound
@@ -56,21 +57,21 @@ class OperatingViewSet(ProjectViewSet):
         return Response(run_json(operating.cancel(found, by=self.actor, reason=wanted["reason"])))
 
     def retry(self, request: Request, project: str, run: str) -> Response:
-        return self._recover(request, run, Recovery.RETRY)
+        return self._go_on(request, run, retry)
 
     def resume(self, request: Request, project: str, run: str) -> Response:
-        return self._recover(request, run, Recovery.RESUME)
+        return self._go_on(request, run, resume)
 
     def signal(self, request: Request, project: str, run: str) -> Response:
         found = self._run(run)
         wanted = SignalSerializer.read(request.data)
         return Response(run_json(operating.signal(found, **wanted, by=self.actor)))
 
-    def _recover(self, request: Request, run_id: str, recovery: Recovery) -> Response:
+    def _go_on(self, request: Request, run_id: str, verb: Callable[..., Run]) -> Response:
         found = self._run(run_id)
         wanted = RecoverySerializer.read(request.data)
         extend = timedelta(seconds=wanted.get("wall_clock_extend_seconds", 0))
-        run = recover(found, recovery, by=self.actor, reason=wanted["reason"], extend=extend)
+        run = verb(found, by=self.actor, reason=wanted["reason"], extend=extend)
         return Response(run_json(run), status=202)
 
     def _run(self, run_id: str) -> Run:

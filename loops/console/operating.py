@@ -20,7 +20,7 @@ from loops import operating
 from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
 from loops.console.runs import find_run
 from loops.models import Run, Step
-from loops.recovering import Recovery, recover
+from loops.retrying import resume, retry
 from loops.settling import settle, why_not_again
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
@@ -81,13 +81,13 @@ def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpRes
     )
     out_of_time = run.stop_reason == "wall_clock_exceeded"
 
-    def retry(form: forms.Form) -> str:
+    def go_on(form: forms.Form) -> str:
         extend = timedelta(seconds=form.cleaned_data["wall_clock_extend_seconds"] or 0)
-        recovery = Recovery.RESUME if out_of_time else Recovery.RETRY
-        recover(run, recovery, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
+        verb = resume if out_of_time else retry
+        verb(run, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
         return "The run goes on from where it failed."
 
-    return _ask(request, question, RetryForm(_posted(request), out_of_time=out_of_time), retry)
+    return _ask(request, question, RetryForm(_posted(request), out_of_time=out_of_time), go_on)
 
 
 @form_page

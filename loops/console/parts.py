@@ -16,7 +16,7 @@ from loops.console.explaining import Situation, name_of, why
 from loops.console.showing import Shown, duration, shown
 from loops.events import payload_of
 from loops.models import Callback, Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor
-from loops.recovering import why_not
+from loops.retrying import why_not
 from loops.spec import ActionConfig, StepKind, StepSpec
 from loops.versions import spec_of
 from mobius.web.states import look_of

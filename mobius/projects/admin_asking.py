@@ -71,6 +71,6 @@ def _do(request: HttpRequest, thing: Model, deed: Callable[[], object]) -> None:
     try:
         deed()
     except MobiusError as error:
-        messages.error(request, f"{thing}: {error.message}")
+        messages.error(request, f"Not done: {thing}. {error.message}")
     else:
-        messages.success(request, f"{thing}: done.")
+        messages.success(request, f"Done: {thing}.")

@@ -18,10 +18,9 @@ from loops.advance import advance
 from loops.authoring import update_loop
 from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.operating import cancel, signal
-from loops.recovering import Recovery, recover
+from loops.retrying import retry
 from loops.starting import LoopPaused
-from loops.sweeping import recover as recover_after_a_crash
-from loops.sweeping import sweep
+from loops.sweeping import recover, sweep
 from mobius import clock
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
@@ -68,7 +67,7 @@ def test_nobody_rings_a_run_that_waits_for_its_loop(project: Project) -> None:
 
     with time_machine.travel(timezone.now() + timedelta(hours=1), tick=True):
         sweep()
-        recover_after_a_crash()
+        recover()
         advance(queued.pk)
 
     assert (fresh(queued).status, fresh(queued).ring_due_at, fresh(queued).rings) == ("queued", None, 0)
@@ -228,12 +227,27 @@ def test_a_retried_run_waits_for_its_turn_like_a_new_one(
     work_off()
     assert statuses(failed, active) == ["failed", "suspended"]
 
-    recover(fresh(failed), Recovery.RETRY, by=SYSTEM)
+    retry(fresh(failed), by=SYSTEM)
     work_off()
     assert (fresh(failed).status, fresh(failed).queue_reason) == ("queued", "loop_policy")
     end(active)
 
     assert statuses(failed, active) == ["suspended", "completed"]
+
+
+def test_a_retry_beside_an_active_run_is_skipped_where_starts_are(
+    project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    clay.next_answers(REFUSED)
+    loop = loop_of(project, push(), wait(), concurrency="skip")
+    failed = begin(loop)
+    work_off()
+    begin(loop)
+
+    with pytest.raises(LoopBusy):
+        retry(fresh(failed), by=SYSTEM)
+
+    assert (fresh(failed).status, fresh(failed).attempt) == ("failed", 1)
 
 
 def test_under_allow_a_start_and_a_run_cost_no_statement_more(

@@ -15,7 +15,7 @@ from integrations.settling import Decision, NotInDoubt
 from loops import callbacks
 from loops.models import Run, RunStatus
 from loops.operating import cancel
-from loops.recovering import NotRecoverable, Recovery, recover
+from loops.retrying import CannotGoOn, retry
 from loops.settling import settle
 from mobius.engine import embedded
 from mobius.engine.doorbell import current_answer
@@ -150,11 +150,11 @@ def test_of_ten_retries_one_wins_and_the_row_goes_out_once(
     wait_until(lambda: ended(run))
     clay.next_answers(Behaviour(slow=0.3))
 
-    outcomes = at_once(*[lambda: recover(run, Recovery.RETRY, by=SYSTEM) for _ in range(10)])
+    outcomes = at_once(*[lambda: retry(run, by=SYSTEM) for _ in range(10)])
     wait_until(lambda: ended(run))
 
     assert sum(isinstance(one, Run) for one in outcomes) == 1
-    assert sum(isinstance(one, NotRecoverable) for one in outcomes) == 9
+    assert sum(isinstance(one, CannotGoOn) for one in outcomes) == 9
     assert (fresh(run).attempt, len(clay.rows)) == (2, 1)
 
 

@@ -11,7 +11,7 @@ from integrations.settling import Decision, NotInDoubt
 from loops import callbacks
 from loops.models import Run, RunStatus, StepStatus
 from loops.operating import cancel
-from loops.recovering import Recovery, recover
+from loops.retrying import retry
 from loops.settling import NothingToSend, settle
 from loops.sweeping import sweep
 from mobius.errors import InvalidFields
@@ -93,7 +93,7 @@ def test_give_up_fails_the_step_at_once_and_frees_the_unit(in_doubt: Run, clay: 
 def test_a_row_given_up_can_be_sent_by_a_later_retry(in_doubt: Run, clay: ClaySimulator) -> None:
     say(GIVE_UP)
 
-    recover(fresh(in_doubt), Recovery.RETRY, by=SYSTEM)
+    retry(fresh(in_doubt), by=SYSTEM)
     work_off()
 
     assert fresh(in_doubt).status == RunStatus.COMPLETED
@@ -179,7 +179,7 @@ class TestAfterTheRunHasFailed:
         say(ARRIVED)
         assert fresh(failed).status == RunStatus.FAILED
 
-        recover(fresh(failed), Recovery.RETRY, by=SYSTEM)
+        retry(fresh(failed), by=SYSTEM)
         work_off()
 
         assert fresh(failed).status == RunStatus.COMPLETED
@@ -191,7 +191,7 @@ class TestAfterTheRunHasFailed:
         say(decision)
         assert (fresh(failed).status, Webhook.objects.get().used) == (RunStatus.FAILED, 0)
 
-        recover(fresh(failed), Recovery.RETRY, by=SYSTEM)
+        retry(fresh(failed), by=SYSTEM)
         work_off()
 
         assert fresh(failed).status == RunStatus.COMPLETED
@@ -199,7 +199,7 @@ class TestAfterTheRunHasFailed:
 
     def test_a_retry_between_doubt_and_decision_does_not_come_through(self, failed: Run) -> None:
         say(ARRIVED)
-        recover(fresh(failed), Recovery.RETRY, by=SYSTEM)
+        retry(fresh(failed), by=SYSTEM)
 
         with pytest.raises(NotInDoubt):
             say(SEND_AGAIN)

@@ -6,7 +6,6 @@ while nobody knows whether the row arrived, nothing is sent.
 
 from __future__ import annotations
 
-import enum
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -25,14 +24,7 @@ from mobius.errors import Conflict, InvalidFields
 from mobius.projects.auditing import Actor
 
 
-class Recovery(enum.StrEnum):
-    """Both do the same; the log and the audit say which it was."""
-
-    RETRY = "retry"
-    RESUME = "resume"
-
-
-class NotRecoverable(Conflict):
+class CannotGoOn(Conflict):
     """This run cannot go on."""
 
 
@@ -42,30 +34,32 @@ class DeliveryInDoubt(Conflict):
     code = "delivery_in_doubt"
 
 
-def recover(
-    run: Run,
-    recovery: Recovery,
-    *,
-    by: Actor,
-    reason: str = "",
-    extend: timedelta | None = None,
-) -> Run:
+def retry(run: Run, *, by: Actor, reason: str = "", extend: timedelta | None = None) -> Run:
     """Let a failed run go on from its checkpoint. `extend` gives it more wall-clock time.
 
-    Raises NotRecoverable, DeliveryInDoubt naming the delivery, InvalidFields when the run's time is used up and
-    `extend` gives none, and LoopBusy under the policy skip.
+    Raises CannotGoOn, DeliveryInDoubt naming the delivery, InvalidFields when the run's time is used up and `extend`
+    gives none, and LoopBusy under the policy skip.
     """
+    return _go_on(run, "retry", by, reason, extend)
+
+
+def resume(run: Run, *, by: Actor, reason: str = "", extend: timedelta | None = None) -> Run:
+    """Like `retry`, and called so in the log and the audit."""
+    return _go_on(run, "resume", by, reason, extend)
+
+
+def _go_on(run: Run, deed: str, by: Actor, reason: str, extend: timedelta | None) -> Run:
     with transaction.atomic():
         held = hold_run(run)
         if refusal := why_not(held):
-            raise NotRecoverable(refusal)
+            raise CannotGoOn(refusal)
         turn = operators_turn(held, now=clock.now())
         deadline = _deadline(held, extend, turn.now)
         turn.revive_run()
         held.attempt += 1
         held.wall_clock_deadline_at, held.ring_due_at = deadline, turn.now + RING_AGAIN_AFTER
         steps = [step for step in turn.steps.values() if step.status == StepStatus.FAILED]
-        payload = {"reason": reason, "recovery_action": recovery.value, "attempt": held.attempt}
+        payload = {"reason": reason, "recovery_action": deed, "attempt": held.attempt}
         turn.log("run.resumed", steps[-1] if steps else None, **payload)
         for step in steps:
             _take_up(turn, step)
@@ -73,7 +67,7 @@ def recover(
         if turn.spec.concurrency != Concurrency.ALLOW:
             admit(held, turn.spec)
         _write(turn, steps)
-        note(by, recovery, held, reason)
+        note(by, deed, held, reason)
         if not held.queue_reason:
             ring(held.pk)
     return held

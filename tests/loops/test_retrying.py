@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,7 @@ from integrations.providers.registry import get_provider
 from loops.authoring import delete_loop, update_loop
 from loops.models import Run, RunEvent, RunStatus, StepStatus, Wait, WaitState
 from loops.operating import cancel
-from loops.recovering import DeliveryInDoubt, NotRecoverable, Recovery, recover
+from loops.retrying import CannotGoOn, DeliveryInDoubt, resume, retry
 from loops.starting import Start, start_run
 from mobius.errors import InvalidFields
 from mobius.projects.auditing import SYSTEM
@@ -28,10 +29,6 @@ pytestmark = pytest.mark.django_db
 REFUSED = Behaviour(fail=401)
 
 
-def retry(run: Run, **given: object) -> Run:
-    return recover(run, Recovery.RETRY, by=SYSTEM, **given)  # type: ignore[arg-type]
-
-
 def test_a_retry_goes_on_from_the_step_that_failed(
     project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:
@@ -39,7 +36,7 @@ def test_a_retry_goes_on_from_the_step_that_failed(
     run = go(project, push("one"), push("two"), push("three"))
     assert (run.status, len(clay.rows)) == (RunStatus.FAILED, 1)
 
-    again = retry(run, reason="token mended")
+    again = retry(run, by=SYSTEM, reason="token mended")
 
     assert (again.status, again.attempt, again.error_type, again.completed_at) == (RunStatus.QUEUED, 2, "", None)
     work_off()
@@ -54,19 +51,19 @@ def test_a_retry_goes_on_from_the_step_that_failed(
     ]
 
 
-@pytest.mark.parametrize("recovery", list(Recovery))
+@pytest.mark.parametrize("verb", [retry, resume])
 def test_log_and_audit_say_which_of_the_two_it_was(
-    project: Project, integration: Integration, clay: ClaySimulator, recovery: Recovery
+    project: Project, integration: Integration, clay: ClaySimulator, verb: Callable[..., Run]
 ) -> None:
     clay.next_answers(REFUSED)
     run = go(project, push())
 
-    recover(run, recovery, by=SYSTEM, reason="mended")
+    verb(run, by=SYSTEM, reason="mended")
 
     event = RunEvent.objects.get(run=run, event_type="run.resumed")
-    assert event.payload == {"reason": "mended", "recovery_action": recovery.value, "attempt": 2}
+    assert event.payload == {"reason": "mended", "recovery_action": verb.__name__, "attempt": 2}
     assert event.step_key == "push"
-    assert AuditEvent.objects.get(object_id=run.pk).action == f"run.{recovery}"
+    assert AuditEvent.objects.get(object_id=run.pk).action == f"run.{verb.__name__}"
 
 
 def test_the_step_s_own_retries_count_anew(project: Project, integration: Integration, clay: ClaySimulator) -> None:
@@ -75,7 +72,7 @@ def test_the_step_s_own_retries_count_anew(project: Project, integration: Integr
     with time_machine.travel(timezone.now() + timedelta(hours=2), tick=True):
         work_off()
         assert fresh(run).status == RunStatus.FAILED
-        retry(run)
+        retry(run, by=SYSTEM)
         work_off()
         assert step_of(run).error_type == "retrying"
     with time_machine.travel(timezone.now() + timedelta(hours=4), tick=True):
@@ -92,7 +89,7 @@ def test_a_run_that_failed_for_want_of_a_connection_goes_on_when_there_is_one(
     assert run.error_type == "not_connected"
     connecting.connect(project=project, provider=get_provider("clay"), connection=Connection(webhook_url=clay.url))
 
-    retry(run)
+    retry(run, by=SYSTEM)
     work_off()
 
     assert fresh(run).status == RunStatus.COMPLETED
@@ -106,7 +103,7 @@ def test_a_wait_that_timed_out_waits_its_whole_time_again(
     with time_machine.travel(timezone.now() + timedelta(hours=2), tick=True):
         work_off()
         assert fresh(run).error_type == "wait_timed_out"
-        retry(run)
+        retry(run, by=SYSTEM)
         work_off()
         later = fresh(run)
         assert (later.status, step_of(run, "wait").status) == (RunStatus.SUSPENDED, StepStatus.SUSPENDED)
@@ -127,7 +124,7 @@ def test_a_row_in_doubt_must_be_settled_first_and_the_refusal_names_it(
     assert attempt.state == AttemptState.IN_DOUBT
 
     with pytest.raises(DeliveryInDoubt, match=attempt.pk) as refusal:
-        retry(run)
+        retry(run, by=SYSTEM)
 
     assert refusal.value.details == {"delivery_id": attempt.pk, "state": "in_doubt"}
     assert fresh(run).status == RunStatus.FAILED
@@ -142,7 +139,7 @@ def test_a_row_that_is_still_on_its_way_is_waited_for(
     Attempt.objects.update(state=AttemptState.SENDING)
 
     with pytest.raises(DeliveryInDoubt, match="still on its way"):
-        retry(run)
+        retry(run, by=SYSTEM)
 
 
 def test_an_accepted_row_of_a_failed_step_completes_the_step_without_another_post(
@@ -152,7 +149,7 @@ def test_an_accepted_row_of_a_failed_step_completes_the_step_without_another_pos
     run = go(project, push())
     Attempt.objects.update(state=AttemptState.ACCEPTED)
 
-    retry(run)
+    retry(run, by=SYSTEM)
     work_off()
 
     assert fresh(run).status == RunStatus.COMPLETED
@@ -164,19 +161,19 @@ def test_only_a_failed_run_of_the_loop_s_present_version_can_go_on(
     project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:
     completed = go(project, push())
-    with pytest.raises(NotRecoverable, match="this one is completed"):
-        retry(completed)
+    with pytest.raises(CannotGoOn, match="this one is completed"):
+        retry(completed, by=SYSTEM)
     cancelled = cancel(begin(loop_of(project, push())), by=SYSTEM)
-    with pytest.raises(NotRecoverable, match="this one is cancelled"):
-        retry(cancelled)
+    with pytest.raises(CannotGoOn, match="this one is cancelled"):
+        retry(cancelled, by=SYSTEM)
     clay.next_answers(REFUSED, REFUSED)
     older, deleted = go(project, push()), go(project, push())
     update_loop(older.loop, {"description": "changed"})
-    with pytest.raises(NotRecoverable, match="newer version"):
-        retry(older)
+    with pytest.raises(CannotGoOn, match="newer version"):
+        retry(older, by=SYSTEM)
     delete_loop(deleted.loop)
-    with pytest.raises(NotRecoverable, match="deleted"):
-        retry(deleted)
+    with pytest.raises(CannotGoOn, match="deleted"):
+        retry(deleted, by=SYSTEM)
 
 
 def test_a_run_without_time_left_asks_for_more(project: Project, integration: Integration, clay: ClaySimulator) -> None:
@@ -186,11 +183,11 @@ def test_a_run_without_time_left_asks_for_more(project: Project, integration: In
         late = fresh(run)
         assert late.stop_reason == "wall_clock_exceeded"
         with pytest.raises(InvalidFields, match="wall_clock_extend_seconds"):
-            recover(late, Recovery.RESUME, by=SYSTEM)
+            resume(late, by=SYSTEM)
         with pytest.raises(InvalidFields, match="wall_clock_extend_seconds"):
-            recover(late, Recovery.RESUME, by=SYSTEM, extend=timedelta(seconds=1))
+            resume(late, by=SYSTEM, extend=timedelta(seconds=1))
 
-        recover(late, Recovery.RESUME, by=SYSTEM, extend=timedelta(minutes=10))
+        resume(late, by=SYSTEM, extend=timedelta(minutes=10))
         work_off()
 
         assert fresh(run).status == RunStatus.SUSPENDED
@@ -202,7 +199,7 @@ def test_the_run_s_clock_stands_still_while_it_has_failed(
     clay.next_answers(REFUSED)
     run = go(project, push(), limits={"wall_clock_timeout": "1m"})
     with time_machine.travel(timezone.now() + timedelta(days=1), tick=True):
-        retry(run)
+        retry(run, by=SYSTEM)
         work_off()
 
     assert fresh(run).status == RunStatus.COMPLETED
@@ -216,7 +213,7 @@ def test_a_retried_run_is_active_again_and_holds_its_key(
     run = begin(loop, key="k")
     work_off()
 
-    retry(fresh(run))
+    retry(fresh(run), by=SYSTEM)
 
     again = start_run(loop=loop, start=Start(event={}, meta={}, config={}, source={}, idempotency_key="k"))
     assert (again.run.pk, again.created) == (run.pk, False)
@@ -228,7 +225,7 @@ def test_a_run_whose_output_cannot_be_rendered_fails_again_and_sends_nothing(
     run = go(project, push(), output={"x": "${{ event.missing.path }}"})
     assert run.status == RunStatus.FAILED
 
-    retry(run)
+    retry(run, by=SYSTEM)
     work_off()
 
     assert fresh(run).status == RunStatus.FAILED
