@@ -70,7 +70,7 @@ def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:
     attempt = delivering.last_attempt(turn.run.pk, step.pk)
     if attempt is None or attempt.state == AttemptState.ABANDONED:  # a person said: send it again
         return True
-    tries_left = step.attempt < spec.retry.max_attempts
+    tries_left = step.tries < spec.retry.max_attempts
     if attempt.state == AttemptState.ACCEPTED:
         turn.complete_step(step, delivering.output_of(attempt))
         return False
@@ -140,7 +140,7 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
         return
     deduplicated = sent.sending.parcel.deduplicated
     match machine.after_delivery(
-        delivery, retry=spec.retry, attempts=step.attempt, chance=chance, deduplicated=deduplicated
+        delivery, retry=spec.retry, attempts=step.tries, chance=chance, deduplicated=deduplicated
     ):
         case machine.Completes(output=output):
             turn.complete_step(step, output)

@@ -201,6 +201,7 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
     )
     try:
         with transaction.atomic():
+            turn.lock()
             turn.save()
     except Overtaken:  # a callback came in between
         _give_up(run_id, claim, None)

@@ -72,7 +72,7 @@ class ProviderViewSet(ProjectViewSet):
             provider=chosen,
             connection=form.connection,
             options=options.options,
-            by=self.key.principal_id,
+            by=self.actor,
         )
         shown = integration_json(integration, webhook_url=form.connection.webhook_url)
         return Response({"kind": "complete", "integration": shown})
@@ -124,16 +124,16 @@ class IntegrationViewSet(ProjectViewSet):
         if "settings" in changes or "submissions_used" in changes:
             self._configure(found, changes)
         if "status" in changes:
-            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found)
+            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found, by=self.actor)
         return Response(integration_json(found))
 
     def destroy(self, request: Request, project: str, integration: str) -> Response:
-        connecting.disconnect(self._integration(integration))
+        connecting.disconnect(self._integration(integration), by=self.actor)
         return Response(status=204)
 
     def test(self, request: Request, project: str, integration: str) -> Response:
         row = TestSerializer.read(request.data).get("row")
-        return Response(probe_json(probing.probe(self._integration(integration), row)))
+        return Response(probe_json(probing.probe(self._integration(integration), row, by=self.actor)))
 
     def successor(self, request: Request, project: str, integration: str) -> Response:
         return Response(successor_json(self._staged(self._integration(integration))))
@@ -184,7 +184,7 @@ class IntegrationViewSet(ProjectViewSet):
             provider=provider,
             connection=form.connection,
             options=options.options,
-            by=self.key.principal_id,
+            by=self.actor,
         )
 
     def _whole(self, integration: Integration, changes: dict[str, Any]) -> dict[str, Any]:

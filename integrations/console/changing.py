@@ -30,7 +30,7 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 @project_page(Permission.ADMINISTER)
 @require_POST
 def pause(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = connecting.pause(find_integration(project, integration_id))
+    integration = connecting.pause(find_integration(project, integration_id), by=request.actor)
     messages.success(request, f"{integration.name} is paused. Rows wait until you resume it.")
     return _back_to(integration)
 
@@ -38,7 +38,7 @@ def pause(request: ProjectRequest, project: Project, integration_id: str) -> Htt
 @project_page(Permission.ADMINISTER)
 @require_POST
 def resume(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = connecting.resume(find_integration(project, integration_id))
+    integration = connecting.resume(find_integration(project, integration_id), by=request.actor)
     messages.success(request, f"{integration.name} sends again.")
     return _back_to(integration)
 
@@ -68,6 +68,7 @@ def rotate(request: ProjectRequest, project: Project, integration_id: str) -> Ht
         integration,
         auth_header_name=form.cleaned_data["auth_header_name"],
         auth_header_value=form.cleaned_data["auth_header_value"],
+        by=request.actor,
     )
     messages.success(request, f"{integration.name} uses the new auth header from now on. Test it.")
     for warning in form.warnings():
@@ -101,7 +102,7 @@ def disconnect(request: ProjectRequest, project: Project, integration_id: str) -
         counts = {"attempts": attempts, "on_their_way": on_their_way, "in_doubt": in_doubt}
         return _page(request, "integrations/disconnect.html", integration, form, **counts)
     name = integration.name
-    connecting.disconnect(integration)
+    connecting.disconnect(integration, by=request.actor)
     messages.success(request, f"{name} is disconnected, and its URL and header are erased.")
     return redirect("console:integrations", project.handle)
 
