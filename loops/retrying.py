@@ -116,8 +116,8 @@ def _deadline(run: Run, extend: timedelta | None, now: datetime) -> datetime | N
     """The run's clock stood still since it ended; what was left then, and `extend`, is left now."""
     if run.wall_clock_deadline_at is None or run.completed_at is None:
         return None
-    left = run.wall_clock_deadline_at - run.completed_at + (extend or timedelta())
-    if left <= timedelta():
+    left = max(run.wall_clock_deadline_at - run.completed_at, timedelta()) + (extend or timedelta())
+    if not left:
         sentence = "The run has used up its time; say by how many seconds more it may take."
         raise InvalidFields({"wall_clock_extend_seconds": [sentence]})
     return now + left
