@@ -216,6 +216,8 @@ def test_the_whole_life_of_an_integration_by_keyboard(
 
     keyboard.press("button", "Pause")
     keyboard.sees("clay is paused.")
+    keyboard.press("link", "Resume")
+    keyboard.sees("No row waits to go out through clay.")
     keyboard.press("button", "Resume")
     keyboard.sees("clay sends again.")
 
