@@ -35,6 +35,13 @@ class Delivery:
         return self.state == AttemptState.REFUSED and self.status in PAUSING_STATUSES
 
     @property
+    def speaks_of_the_webhook(self) -> bool:
+        """Is the webhook wrong, rather than this row? A redirect means every row, too."""
+        return self.refuses_the_webhook or (
+            self.state == AttemptState.REFUSED and self.status is not None and 300 <= self.status < 400
+        )
+
+    @property
     def answered(self) -> bool:
         """Did a definite status line come back? Then a doubt fails the step at once instead of suspending it."""
         return self.status is not None

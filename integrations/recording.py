@@ -13,10 +13,14 @@ from integrations.models import Attempt, AttemptState, Integration, IntegrationS
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
-from mobius.prepared import Update
+from mobius.prepared import Select, Update
 
 _REFUSALS_UNTIL_PAUSED = 3
 _MOST_ROWS = 100
+_doubtful = Select(lambda run, step: Attempt.objects.of_step(run, step).in_doubt())
+_rows_sent_as = Select(
+    lambda project, request_id: Attempt.objects.arrived(project, request_id).order_by("-id")[:_MOST_ROWS]
+)
 _write_outcome = Update(
     Attempt,
     writes=["state", "status_code", "response", "failure", "error_message", "latency_ms", "finished_at"],
@@ -39,23 +43,23 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    if _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=True)
-    elif delivery.state != AttemptState.IN_DOUBT and _write_outcome(
-        outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
-    ):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=False)
-    else:
+    was_in_flight = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}))
+    settles = not was_in_flight and delivery.state != AttemptState.IN_DOUBT
+    if settles:
+        settles = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}))
+    if not (was_in_flight or settles):
         return
+    # In the lock order: pacer, webhook, ledger.
+    if delivery.status == 429:
+        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
+    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=was_in_flight)
+    taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook.pk)
+    if delivery.speaks_of_the_webhook and not taken_over:
+        _flag(parcel.chosen, delivery)
     if parcel.order.number > 1:
         _settle_earlier(parcel, delivery, now)
     if not delivery.state.holds_a_unit:
         ledger.free(parcel.attempt_id)
-    if delivery.status == 429:
-        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook.pk)
-    if delivery.refuses_the_webhook and not taken_over:
-        _flag(parcel.chosen, delivery)
 
 
 def _settle_earlier(parcel: Parcel, delivery: Delivery, now: datetime) -> None:
@@ -101,7 +105,7 @@ def prove_arrival(run_id: str, step_id: str, *, now: datetime) -> bool:
 def _settle_doubts(run_id: str, step_id: str, sentence: str, now: datetime) -> bool:
     """The row of this step exists: its attempts in doubt were accepted. They keep their units."""
     settled = False
-    for attempt in Attempt.objects.of_step(run_id, step_id).in_doubt().without_bodies():
+    for attempt in _doubtful(run_id, step_id):
         changed = Attempt.objects.in_doubt().filter(pk=attempt.pk)
         if changed.update(state=AttemptState.ACCEPTED, error_message=sentence, finished_at=now):
             pacing.settle_unit(
@@ -130,8 +134,7 @@ def rows_sent_as(project_id: str, request_id: str) -> list[Attempt]:
 
     The latest hundred at most: a `request_id` that more rows share tells none of them from the others.
     """
-    latest = Attempt.objects.arrived(project_id, request_id).without_bodies().order_by("-id")[:_MOST_ROWS]
-    return list(latest)[::-1]
+    return _rows_sent_as(project_id, request_id)[::-1]
 
 
 def deduplicated(attempt: Attempt) -> bool:

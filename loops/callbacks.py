@@ -11,10 +11,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from integrations import delivering
 from integrations.models import Attempt, AttemptState
@@ -22,12 +23,25 @@ from loops.callback_addresses import hash_of
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
+from mobius.engine.crowd import together
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, NotFound, Unauthorized
+from mobius.prepared import Insert, Select, Update
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 
 JsonObject = dict[str, Any]
+
+
+# Prepared: a hundred callbacks may come in a second.
+_step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
+_locked_run = Select(lambda run: Run.objects.select_for_update().filter(pk=run))
+_same_body = Select(lambda step, digest: Callback.objects.to_step(step).with_body(digest))
+_used_for = Select(lambda step: Callback.objects.to_step(step).used())
+_suspended_in = Select(lambda run: Step.objects.suspended_in(run))
+_insert = Insert(Callback)
+_note = Update(Run, writes=["revision", "updated_at"], where=["id"])
+_wake = Update(Run, writes=["revision", "updated_at", "wake_at", "ring_due_at"], where=["id"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,27 +59,12 @@ def receive_at_address(token: str, body: JsonObject, *, key: ApiKey | None = Non
     Raises NotFound for a token that we never gave out. A loop may demand an API key beside it
     (`settings.callback_requires_key`): Unauthorized without a key of the project that may call back.
     """
-    step = Step.objects.select_related("run").with_address(hash_of(token)).first() if token else None
-    if step is None:
-        raise NotFound("There is no such callback address.")
-    if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
-        raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
-    return _store(_new(step.run.project_id, body, remark=_contradiction(step, body)), step.run_id, step.pk)
+    return together(partial(_receive_at_address, token, body, key), working=True)
 
 
 def receive_by_request_id(project: Project, body: JsonObject) -> Received:
     """Store a callback that names its row by `request_id`. Raises NotFound when no row of the project has it."""
-    callback = _new(project.pk, body)
-    rows = delivering.rows_sent_as(project.pk, callback.request_id) if callback.request_id else []
-    if not rows:
-        raise NotFound("No row was sent with this request_id.")
-    still_open = _open_rows(rows)
-    if len(still_open) > 1:
-        return _store_unclear(callback)
-    if still_open:
-        return _store(callback, still_open[0].run_id, still_open[0].step_id)
-    came = Callback.objects.to_steps({row.step_id for row in rows}).with_body(callback.body_digest).first()
-    return _again(came) if came is not None else _store(callback, rows[-1].run_id, rows[-1].step_id)
+    return together(partial(_receive_by_request_id, project, body), working=True)
 
 
 def candidates_for(callback: Callback) -> list[Attempt]:
@@ -99,6 +98,29 @@ def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
 def has_come_for(step_id: str) -> bool:
     """Has anything been posted to this step, at either door? Then its row has arrived."""
     return Callback.objects.to_step(step_id).exists()
+
+
+def _receive_at_address(token: str, body: JsonObject, key: ApiKey | None) -> Received:
+    step = _step_at.first(hash_of(token)) if token else None
+    if step is None:
+        raise NotFound("There is no such callback address.")
+    if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
+        raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
+    return _store(_new(step.run.project_id, body, remark=_contradiction(step, body)), step.run_id, step.pk)
+
+
+def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
+    callback = _new(project.pk, body)
+    rows = delivering.rows_sent_as(project.pk, callback.request_id) if callback.request_id else []
+    if not rows:
+        raise NotFound("No row was sent with this request_id.")
+    still_open = _open_rows(rows)
+    if len(still_open) > 1:
+        return _store_unclear(callback)
+    if still_open:
+        return _store(callback, still_open[0].run_id, still_open[0].step_id)
+    came = Callback.objects.to_steps({row.step_id for row in rows}).with_body(callback.body_digest).first()
+    return _again(came) if came is not None else _store(callback, rows[-1].run_id, rows[-1].step_id)
 
 
 def _may_call_back(key: ApiKey | None, run: Run) -> bool:
@@ -153,14 +175,14 @@ def _open_rows(rows: Sequence[Attempt]) -> list[Attempt]:
 def _store(callback: Callback, run_id: str, step_id: str) -> Received:
     with transaction.atomic():
         # The row lock makes this and a worker that is about to suspend the run see each other (design §4).
-        run = Run.objects.select_for_update().filter(pk=run_id).first()
+        run = _locked_run.first(run_id)
         if run is None:
             raise NotFound("The run that sent this row has been deleted.")
-        earlier = Callback.objects.to_step(step_id).with_body(callback.body_digest).first()
+        earlier = _same_body.first(step_id, callback.body_digest)
         if earlier is not None:
             return _again(earlier)
         _attach(callback, run, step_id)
-        callback.save(force_insert=True)
+        _insert(callback)
         _tell(run, step_id)
     return Received(callback=callback)
 
@@ -184,7 +206,7 @@ def _again(earlier: Callback) -> Received:
 
 def _attach(callback: Callback, run: Run, step_id: str) -> None:
     """Say what the callback is to its step, under the run's lock."""
-    used = Callback.objects.to_step(step_id).exclude(used_by="").exists()
+    used = bool(_used_for(step_id))
     callback.run, callback.step_id = run, step_id
     callback.state = CallbackState.LATE if run.has_ended else CallbackState.UPDATE if used else CallbackState.KEPT
 
@@ -198,10 +220,12 @@ def _tell(run: Run, step_id: str) -> None:
     proven = delivering.prove_arrival(run.pk, step_id, now=now)
     if run.has_ended:
         return
-    changes: dict[str, Any] = {"revision": F("revision") + 1, "updated_at": now}
-    proven_step = Q(pk=step_id if proven else "")  # it may be waiting to send the row once more
-    if run.status == RunStatus.SUSPENDED and not run.steps.awaiting_callback(proven_step).exists():
-        Run.objects.filter(pk=run.pk).update(**changes)
+    # The row is locked, so nobody else counts on.
+    told = {"revision": run.revision + 1, "updated_at": now, "wake_at": now, "ring_due_at": now + RING_AGAIN_AFTER}
+    if run.status == RunStatus.SUSPENDED and not any(
+        step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk)
+    ):
+        _note(told, {"id": run.pk})
         return
-    Run.objects.filter(pk=run.pk).update(**changes, wake_at=now, ring_due_at=now + RING_AGAIN_AFTER)
+    _wake(told, {"id": run.pk})
     ring(run.pk)

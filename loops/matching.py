@@ -8,8 +8,13 @@ from typing import Any
 
 from loops.expressions import text_of
 from loops.models import Callback, CallbackState, Step
+from mobius.prepared import Select
 
 JsonObject = dict[str, Any]
+
+_free = Select(
+    lambda source, waiting: Callback.objects.to_step(source).filter(used_by__in=["", waiting]).order_by("id")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +31,7 @@ def look_through(source_step_id: str, wanted: JsonObject, *, waiting: Step, take
 
     `taken` are the ids of those that an earlier step has used in this very turn, which is not written yet.
     """
-    free = Callback.objects.to_step(source_step_id).filter(used_by__in=["", waiting.pk])
-    came = [callback for callback in free.order_by("id") if callback.pk not in taken]
+    came = [callback for callback in _free(source_step_id, waiting.pk) if callback.pk not in taken]
     fitting = next((number for number, callback in enumerate(came) if satisfies(callback.body, wanted)), None)
     if fitting is None:
         return Looked(found=None, unmatched=_only_kept(came), updates=[])

@@ -257,10 +257,8 @@ class SuspendedFor(models.TextChoices):
 
 
 class StepQuerySet(models.QuerySet["Step"]):
-    def awaiting_callback(self, or_those: Q) -> Self:
-        """Suspended steps that a callback may end: a wait, or a row in doubt; and those that the caller knows."""
-        waits = Q(kind="wait_for_event") | Q(error_type=SuspendedFor.DELIVERY_IN_DOUBT)
-        return self.filter(waits | or_those, status=StepStatus.SUSPENDED)
+    def suspended_in(self, run_id: str) -> Self:
+        return self.filter(run_id=run_id, status=StepStatus.SUSPENDED)
 
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
@@ -306,6 +304,11 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def awaits_callback(self) -> bool:
+        """May a callback end what this suspended step waits for: an event, or news of its row in doubt?"""
+        return self.kind == "wait_for_event" or self.error_type == SuspendedFor.DELIVERY_IN_DOUBT
 
 
 class WaitState(models.TextChoices):
@@ -385,6 +388,10 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
 
     def with_body(self, body_digest: str) -> Self:
         return self.filter(body_digest=body_digest)
+
+    def used(self) -> Self:
+        """Those that are a step's result."""
+        return self.exclude(used_by="")
 
     def unclear(self, project_id: str, request_id: str) -> Self:
         """What came under this request_id and could have meant several rows."""

@@ -25,7 +25,7 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
-from mobius.prepared import Insert, Update
+from mobius.prepared import Insert, Select, Update
 
 
 class Overtaken(Exception):
@@ -50,6 +50,7 @@ _save_step = Update(
     where=["id"],
 )
 _insert_run = Insert(Run)
+_open_waits = Select(lambda step: Wait.objects.filter(step=step, state=WaitState.OPEN))
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
@@ -218,7 +219,7 @@ class Turn:
 
     def is_waiting(self, step: Step) -> bool:
         """Does `step` have an open wait, from an earlier turn?"""
-        return step not in self._new and Wait.objects.filter(step_id=step.pk, state=WaitState.OPEN).exists()
+        return step not in self._new and bool(_open_waits(step.pk))
 
     def use_callback(self, callback: Callback, step: Step) -> None:
         """`callback` is the result of `step`; no other may become it."""

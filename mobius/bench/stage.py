@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -129,6 +130,12 @@ class Stage:
         self.console.kill()
         self.console.wait()
 
+    def database_fault(self) -> str:
+        """What SQLite finds wrong with its file; "" when it is whole."""
+        with closing(sqlite3.connect(self.folder / "data" / "mobius.sqlite3")) as database:
+            found = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
+        return "" if found == ["ok"] else "; ".join(found)
+
     def log_of(self, name: str) -> str:
         """What the process `serve` or `simulator` has printed so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -138,6 +145,22 @@ class Stage:
         done = subprocess.run([*MOBIUS, *arguments], cwd=ROOT, env=self._environment(), capture_output=True, text=True)
         if done.returncode:
             raise StageBroken(f"mobius {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def django(self, statements: str) -> str:
+        """What Python statements print that run beside the console, on its database. Raises StageBroken."""
+        setup = (
+            "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mobius.settings'); django.setup(); "
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", setup + statements],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StageBroken(f"the statements failed:\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:

@@ -9,16 +9,18 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connections
 
-from mobius.engine.doorbell import Answer, GoOn
+if TYPE_CHECKING:  # the doorbell imports the backend, which imports this
+    from mobius.engine.doorbell import Answer
 
 logger = logging.getLogger(__name__)
 
 
-Work = Callable[[GoOn], None]
+Work = Callable[[Callable[[], bool]], None]
+"""Something to do; it asks between two steps whether it may go on."""
 
 
 class Place:

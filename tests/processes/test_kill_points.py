@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -75,6 +74,4 @@ def test_after_kill_9_at_any_point_no_row_is_lost_and_none_is_sent_twice(console
     assert (console.rows()[run], attempt["state"], console.runs()[run]) == MATRIX[point]
     (integration,) = console.call("GET", f"{console.root}/integrations")["items"]
     assert integration["usage"]["in_flight"] == 0
-    with sqlite3.connect(console.folder / "data" / "mobius.sqlite3") as database:
-        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    database.close()
+    assert console.database_fault() == ""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 
 from integrations.models import Attempt, AttemptState, Webhook
 from loops.models import Callback, Run, RunStatus, Step, StepStatus, SuspendedFor, Wait, WaitState
+from mobius import clock
 from tests.rules.wire import ArrivedRow
 from tests.rules.world import World
 
@@ -20,6 +20,7 @@ class Picture:
     """Everything there is, read at one moment."""
 
     def __init__(self, world: World) -> None:
+        self.now = clock.now()
         self.up = world.up
         self.is_sending = world.is_sending
         self.rows: list[ArrivedRow] = world.clay.rows
@@ -126,11 +127,7 @@ def no_deadline_passes_unseen(picture: Picture) -> None:
     for run in picture.runs_in(RunStatus.SUSPENDED):
         step = picture.suspended_step_of(run)
         for deadline in (run.wall_clock_deadline_at, step.deadline_at if step else None):
-            assert deadline is None or _wakes_by(run, deadline)
-
-
-def _wakes_by(run: Run, deadline: datetime) -> bool:
-    return run.wake_at is not None and run.wake_at <= deadline
+            assert deadline is None or (run.wake_at is not None and run.wake_at <= max(deadline, picture.now))
 
 
 def who_was_called_back_for_is_not_in_doubt(picture: Picture) -> None:

@@ -76,7 +76,7 @@ def push(key: str = "push", *, row: JsonObject | None = None, **fields: Any) -> 
 
 
 _SHARED = {"payload": {"row": "${{ event.row }}"}, "request_id": "${{ event.row }}"}
-_NAMELESS = {"payload": {"run": "${{ meta.run_id }}"}}
+_NAMELESS = {"payload": {"run": "${{ meta.run_id }}"}, "callback_url": "${{ callback.url }}"}
 _ASKING = {
     "payload": {"run": "${{ meta.run_id }}"},
     "request_id": "${{ meta.run_id }}",
@@ -164,7 +164,7 @@ class World:
         asking = [row for row in self.clay.rows if (row.callback_token if door == "address" else row.request_id)]
         if not asking:
             return
-        row = asking[pick % len(asking)]
+        row = asking[-1 - pick % len(asking)]
         whole = body | {"request_id": row.request_id}
         if door == "request_id":
             callbacks.receive_by_request_id(self.project, whole)
@@ -196,6 +196,11 @@ class World:
     def sweep(self) -> None:
         sweep()
 
+    def let_time_pass(self, seconds: float) -> None:
+        """Longer, and the ticker ticks again."""
+        self.pass_time(seconds)
+        self.sweep()
+
     def ring(self, pick: int, *posts: Post) -> None:
         """A worker answers the doorbell for any run at all, ready or not."""
         runs = list(Run.objects.order_by("id").values_list("pk", flat=True))
@@ -217,6 +222,10 @@ class World:
         if fate.closes_in is not None:
             self.restart()
 
+    def start_and_work(self, start: Happening, posts: Sequence[Post], fate: Fate) -> None:
+        self.do(start)
+        self.work(-1, posts, fate)
+
     @property
     def is_sending(self) -> bool:
         """Is a worker's row on the wire at this moment?"""
@@ -236,13 +245,13 @@ class World:
         """The process is up, the table takes every row, and time passes until nothing moves any more."""
         self.restart()
         self.resume()
-        for _ in range(8):  # the longest wait is an hour; a paced row in each turn leaves once more
+        before: object = None
+        while (active := list(Run.objects.active().values_list("pk", "revision"))) != before:
+            before = active
+            self.pass_time(3700)  # longer than any wait
             self.sweep()
             while self.ready():
                 self.work(0, [], Fate())
-            if not Run.objects.active().exists():
-                return
-            self.pass_time(3700)
 
     def _work(self, run_id: str, posts: Sequence[Post], *, closes_in: int | None = None) -> None:
         asked = 0
