@@ -61,7 +61,7 @@ starts_and_works = st.tuples(st.just("start_and_work"), starts, journeys, fates)
 times = st.tuples(st.just("let_time_pass"), seconds)
 # One rule for all that happens: Hypothesis leaves rules out of whole examples, and without starts nothing happens.
 events: st.SearchStrategy[Happening] = st.sampled_from(
-    [starts_and_works, starts_and_works, starts_and_works, works, works, starts, meanwhile, meanwhile, times]
+    [starts_and_works, starts_and_works, starts_and_works, works, works, starts, call_backs, meanwhile, times]
 ).flatmap(lambda kind: kind)
 
 
