@@ -35,6 +35,13 @@ class Delivery:
         return self.state == AttemptState.REFUSED and self.status in PAUSING_STATUSES
 
     @property
+    def speaks_of_the_webhook(self) -> bool:
+        """Is the webhook wrong, rather than this row? A redirect means every row, too."""
+        return self.refuses_the_webhook or (
+            self.state == AttemptState.REFUSED and self.status is not None and 300 <= self.status < 400
+        )
+
+    @property
     def answered(self) -> bool:
         """Did a definite status line come back? Then a doubt fails the step at once instead of suspending it."""
         return self.status is not None
@@ -62,7 +69,7 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
     return Delivery(
         state=state,
         status=exchange.status,
-        error_type=_error_type(state, exchange),
+        error_type=error_type(state, exchange.status),
         error_message=_sentence(provider, exchange, diagnosis),
         retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
         may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and exchange.status == 429),
@@ -76,7 +83,9 @@ def unexplained(exchange: Exchange) -> Delivery:
     if state == AttemptState.ACCEPTED:
         return Delivery(state=state, status=exchange.status, output={"ok": True, "status_code": exchange.status})
     message = "The answer could not be explained; this console's log has the details."
-    return Delivery(state=state, status=exchange.status, error_type=_error_type(state, exchange), error_message=message)
+    return Delivery(
+        state=state, status=exchange.status, error_type=error_type(state, exchange.status), error_message=message
+    )
 
 
 def _output(action: Action, exchange: Exchange, request_id: str) -> JsonObject:
@@ -99,12 +108,13 @@ def _seconds_until(http_date: str) -> float:
     return email.utils.parsedate_to_datetime(http_date).timestamp() - time.time()
 
 
-def _error_type(state: AttemptState, exchange: Exchange) -> str:
+def error_type(state: AttemptState, status: int | None) -> str:
+    """What a step says of an attempt that did not bring its row."""
     if state == AttemptState.IN_DOUBT:
         return "delivery_in_doubt"
     if state == AttemptState.NOT_SENT:
         return "delivery_not_sent"
-    return "rate_limited" if exchange.status == 429 else "delivery_refused"
+    return "rate_limited" if status == 429 else "delivery_refused"
 
 
 def _sentence(provider: Provider, exchange: Exchange, diagnosis: Diagnosis) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db import connection
 
 from integrations.models import LedgerEntry
-from mobius.prepared import Select
+from mobius.prepared import Select, execute
 
 
 def digest(body: str, *, callback_of: str = "") -> str:
@@ -32,9 +32,7 @@ _ENTER = """
 def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: str, now: datetime) -> bool:
     """Claim the row for an attempt that the caller inserts in this transaction. False: another attempt holds it."""
     moment = connection.ops.adapt_datetimefield_value(now)
-    with connection.cursor() as cursor:
-        cursor.execute(_ENTER, [destination, request_id, body_digest, attempt_id, moment])
-        return bool(cursor.rowcount)
+    return bool(execute(_ENTER, destination, request_id, body_digest, attempt_id, moment))
 
 
 _entries = Select(
@@ -45,6 +43,11 @@ _entries = Select(
 def entries(destination: str, request_id: str) -> list[LedgerEntry]:
     """What was sent, or is being sent, to `destination` under `request_id`, whatever the body."""
     return _entries(destination, request_id)
+
+
+def hand_over(attempt_id: str, next_attempt_id: str) -> None:
+    """Another attempt at the very same row holds its entry from now on."""
+    LedgerEntry.objects.filter(attempt_id=attempt_id).update(attempt_id=next_attempt_id)
 
 
 def free(attempt_id: str) -> None:

@@ -12,7 +12,9 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from integrations.models import Integration, Pacer, Webhook
+from integrations.judging import LONGEST_RETRY_AFTER_SECONDS
+from integrations.models import Pacer, Webhook
+from mobius.prepared import execute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +41,13 @@ class Pace:
         return int(ahead + 1e-4) + 1  # seconds since 1970 have but six digits after the point
 
 
-def pace_of(pacer: Pacer) -> Pace | None:
+def pace(rate_per_second: float | None, burst: int) -> Pace | None:
     """None: unpaced."""
-    if pacer.rate_per_second is None:
-        return None
-    return Pace(rate_per_second=pacer.rate_per_second, burst=pacer.burst)
+    return None if rate_per_second is None else Pace(rate_per_second=rate_per_second, burst=burst)
+
+
+def pace_of(pacer: Pacer) -> Pace | None:
+    return pace(pacer.rate_per_second, pacer.burst)
 
 
 _TAKE_SLOT = """
@@ -54,9 +58,7 @@ _TAKE_SLOT = """
 def take_slot(pacer_id: str, pace: Pace, *, now: float) -> bool:
     """Take one slot at `now` (seconds since 1970). One statement, so that no two takers get the same slot."""
     floor = now - pace.credit_seconds
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_SLOT, [floor, floor, pace.interval_seconds, pacer_id, now])
-        return bool(cursor.rowcount)
+    return bool(execute(_TAKE_SLOT, floor, floor, pace.interval_seconds, pacer_id, now))
 
 
 def give_slot_back(pacer_id: str, pace: Pace) -> None:
@@ -77,29 +79,35 @@ def hold(pacer_id: str, *, until: float) -> None:
 
 
 def pull_back(*, now: float) -> None:
-    """Mend pacers whose `tat` lies further ahead than a hold or one interval explains: the clock stepped back."""
+    """Mend pacers whose `tat` lies further ahead than a hold or one interval explains: the clock stepped back.
+
+    A hold itself is never longer than the longest `Retry-After` that counts.
+    """
     for pacer in Pacer.objects.filter(tat__gt=now + 1, rate_per_second__gt=0):
         pace = pace_of(pacer)
-        latest = max(pacer.held_until, now + (pace.interval_seconds if pace else 0))
+        held_until = min(pacer.held_until, now + LONGEST_RETRY_AFTER_SECONDS)
+        latest = max(held_until, now + (pace.interval_seconds if pace else 0))
         if pacer.tat > latest:
-            Pacer.objects.filter(pk=pacer.pk, tat=pacer.tat).update(tat=latest)
+            Pacer.objects.filter(pk=pacer.pk, tat=pacer.tat).update(tat=latest, held_until=held_until)
 
 
 # The webhook counts `in_flight` while a row is on the wire and `used` once it exists or may exist. The integration
 # must be active in the very same statement, unless a test sends: a test is what resumes a paused integration.
 _TAKE_UNIT = """
     UPDATE integrations_webhook SET in_flight = in_flight + 1
-    WHERE id = %s AND state = 'current' AND (submission_limit IS NULL OR used + in_flight < submission_limit)
+    WHERE id = %s AND (state = 'current' OR (%s AND state = 'staged'))
+      AND (submission_limit IS NULL OR used + in_flight < submission_limit)
       AND (%s OR EXISTS (SELECT 1 FROM integrations_integration
                          WHERE id = %s AND status = 'active'))
 """
 
 
-def take_unit(webhook_id: str, integration: Integration, *, although_paused: bool) -> bool:
-    """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration.pk])
-        return bool(cursor.rowcount)
+def take_unit(webhook_id: str, integration_id: str, *, testing: bool) -> bool:
+    """Take one of the webhook's submissions; False at the limit or when the integration is paused.
+
+    A test may go through a paused integration, which it resumes, and to a staged webhook, which it makes ready.
+    """
+    return bool(execute(_TAKE_UNIT, webhook_id, testing, testing, integration_id))
 
 
 def give_unit_back(webhook_id: str) -> None:
@@ -125,7 +133,4 @@ def settle_unit(
     change = int(counts) if was_in_flight else int(counts) - 1
     moment = connection.ops.adapt_datetimefield_value(now)
     success, failure = (moment, None) if accepted else (None, moment)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SETTLE_UNIT, [int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id]
-        )
+    execute(_SETTLE_UNIT, int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id)

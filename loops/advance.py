@@ -20,14 +20,15 @@ from integrations.delivering import Parcel, Sending
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
-from loops.acting import Sent, prepare_row, reserve_row, take_outcome
+from loops.acting import Sent, prepare_row, reserve_row, take_outcome, wake_from_doubt
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
+from loops.spec import ActionConfig, SleepConfig, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
+from mobius.engine import embedded
 from mobius.engine.crowd import together
 from mobius.errors import MobiusError
 from mobius.prepared import Select
@@ -41,9 +42,36 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
 
     Does nothing for a run that is not ready, or that another worker takes first.
     """
-    turn: Turn | None = None
-    claim: int | None = None  # ours, once the first turn is written
-    sent: Sent | None = None
+    _carry_on(run_id, None, None, go_on)
+
+
+def begin(run: Run) -> bool:
+    """Insert `run` with its first turn played, if a worker of this process is free to carry it on.
+
+    It is handed over when the transaction commits: one commit and one change of threads less until its row leaves.
+    False: nothing was done. Raises IntegrityError when the run's idempotency key is taken.
+    """
+    place = embedded.keep_place()
+    if place is None:
+        return False
+    turn = Turn(_copy(run), spec_of(run.loop_version_id), {}, now=clock.now(), new=True)
+    sending = _play_turn(turn, None, lambda: True)
+    if sending is not None or turn.goes_on:
+        embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
+    return True
+
+
+def _copy(run: Run) -> Run:
+    """For the worker, who changes it while the caller still shows his own."""
+    copied = Run.__new__(Run)
+    copied.__dict__.update(run.__dict__)
+    return copied
+
+
+def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool]) -> None:
+    """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run."""
+    claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
+    sent = _send(sending) if sending is not None else None
     while True:
         try:
             turn, sending = together(partial(_play_next_turn, run_id, turn, claim, sent, go_on), working=True)
@@ -143,8 +171,10 @@ def _send(sending: Sending) -> Sent:
 
 def _record_alone(sent: Sent) -> None:
     """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
+    now, order = clock.now(), sent.sending.parcel.order
     with transaction.atomic():
-        _record(sent, now=clock.now())
+        _record(sent, now=now)
+        wake_from_doubt(order.run_id, order.step_id, now=now)
 
 
 def _record(sent: Sent, *, now: datetime) -> None:
@@ -192,7 +222,7 @@ def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
             _complete(turn)
             return None
         if not go_on():  # we are closing: the next start takes the run from here, and it keeps its place
-            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for)
+            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for, waits_at=turn.run.waits_at)
             return None
         try:
             parcel = _play(turn, spec)
@@ -212,9 +242,6 @@ def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
     known = turn.steps.get(spec.key)
     waited_for = known.error_type if known is not None and known.status == StepStatus.SUSPENDED else None
     step = turn.begin_step(spec)
-    if step.deadline_at is not None and step.deadline_at <= turn.now and spec.kind != StepKind.WAIT_FOR_EVENT:
-        turn.fail_step(step, error_type="step_timed_out", error_message="The step's timeout has passed.")
-        return None
     match spec.config:
         case ActionConfig() as config:
             return prepare_row(turn, spec, config, step, names, waited_for)
@@ -236,8 +263,12 @@ def _complete(turn: Turn) -> None:
 
 def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
     until = config.until or step.created_at + (config.duration or timedelta())
-    if until <= turn.now:
+    in_time = step.deadline_at is None or until <= step.deadline_at
+    # Both may have passed while nobody was at work: what came first decides.
+    if until <= turn.now and in_time:
         turn.complete_step(step, {})
+    elif turn.is_out_of_time(step):
+        turn.time_out_step(step)
     else:
         turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
 

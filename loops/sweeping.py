@@ -8,7 +8,8 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops import callbacks
+from integrations.models import Attempt
+from loops import callbacks, queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor
 from mobius import clock
 from mobius.engine.doorbell import ring
@@ -43,11 +44,7 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            # Clay may call back before it answers: then the row that comes into doubt here is known to be there.
-            arrived = callbacks.has_come_for(attempt.step_id)
-            if arrived:
-                delivering.prove_arrival(attempt.run_id, attempt.step_id, now=now)
-            _suspend_in_doubt(attempt.step_id, now, wake_now=arrived)
+            _suspend_in_doubt(attempt, now)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )
@@ -55,25 +52,24 @@ def recover() -> None:
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
 
 
-def _suspend_in_doubt(step_id: str, now: datetime, *, wake_now: bool) -> None:
-    step = Step.objects.select_related("run").filter(pk=step_id, run__status=RunStatus.RUNNING).first()
+def _suspend_in_doubt(attempt: Attempt, now: datetime) -> None:
+    step = Step.objects.select_related("run").filter(pk=attempt.step_id, run__status=RunStatus.RUNNING).first()
     if step is None:
         return
-    deadlines = [moment for moment in (step.deadline_at, step.run.wall_clock_deadline_at) if moment]
-    wake_at = now if wake_now else min(deadlines, default=None)
-    Run.objects.filter(pk=step.run_id).update(
-        status=RunStatus.SUSPENDED,
-        wake_at=wake_at,
-        ring_due_at=wake_at,
-        revision=F("revision") + 1,
-        updated_at=now,
+    # Clay may call back before it answers: then the row has arrived. Or the table lets the row be sent once more.
+    proven = callbacks.has_come_for(step.pk) and delivering.prove_arrival(attempt.run_id, step.pk, now=now)
+    limits = [limit for limit in (step.deadline_at, step.run.wall_clock_deadline_at) if limit is not None]
+    wake_at = now if proven or delivering.deduplicated(attempt) else min(limits, default=None)
+    held = Run.objects.filter(pk=attempt.run_id, status=RunStatus.RUNNING).update(
+        status=RunStatus.SUSPENDED, wake_at=wake_at, ring_due_at=wake_at, revision=F("revision") + 1, updated_at=now
     )
-    Step.objects.filter(pk=step_id).update(
-        status=StepStatus.SUSPENDED,
-        error_type=SuspendedFor.DELIVERY_IN_DOUBT,
-        error_message="This console stopped while the row was on its way: it may or may not have arrived.",
-        updated_at=now,
-    )
+    if held:
+        Step.objects.filter(pk=step.pk).update(
+            status=StepStatus.SUSPENDED,
+            error_type=SuspendedFor.DELIVERY_IN_DOUBT,
+            error_message="This console stopped while the row was on its way: it may or may not have arrived.",
+            updated_at=now,
+        )
 
 
 def _ring_due(now: datetime) -> None:
@@ -91,14 +87,26 @@ def _wake_waiters(now: datetime) -> bool:
     """Wake the oldest waiters of everything that has room. True while there are any waiters at all."""
     first = subject = _next_subject(after="")
     while subject is not None:
-        room = min(delivering.room_at(subject, now=now), BATCH)
-        oldest = list(Run.objects.waiters_of(subject).values_list("pk", flat=True)[:room]) if room else []
-        for run_id in oldest:
-            woken = Run.objects.waiters_of(subject).filter(pk=run_id, status=RunStatus.SUSPENDED)
-            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
-                ring(run_id)
+        if pacer := delivering.pacer_behind(subject):  # a paused integration that was resumed
+            queue.join_pacer(subject, pacer, now=now)
+        else:
+            _wake_oldest(subject, now)
         subject = _next_subject(after=subject)
     return first is not None
+
+
+def _wake_oldest(subject: str, now: datetime) -> None:
+    room = min(delivering.room_at(subject, now=now), BATCH)
+    oldest = list(Run.objects.waiters_of(subject, now).values_list("pk", "waits_at")[:room]) if room else []
+    paused = delivering.paused_among({waits_at for _, waits_at in oldest})
+    for integration_id in paused:
+        queue.stand_aside(subject, integration_id, now=now)
+    for run_id, waits_at in oldest:
+        if waits_at in paused:
+            continue
+        woken = Run.objects.waiters_of(subject, now).filter(pk=run_id)
+        if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
+            ring(run_id)
 
 
 def _next_subject(*, after: str) -> str | None:

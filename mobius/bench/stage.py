@@ -74,11 +74,11 @@ class Arrivals:
 class Stage:
     """The processes of a benchmark, or of a test. A context manager: whatever happens, nothing of it stays.
 
-    `simulate` are further switches of the simulator.
+    `simulate` are further switches of the simulator, which takes rows at any pace unless it is `strict`.
     """
 
-    def __init__(self, *simulate: str) -> None:
-        self._simulate = simulate
+    def __init__(self, *simulate: str, strict: bool = False) -> None:
+        self._simulate = [*simulate, *([] if strict else ["--unpaced"])]
         self.cleaning = ExitStack()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
@@ -90,7 +90,7 @@ class Stage:
             self.folder = Path(self.cleaning.enter_context(tempfile.TemporaryDirectory(prefix="mobius-bench-")))
             self.cleaning.callback(self._end_all)
             self.arrivals = Arrivals(self.folder / "rows.jsonl")
-            simulate = ["clay", "simulate", "--port", str(self.simulator_port), "--unpaced"]
+            simulate = ["clay", "simulate", "--port", str(self.simulator_port)]
             simulate += ["--limit", str(10**9), "--log", str(self.arrivals.log)]  # a long run passes Clay's 50,000
             simulate += self._simulate
             simulator = self._launch("simulator", simulate)
@@ -145,6 +145,22 @@ class Stage:
         done = subprocess.run([*MOBIUS, *arguments], cwd=ROOT, env=self._environment(), capture_output=True, text=True)
         if done.returncode:
             raise StageBroken(f"mobius {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    def django(self, statements: str) -> str:
+        """What Python statements print that run beside the console, on its database. Raises StageBroken."""
+        setup = (
+            "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mobius.settings'); django.setup(); "
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", setup + statements],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StageBroken(f"the statements failed:\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
