@@ -161,15 +161,13 @@ class World:
 
     def call_back(self, pick: int, door: str, body: JsonObject) -> None:
         """Clay calls back for a row that it has: only such a row can be called back for."""
-        asking = [row for row in self.clay.rows if (row.callback_token if door == "address" else row.request_id)]
-        if not asking:
+        if not self.clay.rows:
             return
-        row = asking[-1 - pick % len(asking)]
-        whole = body | {"request_id": row.request_id}
-        if door == "request_id":
-            callbacks.receive_by_request_id(self.project, whole)
+        row = self.clay.rows[-1 - pick % len(self.clay.rows)]
+        if row.callback_token and (door == "address" or not row.request_id):
+            callbacks.receive_at_address(row.callback_token, body)
         else:
-            callbacks.receive_at_address(row.callback_token, whole)
+            callbacks.receive_by_request_id(self.project, body | {"request_id": row.request_id})
 
     def pause(self) -> None:
         connecting.pause(Integration.objects.get())
