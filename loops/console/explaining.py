@@ -103,6 +103,8 @@ def _suspended(situation: Situation) -> Why:
             return Why(tone="info", sentence=sentence)
         case SuspendedFor.RETRYING:
             words = "The next attempt is due at"
+            if situation.has(AttemptState.IN_DOUBT):
+                return Why(tone="wait", sentence=_SENT_AGAIN, until=run.wake_at, until_words=words)
             return Why(tone="wait", sentence=f"The last attempt failed. {said}", until=run.wake_at, until_words=words)
         case SuspendedFor.INTEGRATION_PAUSED:
             todo = "Resume the integration, or connect it again; the row then goes out by itself."
@@ -121,6 +123,10 @@ def _suspended(situation: Situation) -> Why:
     return _resting(situation, step)
 
 
+_SENT_AGAIN = (
+    "The row may or may not have arrived. It is sent again under the same request_id, by which the table tells that "
+    "it is one row."
+)
 _NO_ANSWER = "The row was sent, but no answer came back: it may or may not have arrived."
 
 
