@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from integrations.models import AttemptState
 from integrations.providers.contract import Action, Diagnosis, Exchange, JsonObject, Provider
@@ -59,14 +59,21 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
     if state == AttemptState.ACCEPTED:
         return Delivery(state=state, status=exchange.status, output=_output(action, exchange, request_id))
     diagnosis = provider.diagnose(exchange)
+    return replace(
+        unsuccessful(state, exchange.status, _sentence(provider, exchange, diagnosis)),
+        retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
+        at_limit=diagnosis.at_limit,
+    )
+
+
+def unsuccessful(state: AttemptState, status: int | None, message: str) -> Delivery:
+    """An outcome without a row, or with a doubtful one, as far as state and status tell."""
     return Delivery(
         state=state,
-        status=exchange.status,
-        error_type=_error_type(state, exchange),
-        error_message=_sentence(provider, exchange, diagnosis),
-        retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
-        may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and exchange.status == 429),
-        at_limit=diagnosis.at_limit,
+        status=status,
+        error_type=_error_type(state, status),
+        error_message=message,
+        may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and status == 429),
     )
 
 
@@ -76,7 +83,9 @@ def unexplained(exchange: Exchange) -> Delivery:
     if state == AttemptState.ACCEPTED:
         return Delivery(state=state, status=exchange.status, output={"ok": True, "status_code": exchange.status})
     message = "The answer could not be explained; this console's log has the details."
-    return Delivery(state=state, status=exchange.status, error_type=_error_type(state, exchange), error_message=message)
+    return Delivery(
+        state=state, status=exchange.status, error_type=_error_type(state, exchange.status), error_message=message
+    )
 
 
 def _output(action: Action, exchange: Exchange, request_id: str) -> JsonObject:
@@ -99,12 +108,12 @@ def _seconds_until(http_date: str) -> float:
     return email.utils.parsedate_to_datetime(http_date).timestamp() - time.time()
 
 
-def _error_type(state: AttemptState, exchange: Exchange) -> str:
+def _error_type(state: AttemptState, status: int | None) -> str:
     if state == AttemptState.IN_DOUBT:
         return "delivery_in_doubt"
     if state == AttemptState.NOT_SENT:
         return "delivery_not_sent"
-    return "rate_limited" if exchange.status == 429 else "delivery_refused"
+    return "rate_limited" if status == 429 else "delivery_refused"
 
 
 def _sentence(provider: Provider, exchange: Exchange, diagnosis: Diagnosis) -> str:

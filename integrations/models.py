@@ -200,6 +200,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def outside_runs(self) -> Self:
+        """Tests of a connection, and calls of an action by itself."""
+        return self.filter(run_id="")
+
     def arrived(self, project_id: str, request_id: str) -> Self:
         """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
         there = [AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT]

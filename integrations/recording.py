@@ -8,8 +8,8 @@ from django.db.models import F
 
 from integrations import ledger, pacing
 from integrations.choosing import Chosen
-from integrations.judging import Delivery
-from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook
+from integrations.judging import Delivery, unsuccessful
+from integrations.models import Attempt, AttemptQuerySet, AttemptState, Integration, IntegrationStatus, Webhook
 from integrations.parcels import Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
@@ -23,10 +23,10 @@ _write_outcome = Update(
 )
 
 
-def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: datetime) -> None:
+def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: datetime) -> bool:
     """Write the outcome down, whatever became of the run meanwhile. In the caller's transaction.
 
-    A definite outcome also settles an attempt that was found silent and put in doubt before.
+    A definite outcome also settles an attempt that was found silent and put in doubt before; True when it did.
     """
     parcel = sending.parcel
     outcome = {
@@ -38,28 +38,39 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    if _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=True)
-    elif delivery.state != AttemptState.IN_DOUBT and _write_outcome(
-        outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
-    ):
-        _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=False)
-    else:
-        return
+    settles = False
+    if not _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
+        doubt = {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
+        settles = delivery.state != AttemptState.IN_DOUBT and bool(_write_outcome(outcome, doubt))
+        if not settles:
+            return False
+    if delivery.status == 429:  # before the webhook: everybody locks a pacer first
+        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
+    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=not settles)
     if not delivery.state.holds_a_unit:
         ledger.free(parcel.attempt_id)
-    if delivery.status == 429:
-        pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
     if delivery.refuses_the_webhook:
         _flag(parcel.chosen, delivery)
+    return settles
 
 
-def doubt_the_silent(*, now: datetime) -> list[Attempt]:
-    """Put every attempt still `sending` in doubt: its sender is dead, and the row may have arrived.
+def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:
+    """Put every attempt still `sending`, or those of one run, in doubt: the sender is dead, the row may have arrived.
 
-    To be called only when no earlier worker can be alive (design §4: the lock on the data directory proves it).
+    For all of them only when no earlier worker can be alive (design §4: the lock on the data directory proves it), for
+    a run's only when its worker has been silent for too long.
     """
-    silent = list(Attempt.objects.sending().without_bodies())
+    sending = Attempt.objects.of_run(run_id).sending() if run_id else Attempt.objects.sending()
+    return _doubt(sending, now)
+
+
+def doubt_the_lost(*, before: datetime, now: datetime) -> None:
+    """Put attempts outside runs in doubt that were begun so long ago that their sender would have answered by now."""
+    _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now)
+
+
+def _doubt(sending: AttemptQuerySet, now: datetime) -> list[Attempt]:
+    silent = list(sending.without_bodies())
     for attempt in silent:
         changed = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.SENDING).update(
             state=AttemptState.IN_DOUBT,
@@ -87,6 +98,11 @@ def last_attempt(run_id: str, step_id: str) -> Attempt | None:
 def rows_sent_as(project_id: str, request_id: str) -> list[Attempt]:
     """The attempts of runs whose row exists, or may exist, under this `request_id`; oldest first."""
     return list(Attempt.objects.arrived(project_id, request_id).without_bodies())
+
+
+def delivery_of(attempt: Attempt) -> Delivery:
+    """The definite outcome of an attempt that made no row, from what was recorded."""
+    return unsuccessful(AttemptState(attempt.state), attempt.status_code, attempt.error_message)
 
 
 def output_of(attempt: Attempt) -> JsonObject:

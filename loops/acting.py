@@ -10,7 +10,7 @@ from integrations import delivering
 from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
 from integrations.judging import Delivery
 from integrations.models import AttemptState
-from integrations.providers.contract import Exchange
+from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
 from loops.expressions import Names, render_parameters, uses_callback_url
 from loops.models import Run, Step, SuspendedFor
@@ -26,13 +26,14 @@ class Sent:
     sending: Sending
     exchange: Exchange
     delivery: Delivery
+    withheld: bool = False  # this worker had no right to send any more: nothing left, and nothing went wrong
 
 
 def prepare_row(
     turn: Turn, spec: StepSpec, config: ActionConfig, step: Step, names: Names, waited_for: str | None
 ) -> Parcel | None:
     """Render and check the row. It is reserved when the turn is written."""
-    if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, step):
+    if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, spec, step):
         return None
     if waited_for == SuspendedFor.RETRYING:
         step.attempt += 1
@@ -57,15 +58,17 @@ def prepare_row(
     )
 
 
-def _settled(turn: Turn, step: Step) -> bool:
+def _settled(turn: Turn, spec: StepSpec, step: Step) -> bool:
     """True when the doubt about the last attempt ended with "send again"; else the step is put where it belongs."""
     attempt = delivering.last_attempt(turn.run.pk, step.pk)
-    if attempt is None or attempt.state == AttemptState.ABANDONED:
+    if attempt is None or attempt.state == AttemptState.ABANDONED or attempt.failure == Failure.WITHHELD:
         return True
     if attempt.state == AttemptState.ACCEPTED:
         turn.complete_step(step, delivering.output_of(attempt))
-    else:
+    elif attempt.is_open:
         turn.suspend_step(step, SuspendedFor.DELIVERY_IN_DOUBT, message=attempt.error_message, wake_at=None)
+    else:  # the late answer of a sender that was given up
+        _move_on(turn, spec, step, delivering.delivery_of(attempt))
     return False
 
 
@@ -111,6 +114,13 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
     status = {"status_code": delivery.status} if delivery.status is not None else {}
     turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
     spec = turn.spec.steps[step.seq]
+    if delivery.state == AttemptState.IN_DOUBT and not delivery.answered and callbacks.has_come_for(step.pk):
+        turn.complete_step(step, delivering.proven_output(sent.sending))  # it overtook the answer: the row arrived
+        return
+    _move_on(turn, spec, step, delivery)
+
+
+def _move_on(turn: Turn, spec: StepSpec, step: Step, delivery: Delivery) -> None:
     chance = secrets.randbelow(1000) / 1000
     match machine.after_delivery(delivery, retry=spec.retry, attempts=step.attempt, chance=chance):
         case machine.Completes(output=output):
@@ -118,8 +128,5 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
         case machine.Fails(error_type=error_type, error_message=message):
             turn.fail_step(step, error_type=error_type, error_message=message)
         case machine.Waits(reason=reason, message=message, after_seconds=seconds):
-            if callbacks.has_come_for(step.pk):  # it overtook the answer that never came: the row arrived
-                turn.complete_step(step, delivering.proven_output(sent.sending))
-                return
             wake_at = None if seconds is None else turn.now + timedelta(seconds=seconds)
             turn.suspend_step(step, reason, message=message, wake_at=wake_at)

@@ -27,7 +27,9 @@ from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
+from loops.workers import wake_from_doubt
 from mobius import clock
+from mobius.engine import liveness
 from mobius.engine.crowd import together
 from mobius.errors import MobiusError
 from mobius.prepared import Select
@@ -67,7 +69,7 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
             break
         claim, sent = turn.run.claim, None
         if sending is not None:
-            sent = _send(sending)
+            sent = _send(sending, liveness.Permit(turn.run.worker))
         elif not turn.goes_on:
             return
     if sent is not None:
@@ -115,7 +117,7 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
-    if sent is not None:
+    if sent is not None and not sent.withheld:
         take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()
@@ -129,16 +131,16 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     return sending
 
 
-def _send(sending: Sending) -> Sent:
+def _send(sending: Sending, permit: liveness.Permit) -> Sent:
     """Send the row. A fault of ours or of the provider's own code must not lose what came of it."""
     exchange = Exchange(request_began=True, failure=Failure.CRASHED)  # what we know, should `send` itself break
     try:
-        exchange = delivering.send(sending)
+        exchange = delivering.send(sending, may_begin=permit)
         delivery = delivering.weigh(sending, exchange)
     except Exception:
         logger.exception("the outcome of attempt %s could not be explained", sending.parcel.attempt_id)
         delivery = delivering.unexplained(exchange)
-    return Sent(sending=sending, exchange=exchange, delivery=delivery)
+    return Sent(sending=sending, exchange=exchange, delivery=delivery, withheld=permit.refused)
 
 
 def _record_alone(sent: Sent) -> None:
@@ -149,8 +151,9 @@ def _record_alone(sent: Sent) -> None:
 
 def _record(sent: Sent, *, now: datetime) -> None:
     """Write the outcome down. A callback that overtook it has settled the doubt already."""
-    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
     order = sent.sending.parcel.order
+    if delivering.record(sent.sending, sent.exchange, sent.delivery, now=now):
+        wake_from_doubt(order.run_id, order.step_id, now=now)
     if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
         delivering.prove_arrival(order.run_id, order.step_id, now=now)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor
+from loops.models import RING_AGAIN_AFTER, Run, RunStatus
+from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
 
-BATCH = 200
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -27,6 +28,8 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
+    if settings.MOBIUS_ENGINE != "embedded":
+        give_up_silent(now=now)
     _ring_due(now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
@@ -42,32 +45,12 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            _suspend_in_doubt(attempt.run_id, attempt.step_id, now)
+            suspend_in_doubt(attempt.run_id, attempt.step_id, now)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )
         Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").update(ring_due_at=now)
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
-
-
-def _suspend_in_doubt(run_id: str, step_id: str, now: datetime) -> None:
-    step = Step.objects.filter(pk=step_id).first()
-    if step is None or not run_id:
-        return
-    held = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
-        status=RunStatus.SUSPENDED,
-        wake_at=step.deadline_at,
-        ring_due_at=step.deadline_at,
-        revision=F("revision") + 1,
-        updated_at=now,
-    )
-    if held:
-        Step.objects.filter(pk=step_id).update(
-            status=StepStatus.SUSPENDED,
-            error_type=SuspendedFor.DELIVERY_IN_DOUBT,
-            error_message="This console stopped while the row was on its way: it may or may not have arrived.",
-            updated_at=now,
-        )
 
 
 def _ring_due(now: datetime) -> None:
@@ -77,8 +60,9 @@ def _ring_due(now: datetime) -> None:
         due = cursor.fetchall()
     for run_id, rings in due:
         again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
-        if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
-            ring(run_id)
+        with transaction.atomic():  # of several sweeps at once, one finds it due
+            if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
+                ring(run_id)
 
 
 def _wake_waiters(now: datetime) -> bool:

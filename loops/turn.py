@@ -25,6 +25,7 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepSpec
+from mobius.engine import liveness
 from mobius.prepared import Insert, Update
 
 
@@ -35,7 +36,7 @@ class Overtaken(Exception):
 _save_run = Update(
     Run,
     writes=[
-        *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
+        *("claim", "worker", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
         *("wake_at", "waits_for", "waits_since", "ring_due_at", "rings", "started_at", "completed_at", "updated_at"),
     ],
     where=["id", "claim", "revision"],
@@ -77,6 +78,7 @@ class Turn:
         run.claim += 1
         run.status = RunStatus.RUNNING
         self._rest(wake_at=None)
+        run.worker = liveness.worker()
 
     def complete_run(self, result: dict[str, Any]) -> None:
         self.run.result = result
@@ -286,3 +288,4 @@ class Turn:
     def _rest(self, *, wake_at: datetime | None) -> None:
         self.run.wake_at = self.run.ring_due_at = wake_at
         self.run.rings = 0
+        self.run.worker = ""

@@ -6,10 +6,12 @@ import logging
 import queue
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from django.db import close_old_connections, connections
 
-from mobius.engine.doorbell import Answer
+if TYPE_CHECKING:  # the doorbell asks for a backend, and the embedded one has a pool
+    from mobius.engine.doorbell import Answer
 
 logger = logging.getLogger(__name__)
 

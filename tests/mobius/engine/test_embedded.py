@@ -130,7 +130,7 @@ def test_what_was_on_the_wire_when_the_process_died_is_in_doubt_and_everything_e
 
     sent, queued = (start_run(loop=push_leads, start=EMPTY).run for _ in range(2))
     died = pytest.MonkeyPatch()
-    died.setattr(delivering, "send", lambda sending: (_ for _ in ()).throw(KeyboardInterrupt))
+    died.setattr(delivering, "send", lambda sending, **_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         advance.advance(sent.pk)
     died.undo()
