@@ -27,7 +27,7 @@ _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes 
 def beat(name: str) -> str:
     """Note that the worker `name` is alive. Returns the name that it goes on under: a new one when it has none, or was
     silent for so long that it may have been given up."""
-    now = clock.now()
+    now = clock.ask()
     if name and Worker.objects.alive(since=now - _silence()).filter(pk=name).update(beaten_at=now):
         return name
     return Worker.objects.create(beaten_at=now).pk

@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -121,5 +122,6 @@ def together(work: Callable[[], T], *, working: bool = False) -> T:
     Only the embedded engine, all in one process, has a crowd; elsewhere the caller does its work itself.
     """
     if settings.MOBIUS_ENGINE != "embedded":
-        return work()
+        with transaction.atomic() if working else nullcontext():
+            return work()
     return _crowd.do(work, working=working)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from concurrent.futures import Future
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
@@ -36,17 +36,19 @@ class Worker:
     def __init__(self, answer: Answer, *, threads: int) -> None:
         self._answer = answer
         self._heart = Heart(answer)
-        self._hands = ThreadPoolExecutor(threads, thread_name_prefix="worker")
-        self._threads = threads
+        self._given: queue.SimpleQueue[tuple[str, Future[None]] | None] = queue.SimpleQueue()
+        self._hands = [
+            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(threads)
+        ]
         self._closing = threading.Event()
-        self._in_hand: set[Future[None]] = set()
         self._listener: Listener | None = None
         self._ear = threading.Thread(target=lambda: asyncio.run(self._listen()), name="listener", daemon=True)
 
     def start(self) -> None:
         """Raises DatabaseError when the database does not answer."""
         self._heart.start()
-        self._ear.start()
+        for thread in [*self._hands, self._ear]:
+            thread.start()
 
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
@@ -54,31 +56,38 @@ class Worker:
         self._closing.set()
         if self._listener is not None:
             self._listener.stop()
-        self._ear.join(patience_seconds + 1)
-        self._hands.shutdown(wait=False)
-        while self._in_hand and time.monotonic() < deadline:
-            time.sleep(0.01)
-        ended = not self._in_hand
+        self._ear.join(patience_seconds)  # it waits for its jobs, and gives back what nobody has in hand yet
+        for _ in self._hands:
+            self._given.put(None)
+        for thread in self._hands:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        ended = not any(thread.is_alive() for thread in self._hands)
         self._heart.stop()
         return ended
 
     def put(self, run_id: str) -> Future[None]:
-        """Take `run_id` in hand as soon as a thread is free."""
-        future = self._hands.submit(self._carry_on, run_id)
-        self._in_hand.add(future)
-        future.add_done_callback(self._in_hand.discard)
-        return future
+        """Take `run_id` in hand as soon as a thread is free. The future is done when it is carried on."""
+        carried: Future[None] = Future()
+        self._given.put((run_id, carried))
+        return carried
+
+    def _work(self) -> None:
+        while (given := self._given.get()) is not None:
+            run_id, carried = given
+            try:
+                self._carry_on(run_id)
+            except Exception:
+                # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
+                logger.exception("run %s could not be advanced", run_id)
+            close_old_connections()
+            carried.set_result(None)
+        connections.close_all()
 
     def _carry_on(self, run_id: str) -> None:
-        try:
-            if self._closing.is_set():
-                ring(run_id)  # somebody else's now
-            else:
-                self._answer.advance(run_id, self._may_go_on)
-        except Exception:
-            # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
-            logger.exception("run %s could not be advanced", run_id)
-        close_old_connections()
+        if self._closing.is_set():
+            ring(run_id)  # somebody else's now
+        else:
+            self._answer.advance(run_id, self._may_go_on)
 
     def _may_go_on(self) -> bool:
         return not self._closing.is_set()
@@ -104,7 +113,7 @@ class Worker:
         self._listener = Listener(
             app,
             queues=[QUEUE],
-            concurrency=self._threads,
+            concurrency=len(self._hands),
             delete_jobs=DeleteJobCondition.ALWAYS,
             fetch_job_polling_interval=_LOOKS_FOR_JOBS_EVERY_SECONDS,
             abort_job_polling_interval=3600.0,  # nothing of ours is aborted

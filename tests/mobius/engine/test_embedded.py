@@ -1,4 +1,4 @@
-"""The embedded engine: rings, the pool, the queue of writers, the sweep."""
+"""The embedded engine: rings, the pool, the queue of writers. What both engines promise is in test_contract.py."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.utils import OperationalError
 
@@ -23,6 +24,9 @@ from mobius.engine.doorbell import Answer, current_answer, ring
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
+
+if settings.MOBIUS_ENGINE != "embedded":
+    pytest.skip("the engine of SQLite", allow_module_level=True)
 
 EMPTY = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={})
 
@@ -54,16 +58,6 @@ def rung() -> Iterator[Rung]:
     embedded.use_pool(None)
 
 
-@pytest.fixture
-def engine() -> Iterator[Pool]:
-    pool = Pool(current_answer(), threads=4)
-    embedded.use_pool(pool)
-    pool.start()
-    yield pool
-    assert pool.stop(patience_seconds=10)
-    embedded.use_pool(None)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_ring_in_a_transaction_is_heard_when_it_commits(rung: Rung) -> None:
     with transaction.atomic():
@@ -86,26 +80,6 @@ def test_a_process_without_a_pool_touches_the_ring_file(settings: object, tmp_pa
     settings.MOBIUS_DATA_DIR = tmp_path  # type: ignore[attr-defined]
     ring("run_1")
     assert (tmp_path / "ring").exists()
-
-
-@pytest.mark.usefixtures("integration", "engine")
-@pytest.mark.django_db(transaction=True)
-def test_runs_are_taken_as_soon_as_they_are_started(push_leads: Loop, clay: ClaySimulator) -> None:
-    runs = [start_run(loop=push_leads, start=EMPTY).run for _ in range(20)]
-    wait_until(lambda: Run.objects.filter(status=RunStatus.COMPLETED).count() == 20)
-    assert sorted(row.body["request_id"] for row in clay.rows) == sorted(run.pk for run in runs)
-
-
-@pytest.mark.usefixtures("integration")
-@pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_rung_many_times_at_once_makes_one_post(
-    push_leads: Loop, clay: ClaySimulator, engine: Pool
-) -> None:
-    run = start_run(loop=push_leads, start=EMPTY).run
-    for _ in range(50):
-        engine.put(run.pk)
-    wait_until(lambda: Run.objects.get(pk=run.pk).status == RunStatus.COMPLETED)
-    assert len(clay.rows) == 1
 
 
 @pytest.mark.django_db(transaction=True)
