@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from integrations.models import Integration, IntegrationStatus, Webhook, WebhookSecret, WebhookState
-from integrations.pacing import Pace, pace_of
+from integrations.pacing import Pace, pace
 from integrations.providers.contract import Action, Connection, Provider
 from integrations.providers.errors import NotConnected
 from integrations.providers.registry import all_actions
-from integrations.secrets import SecretUnreadable
+from integrations.secrets import SecretUnreadable, decrypted
 from mobius.errors import NotFound
-from mobius.prepared import Select
+from mobius.prepared import Rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenIntegration:
+    """What a row needs to know of its integration."""
+
+    pk: str
+    name: str
+    pacer_id: str
+    never_twice: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenWebhook:
+    """What a row needs to know of its webhook."""
+
+    pk: str
+    destination: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +40,38 @@ class Chosen:
 
     provider: Provider
     action: Action
-    integration: Integration
-    webhook: Webhook
+    integration: ChosenIntegration
+    webhook: ChosenWebhook
     pace: Pace | None
     connection: Connection = field(repr=False)
 
 
-_current = Select(
+class _Stored(NamedTuple):
+    """What is stored of a connection and decides how a row goes out; its secrets still encrypted."""
+
+    webhook_id: str
+    destination: str
+    auth_header_name: str
+    integration_id: str
+    name: str
+    never_twice: bool
+    pacer_id: str
+    rate_per_second: float | None
+    burst: int
+    url: str | None
+    auth_header_value: str | None
+
+
+_STORED_IN = (
+    *("pk", "destination", "auth_header_name", "integration_id", "integration__name", "integration__never_twice"),
+    *("integration__pacer_id", "integration__pacer__rate_per_second", "integration__pacer__burst"),
+    *("secret__url", "secret__auth_header_value"),
+)
+_current = Rows(
     lambda project, provider: Webhook.objects.filter(
         integration__project=project, integration__provider=provider, state=WebhookState.CURRENT
-    ).select_related("integration__pacer")
+    ).values_list(*_STORED_IN)
 )
-_secret = Select(lambda webhook: WebhookSecret.objects.filter(pk=webhook))
 
 
 def choose(project_id: str, action_name: str, *, name: str = "", integration_id: str = "") -> Chosen:
@@ -41,38 +81,50 @@ def choose(project_id: str, action_name: str, *, name: str = "", integration_id:
     """
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
+    provider, _ = all_actions()[action_name]
+    stored = [_Stored(*row) for row in _current(project_id, provider.id)]
+    if integration_id:
+        stored = [one for one in stored if one.integration_id == integration_id]
+    picked = _pick(provider, stored, "" if integration_id else name)
+    try:
+        return _open(action_name, picked)
+    except SecretUnreadable as error:
+        _disable(picked.integration_id, error)
+        raise
+
+
+@lru_cache(maxsize=256)
+def _open(action_name: str, stored: _Stored) -> Chosen:
+    """Everything decrypted and in place. Kept for as long as what is stored stays the same to the last letter."""
     provider, action = all_actions()[action_name]
-    for last_try in (False, True):
-        webhooks = _current(project_id, provider.id)
-        if integration_id:
-            webhooks = [webhook for webhook in webhooks if webhook.integration_id == integration_id]
-        webhook = _pick(provider, webhooks, "" if integration_id else name)
-        try:
-            connection = open_connection(webhook)
-            break
-        except NotConnected:  # it was connected anew between our two looks
-            if last_try:
-                raise
-    integration = webhook.integration
-    assert integration is not None  # the filter joined it
+    url = decrypted(stored.url)
+    if url is None:
+        raise NotConnected("This webhook's secret was erased; connect it again.")
     return Chosen(
         provider=provider,
         action=action,
-        integration=integration,
-        webhook=webhook,
-        pace=pace_of(integration.pacer),
-        connection=connection,
+        integration=ChosenIntegration(
+            pk=stored.integration_id,
+            name=stored.name,
+            pacer_id=stored.pacer_id,
+            never_twice=bool(stored.never_twice),
+        ),
+        webhook=ChosenWebhook(pk=stored.webhook_id, destination=stored.destination),
+        pace=pace(stored.rate_per_second, stored.burst),
+        connection=Connection(
+            webhook_url=url,
+            auth_header_name=stored.auth_header_name,
+            auth_header_value=decrypted(stored.auth_header_value) or "",
+        ),
     )
 
 
 def open_connection(webhook: Webhook) -> Connection:
     """Decrypt what opens `webhook`. An unreadable secret disables its integration and raises SecretUnreadable."""
     try:
-        secret = _secret.first(webhook.pk)
+        secret = WebhookSecret.objects.filter(pk=webhook.pk).first()
     except SecretUnreadable as error:
-        Integration.objects.filter(pk=webhook.integration_id).update(
-            status=IntegrationStatus.EXPIRED, attention=error.message
-        )
+        _disable(webhook.integration_id, error)
         raise
     if secret is None:
         raise NotConnected("This webhook's secret was erased; connect it again.")
@@ -83,8 +135,12 @@ def open_connection(webhook: Webhook) -> Connection:
     )
 
 
-def _pick(provider: Provider, webhooks: list[Webhook], name: str) -> Webhook:
-    named = {webhook.integration.name: webhook for webhook in webhooks if webhook.integration}
+def _disable(integration_id: str | None, error: SecretUnreadable) -> None:
+    Integration.objects.filter(pk=integration_id).update(status=IntegrationStatus.EXPIRED, attention=error.message)
+
+
+def _pick(provider: Provider, stored: list[_Stored], name: str) -> _Stored:
+    named = {one.name: one for one in stored}
     if not named:
         raise NotConnected(f"{provider.name} is not connected to this project. Connect it under Govern > Integrations.")
     if name:
@@ -100,5 +156,5 @@ def _pick(provider: Provider, webhooks: list[Webhook], name: str) -> Webhook:
     )
 
 
-def _list(named: dict[str, Webhook]) -> str:
+def _list(named: dict[str, _Stored]) -> str:
     return ", ".join(sorted(named))

@@ -12,7 +12,7 @@ from datetime import datetime
 from django.db import connection
 
 from integrations.models import LedgerEntry
-from mobius.prepared import Select
+from mobius.prepared import Select, execute
 
 
 def digest(body: str, *, callback_of: str = "") -> str:
@@ -32,9 +32,7 @@ _ENTER = """
 def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: str, now: datetime) -> bool:
     """Claim the row for an attempt that the caller inserts in this transaction. False: another attempt holds it."""
     moment = connection.ops.adapt_datetimefield_value(now)
-    with connection.cursor() as cursor:
-        cursor.execute(_ENTER, [destination, request_id, body_digest, attempt_id, moment])
-        return bool(cursor.rowcount)
+    return bool(execute(_ENTER, destination, request_id, body_digest, attempt_id, moment))
 
 
 _entries = Select(

@@ -12,7 +12,8 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
-from integrations.models import Integration, Pacer, Webhook
+from integrations.models import Pacer, Webhook
+from mobius.prepared import execute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,13 @@ class Pace:
         return int(ahead + 1e-4) + 1  # seconds since 1970 have but six digits after the point
 
 
-def pace_of(pacer: Pacer) -> Pace | None:
+def pace(rate_per_second: float | None, burst: int) -> Pace | None:
     """None: unpaced."""
-    if pacer.rate_per_second is None:
-        return None
-    return Pace(rate_per_second=pacer.rate_per_second, burst=pacer.burst)
+    return None if rate_per_second is None else Pace(rate_per_second=rate_per_second, burst=burst)
+
+
+def pace_of(pacer: Pacer) -> Pace | None:
+    return pace(pacer.rate_per_second, pacer.burst)
 
 
 _TAKE_SLOT = """
@@ -54,9 +57,7 @@ _TAKE_SLOT = """
 def take_slot(pacer_id: str, pace: Pace, *, now: float) -> bool:
     """Take one slot at `now` (seconds since 1970). One statement, so that no two takers get the same slot."""
     floor = now - pace.credit_seconds
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_SLOT, [floor, floor, pace.interval_seconds, pacer_id, now])
-        return bool(cursor.rowcount)
+    return bool(execute(_TAKE_SLOT, floor, floor, pace.interval_seconds, pacer_id, now))
 
 
 def give_slot_back(pacer_id: str, pace: Pace) -> None:
@@ -95,11 +96,9 @@ _TAKE_UNIT = """
 """
 
 
-def take_unit(webhook_id: str, integration: Integration, *, although_paused: bool) -> bool:
+def take_unit(webhook_id: str, integration_id: str, *, although_paused: bool) -> bool:
     """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_UNIT, [webhook_id, although_paused, integration.pk])
-        return bool(cursor.rowcount)
+    return bool(execute(_TAKE_UNIT, webhook_id, although_paused, integration_id))
 
 
 def give_unit_back(webhook_id: str) -> None:
@@ -125,7 +124,4 @@ def settle_unit(
     change = int(counts) if was_in_flight else int(counts) - 1
     moment = connection.ops.adapt_datetimefield_value(now)
     success, failure = (moment, None) if accepted else (None, moment)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _SETTLE_UNIT, [int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id]
-        )
+    execute(_SETTLE_UNIT, int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id)

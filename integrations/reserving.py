@@ -115,7 +115,7 @@ def _take_slot_and_unit(parcel: Parcel, now: datetime) -> NotNow | None:
     if chosen.pace and not pacing.take_slot(pacer_id, chosen.pace, now=now.timestamp()):
         return paced(pacer_id)
     testing = parcel.order.kind == AttemptKind.TEST  # a test is what resumes a paused integration
-    if pacing.take_unit(chosen.webhook.pk, chosen.integration, although_paused=testing):
+    if pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, although_paused=testing):
         return None
     if chosen.pace:
         pacing.give_slot_back(pacer_id, chosen.pace)
@@ -178,22 +178,23 @@ def _ask_again(now: datetime) -> NotNow:
 
 def _write_down(parcel: Parcel, now: datetime) -> None:
     order = parcel.order
-    attempt = Attempt(
-        id=parcel.attempt_id,
-        project_id=order.project_id,
-        integration_id=parcel.chosen.integration.pk,
-        webhook_id=parcel.chosen.webhook.pk,
-        kind=order.kind,
-        run_id=order.run_id,
-        step_id=order.step_id,
-        number=order.number,
-        action=order.action,
-        state=AttemptState.SENDING,
-        request_id=parcel.row.request_id,
-        external_id=parcel.row.external_id,
-        body=parcel.body,
-        body_digest=parcel.body_digest,
-        body_size=len(parcel.request.body),
-        created_at=now,
+    _insert_attempt(
+        {
+            "id": parcel.attempt_id,
+            "project_id": order.project_id,
+            "integration_id": parcel.chosen.integration.pk,
+            "webhook_id": parcel.chosen.webhook.pk,
+            "kind": order.kind,
+            "run_id": order.run_id,
+            "step_id": order.step_id,
+            "number": order.number,
+            "action": order.action,
+            "state": AttemptState.SENDING,
+            "request_id": parcel.row.request_id,
+            "external_id": parcel.row.external_id,
+            "body": parcel.body,
+            "body_digest": parcel.body_digest,
+            "body_size": len(parcel.request.body),
+            "created_at": now,
+        }
     )
-    _insert_attempt(attempt)

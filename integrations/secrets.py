@@ -48,12 +48,7 @@ class SecretTextField(emf.EncryptedTextField):  # type: ignore[misc]  # the libr
         return value if value is None or isinstance(value, str) else str(value)  # input is never decrypted
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> str | None:
-        if value is None:
-            return None
-        try:
-            return str(emf.decrypt_str(value))
-        except (InvalidToken, UnicodeError):
-            raise SecretUnreadable from None
+        return decrypted(value)
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
         if hasattr(value, "resolve_expression") or hasattr(value, "as_sql"):
@@ -67,6 +62,16 @@ class SecretTextField(emf.EncryptedTextField):  # type: ignore[misc]  # the libr
 
     def value_to_string(self, obj: Any) -> str:
         raise TypeError("secrets are not serialised")
+
+
+def decrypted(stored: str | None) -> str | None:
+    """The secret that a column holds encrypted. Raises SecretUnreadable under a wrong key."""
+    if stored is None:
+        return None
+    try:
+        return str(emf.decrypt_str(stored))
+    except (InvalidToken, UnicodeError):
+        raise SecretUnreadable from None
 
 
 def fingerprint(value: str) -> str:

@@ -29,7 +29,7 @@ from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from loops.workers import wake_from_doubt
 from mobius import clock
-from mobius.engine import liveness
+from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together
 from mobius.errors import MobiusError
 from mobius.prepared import Select
@@ -43,9 +43,36 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
 
     Does nothing for a run that is not ready, or that another worker takes first.
     """
-    turn: Turn | None = None
-    claim: int | None = None  # ours, once the first turn is written
-    sent: Sent | None = None
+    _carry_on(run_id, None, None, go_on)
+
+
+def begin(run: Run) -> bool:
+    """Insert `run` with its first turn played, if a worker of this process is free to carry it on.
+
+    It is handed over when the transaction commits: one commit and one change of threads less until its row leaves.
+    False: nothing was done. Raises IntegrityError when the run's idempotency key is taken.
+    """
+    place = embedded.keep_place()
+    if place is None:
+        return False
+    turn = Turn(_copy(run), spec_of(run.loop_version_id), {}, now=clock.now(), new=True)
+    sending = _play_turn(turn, None, lambda: True)
+    if sending is not None or turn.goes_on:
+        embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
+    return True
+
+
+def _copy(run: Run) -> Run:
+    """For the worker, who changes it while the caller still shows his own."""
+    copied = Run.__new__(Run)
+    copied.__dict__.update(run.__dict__)
+    return copied
+
+
+def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool]) -> None:
+    """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run."""
+    claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
+    sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
     while True:
         try:
             turn, sending = together(partial(_play_next_turn, run_id, turn, claim, sent, go_on), working=True)

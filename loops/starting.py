@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 
+from loops.advance import begin
 from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
@@ -19,6 +21,7 @@ from mobius.ids import new_id
 from mobius.prepared import Insert, Select
 from mobius.projects.models import Project
 
+logger = logging.getLogger(__name__)
 LONGEST_KEY = 255
 
 
@@ -82,9 +85,7 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
         run = _new_run(loop, version, spec, start)
         try:
-            with transaction.atomic():
-                _insert_run(run)
-                ring(run.pk)
+            _insert(run)
             return StartedRun(run=run, created=True)
         except IntegrityError:
             holder = Run.objects.filter(project_id=loop.project_id).holding_key(start.idempotency_key).first()
@@ -93,6 +94,23 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
         if (held := _answer_for(holder, spec, start)) is not None:
             return held
     raise Conflict("Other starts with the same idempotency key keep coming in between; try again.")
+
+
+def _insert(run: Run) -> None:
+    """Insert the run and begin it, or ring for a worker. Raises IntegrityError when its idempotency key is taken."""
+    try:
+        with transaction.atomic():
+            if not begin(run):
+                _insert_run(run)
+                ring(run.pk)
+    except (DatabaseError, MobiusError):
+        raise
+    except Exception:
+        # A fault of ours in the first turn is not the caller's: a worker meets it again and fails the run for it.
+        logger.exception("run %s could not be begun where it was started", run.pk)
+        with transaction.atomic():
+            _insert_run(run)
+            ring(run.pk)
 
 
 def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:

@@ -36,7 +36,17 @@ class Overtaken(Exception):
 _save_run = Update(
     Run,
     writes=[
-        *("claim", "worker", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
+        *(
+            "claim",
+            "worker",
+            "revision",
+            "status",
+            "result",
+            "stop_reason",
+            "error_type",
+            "error_message",
+            "last_sequence",
+        ),
         *("wake_at", "waits_for", "waits_since", "ring_due_at", "rings", "started_at", "completed_at", "updated_at"),
     ],
     where=["id", "claim", "revision"],
@@ -49,20 +59,22 @@ _save_step = Update(
     ],
     where=["id"],
 )
+_insert_run = Insert(Run)
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
 
 class Turn:
-    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime) -> None:
+    def __init__(self, run: Run, spec: LoopSpec, steps: dict[str, Step], *, now: datetime, new: bool = False) -> None:
         self.run = run
         self.spec = spec
         self.steps = steps
         self.now = now
+        self._is_new = new  # the run itself is yet to be inserted
         self._read_claim, self._read_revision = run.claim, run.revision
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
-        self._events: list[RunEvent] = []
+        self._events: list[dict[str, Any]] = []
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
@@ -214,28 +226,35 @@ class Turn:
         """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
         self.run.last_sequence += 1
         self._events.append(
-            RunEvent(
-                run_id=self.run.pk,
-                sequence=self.run.last_sequence,
-                event_type=event_type,
-                step_key=step.key if step else "",
-                payload=payload,
-                created_at=self.now,
-            )
+            {
+                "run_id": self.run.pk,
+                "sequence": self.run.last_sequence,
+                "event_type": event_type,
+                "step_key": step.key if step else "",
+                "payload": payload,
+                "created_at": self.now,
+            }
         )
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if self._is_new:
+            return
         if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
             raise Overtaken
 
     def save(self) -> None:
-        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed."""
+        """Write the turn. Raises Overtaken when the run was written by somebody else, and nothing may be committed.
+
+        Raises IntegrityError when the run is new and its idempotency key is taken.
+        """
         run = self.run
         run.updated_at, run.revision = self.now, self._read_revision + 1
-        if not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
+        if self._is_new:
+            _insert_run(run)
+        elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
             raise Overtaken
         _insert_steps(*self._new)
         for step in self._changed.values():

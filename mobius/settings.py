@@ -145,7 +145,7 @@ if MOBIUS_ENGINE not in _BACKENDS:
     raise ImproperlyConfigured(
         f"MOBIUS_ENGINE={MOBIUS_ENGINE} is unknown: use embedded with SQLite, or procrastinate with PostgreSQL."
     )
-if MOBIUS_ENGINE != _engine_for_database:
+if _engine_for_database != MOBIUS_ENGINE:
     raise ImproperlyConfigured(
         "MOBIUS_ENGINE=embedded is one process on SQLite: leave DATABASE_URL away, or use MOBIUS_ENGINE=procrastinate."
         if MOBIUS_ENGINE == "embedded"

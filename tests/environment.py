@@ -9,7 +9,9 @@ import tempfile
 # the PostgreSQL that the suite is to run on instead of SQLite.
 if os.environ.get("MOBIUS_ENGINE") != "procrastinate":
     os.environ.pop("DATABASE_URL", None)
-for name in [one for one in os.environ if one.startswith("MOBIUS_") and one not in ("MOBIUS_TEST_REQUIRE", "MOBIUS_ENGINE")]:
+for name in [
+    one for one in os.environ if one.startswith("MOBIUS_") and one not in ("MOBIUS_TEST_REQUIRE", "MOBIUS_ENGINE")
+]:
     del os.environ[name]
 _directory = tempfile.TemporaryDirectory(prefix="mobius-tests-")
 os.environ |= {

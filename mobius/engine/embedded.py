@@ -11,7 +11,7 @@ from django.db import transaction
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task, TaskResult, TaskResultStatus
 
-from mobius.engine.pool import Pool
+from mobius.engine.pool import Place, Pool, Work
 
 _pools: list[Pool] = []
 
@@ -24,6 +24,16 @@ def use_pool(pool: Pool | None) -> None:
 def is_behind() -> bool:
     """Do more runs wait for a thread of this process's pool than it has threads?"""
     return bool(_pools) and _pools[0].is_behind
+
+
+def keep_place() -> Place | None:
+    """A thread of this process's pool that is free to carry on what the caller begins in its transaction."""
+    return _pools[0].keep_place() if _pools else None
+
+
+def hand_over(place: Place, run_id: str, work: Work) -> None:
+    """Let the thread that was kept do `work` once the transaction commits; a rollback gives it back."""
+    transaction.on_commit(lambda: _pools[0].hand_over(place, run_id, work))
 
 
 def ring_file() -> Path:

@@ -6,14 +6,34 @@ import logging
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connections
 
 if TYPE_CHECKING:  # the doorbell asks for a backend, and the embedded one has a pool
-    from mobius.engine.doorbell import Answer
+    from mobius.engine.doorbell import Answer, GoOn
 
 logger = logging.getLogger(__name__)
+
+
+Work = Callable[["GoOn"], None]
+
+
+class Place:
+    """A thread that is kept free for work being begun. It is given back by forgetting it."""
+
+    __slots__ = ("__weakref__",)
+
+
+class _Call(NamedTuple):
+    """Something for a thread to do."""
+
+    run_id: str
+    work: Work
+    begun: bool  # its row may be as good as on the wire: it is done even when we are closing
 
 
 class Pool:
@@ -24,11 +44,14 @@ class Pool:
 
     def __init__(self, answer: Answer, *, threads: int) -> None:
         self._answer = answer
-        self._rung: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._rung: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._waiting: set[str] = set()
+        self._busy = [False] * threads
+        self._kept: weakref.WeakSet[Place] = weakref.WeakSet()
         self._closing = threading.Event()
         self._threads = [
-            threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._work, args=[number], name=f"worker-{number}", daemon=True)
+            for number in range(threads)
         ]
 
     def start(self) -> None:
@@ -38,7 +61,23 @@ class Pool:
     def put(self, run_id: str) -> None:
         if run_id not in self._waiting:
             self._waiting.add(run_id)
-            self._rung.put(run_id)
+            self._rung.put(_Call(run_id, partial(self._answer.advance, run_id), begun=False))
+
+    def keep_place(self) -> Place | None:
+        """A thread that has nothing to do, kept until `hand_over`, or until the caller forgets it. None: all are busy.
+
+        So nothing that was begun elsewhere waits here: what waits is not begun, and a crash leaves no doubt about it.
+        """
+        if not self._may_go_on() or sum(self._busy) + self._rung.qsize() + len(self._kept) >= len(self._threads):
+            return None
+        place = Place()
+        self._kept.add(place)
+        return place
+
+    def hand_over(self, place: Place, run_id: str, work: Work) -> None:
+        """Let the thread that was kept go on with a run that was begun elsewhere."""
+        self._kept.discard(place)
+        self._rung.put(_Call(run_id, work, begun=True))
 
     @property
     def is_behind(self) -> bool:
@@ -58,13 +97,17 @@ class Pool:
     def _may_go_on(self) -> bool:
         return not self._closing.is_set()
 
-    def _work(self) -> None:
-        while (run_id := self._rung.get()) is not None and self._may_go_on():
-            self._waiting.discard(run_id)  # before the answer: a ring from now on means something new
+    def _work(self, number: int) -> None:
+        while (call := self._rung.get()) is not None:
+            if not call.begun and not self._may_go_on():
+                continue
+            self._busy[number] = True
+            self._waiting.discard(call.run_id)  # before the answer: a ring from now on means something new
             try:
-                self._answer.advance(run_id, self._may_go_on)
+                call.work(self._may_go_on)
             except Exception:
                 # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
-                logger.exception("run %s could not be advanced", run_id)
+                logger.exception("run %s could not be advanced", call.run_id)
             close_old_connections()
+            self._busy[number] = False
         connections.close_all()

@@ -193,7 +193,7 @@ def webhook(integration: Integration) -> Webhook:
 
 def take_unit(webhook: Webhook, *, although_paused: bool = False) -> bool:
     integration = Integration.objects.get()
-    return pacing.take_unit(webhook.pk, integration, although_paused=although_paused)
+    return pacing.take_unit(webhook.pk, integration.pk, although_paused=although_paused)
 
 
 @pytest.mark.parametrize(

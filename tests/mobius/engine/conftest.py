@@ -37,6 +37,9 @@ class Engine:
     def put(self, run_id: str) -> None:
         self._noted.append(run_id)
 
+    def keep_place(self) -> None:
+        """Nobody is free."""
+
     @property
     def rung(self) -> list[str]:
         """The runs that were rung while nobody worked, in order."""

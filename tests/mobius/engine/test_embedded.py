@@ -14,13 +14,12 @@ from django.db import connection, transaction
 from django.db.utils import OperationalError
 
 from integrations.models import Attempt, AttemptState
-from integrations.providers.clay.simulator import ClaySimulator
-from loops.models import Loop, Run, RunStatus
+from loops.models import Loop, Run
 from loops.starting import Start, start_run
 from loops.sweeping import recover, sweep
 from mobius import clock
 from mobius.engine import embedded
-from mobius.engine.doorbell import Answer, current_answer, ring
+from mobius.engine.doorbell import Answer, ring
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
