@@ -11,12 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from mobius.bench.figures import ProcessTree
+from mobius.bench.figures import Processes, ProcessTree
 
 ROOT = Path(__file__).resolve().parents[2]
 MOBIUS = [sys.executable, "-m", "mobius.cli"]
@@ -106,12 +107,21 @@ class Stage:
     def webhook_url(self) -> str:
         return f"http://127.0.0.1:{self.simulator_port}/v3/sources/webhook/demo"
 
+    @property
+    def must(self) -> tuple[str, str]:
+        """Runs a second that this console must hold, and that it aims at (performance.md of the design)."""
+        return "400", "800"
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all that a run costs so far, the database included."""
+        return self.tree.cpu_seconds()
+
     def start_console(self) -> float:
         """Start `mobius serve`; seconds until it answered."""
         began = time.monotonic()
         self.console = self._launch("serve", ["serve", "--port", str(self.port)])
         self._await(self.console, "serve", self.port, "/healthz")
-        self.tree = ProcessTree(self.console.pid)
+        self.tree: ProcessTree | Processes = ProcessTree(self.console.pid)
         return time.monotonic() - began
 
     def stop_console(self) -> tuple[int, float]:
@@ -147,11 +157,13 @@ class Stage:
             raise self._broken("serve", f"answered {status} to {method} {path}: {answer.decode(errors='replace')}")
         return json.loads(answer) if answer else None
 
-    def _launch(self, name: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, name: str, arguments: list[str], command: Sequence[str] = MOBIUS
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
             process = subprocess.Popen(
-                [*MOBIUS, *arguments],
+                [*command, *arguments],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
