@@ -30,7 +30,7 @@ from loops.waiting import wait_for_event
 from loops.workers import wake_from_doubt
 from mobius import clock
 from mobius.engine import embedded, liveness
-from mobius.engine.crowd import together
+from mobius.engine.crowd import together, was_in_the_way
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
@@ -73,19 +73,25 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
     """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
     sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
+    alone = False
     while True:
         try:
-            turn, sending = together(partial(_play_next_turn, run_id, turn, claim, sent, go_on), working=True)
+            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on)
+            turn, sending = together(next_turn, working=True, alone=alone)
+            alone = False
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
             continue
-        except OperationalError:
+        except OperationalError as error:
+            turn = None  # what came of the row is kept here until it can be written
+            if was_in_the_way(error) and not alone:
+                alone = True
+                continue
             if claim is None or not go_on():
                 raise  # nothing of ours is lost: the database holds the run as it was
             logger.warning("run %s cannot be written just now; trying again", run_id)
-            turn = None  # what came of the row is kept here until it can be written
             time.sleep(_WRITE_AGAIN_SECONDS)
             continue
         except Exception:
