@@ -87,7 +87,7 @@ def test_a_worker_that_was_stopped_before_its_send_and_goes_on_later_neither_sen
     stopped = time.monotonic()
     cluster.start_worker()
 
-    wait_until(lambda: cluster.step_of(run)["error_type"] == "delivery_in_doubt")
+    wait_until(lambda: cluster.step_of(run).get("error_type") == "delivery_in_doubt")
     assert time.monotonic() - stopped < SILENCE + 5
     assert [one["state"] for one in cluster.attempts()] == ["in_doubt"]
     time.sleep(1)
@@ -125,7 +125,7 @@ def test_kill_9_of_a_worker_in_mid_flight_loses_nothing_and_sends_nothing_twice(
     assert max(rows.values()) == 1
     assert all(rows[run] == 1 for run in started if runs[run] == "completed")
     assert len(in_doubt) <= 16, "only what one worker's threads had on the wire"
-    assert all(cluster.step_of(run)["error_type"] == "delivery_in_doubt" for run in in_doubt)
+    assert all(cluster.step_of(run).get("error_type") == "delivery_in_doubt" for run in in_doubt)
 
 
 @pytest.mark.parametrize("cluster", [{"workers": 4, "MOBIUS_WORKERS": "4"}], indirect=True)
