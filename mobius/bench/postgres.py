@@ -18,8 +18,7 @@ from cryptography.fernet import Fernet
 from mobius.bench.figures import Processes, ProcessTree
 from mobius.bench.stage import ROOT, STOP_SECONDS, Stage, free_port
 
-GUNICORN = [sys.executable, "-m", "gunicorn", "mobius.wsgi:application", "--no-control-socket", "--preload"]
-GUNICORN += ["--worker-class", "gthread", "--threads", "12", "--keep-alive", "75", "--graceful-timeout", "25"]
+GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "mobius/gunicorn.py", "mobius.wsgi:application"]
 
 
 class PostgresStage(Stage):

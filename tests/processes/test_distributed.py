@@ -23,6 +23,7 @@ from mobius.bench.postgres import PostgresStage
 GIVEN = os.environ.get("DATABASE_URL", "")
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.postgres,
     pytest.mark.skipif(
         not GIVEN.startswith("postgres"),
         reason="needs PostgreSQL: set MOBIUS_ENGINE=procrastinate and DATABASE_URL=postgres://user@host/name",
