@@ -23,7 +23,9 @@ class ChosenIntegration:
     pk: str
     name: str
     pacer_id: str
+    usable: bool
     never_twice: bool
+    deduplicates: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,9 @@ class _Stored(NamedTuple):
     auth_header_name: str
     integration_id: str
     name: str
+    status: str
     never_twice: bool
+    deduplicates: bool
     pacer_id: str
     rate_per_second: float | None
     burst: int
@@ -63,8 +67,10 @@ class _Stored(NamedTuple):
 
 
 _STORED_IN = (
-    *("pk", "destination", "auth_header_name", "integration_id", "integration__name", "integration__never_twice"),
-    *("integration__pacer_id", "integration__pacer__rate_per_second", "integration__pacer__burst"),
+    *("pk", "destination", "auth_header_name", "integration_id", "integration__name"),
+    "integration__status",
+    *("integration__never_twice", "integration__deduplicates", "integration__pacer_id"),
+    *("integration__pacer__rate_per_second", "integration__pacer__burst"),
     *("secret__url", "secret__auth_header_value"),
 )
 _current = Rows(
@@ -72,20 +78,21 @@ _current = Rows(
         integration__project=project, integration__provider=provider, state=WebhookState.CURRENT
     ).values_list(*_STORED_IN)
 )
+_usable = Rows(lambda project, webhook: Webhook.objects.usable_in(project).filter(pk=webhook).values_list(*_STORED_IN))
 
 
-def choose(project_id: str, action_name: str, *, name: str = "", integration_id: str = "") -> Chosen:
+def choose(project_id: str, action_name: str, *, name: str = "", webhook_id: str = "") -> Chosen:
     """The integration named `name`; without a name the one named like its provider, else the only one.
+
+    `webhook_id` names the very webhook instead, which may also be a staged one.
 
     Raises NotFound for an unknown action, NotConnected with the choices when none fits, and SecretUnreadable.
     """
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
     provider, _ = all_actions()[action_name]
-    stored = [_Stored(*row) for row in _current(project_id, provider.id)]
-    if integration_id:
-        stored = [one for one in stored if one.integration_id == integration_id]
-    picked = _pick(provider, stored, "" if integration_id else name)
+    rows = _usable(project_id, webhook_id) if webhook_id else _current(project_id, provider.id)
+    picked = _pick(provider, [_Stored(*row) for row in rows], "" if webhook_id else name)
     try:
         return _open(action_name, picked)
     except SecretUnreadable as error:
@@ -107,7 +114,9 @@ def _open(action_name: str, stored: _Stored) -> Chosen:
             pk=stored.integration_id,
             name=stored.name,
             pacer_id=stored.pacer_id,
+            usable=stored.status == IntegrationStatus.ACTIVE,
             never_twice=bool(stored.never_twice),
+            deduplicates=bool(stored.deduplicates),
         ),
         webhook=ChosenWebhook(pk=stored.webhook_id, destination=stored.destination),
         pace=pace(stored.rate_per_second, stored.burst),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
@@ -16,7 +17,6 @@ from integrations.models import (
     WebhookState,
 )
 from integrations.providers.contract import Connection, Provider
-from integrations.providers.registry import get_provider
 from integrations.secrets import fingerprint, fingerprints
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
@@ -37,16 +37,16 @@ def connect(
     """
     name = options.name or provider.id
     integration = Integration.objects.filter(project=project, provider=provider.id, name=name).first()
-    pacer = _pacer(project, provider, options, integration)
+    pacer = pacer_for(project=project, provider=provider, options=options, integration=integration)
     if integration is None:
         integration = Integration(project=project, provider=provider.id, name=name, created_by=by)
     integration.pacer = pacer
     integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
     integration.save()
-    webhook = _webhook(project, provider, integration, connection)
+    webhook = webhook_at(project=project, provider=provider, integration=integration, url=connection.webhook_url)
     _make_current(webhook, integration)
-    _set_options(webhook, options)
-    _keep_secret(webhook, connection)
+    set_options(webhook, options)
+    keep_secret(webhook, connection)
     return integration
 
 
@@ -81,25 +81,6 @@ def clear_attention(integration: Integration) -> None:
     Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
 
 
-@transaction.atomic
-def configure(integration: Integration, *, options: Options, never_twice: bool, wait_at_limit: bool) -> Integration:
-    """Change what can be set without connecting anew; what `options` leaves at None stays as it is.
-
-    Rows per second are set for the whole workspace. Raises AlreadyExists when the name is taken.
-    """
-    if options.name and options.name != integration.name:
-        rename(integration, options.name)
-    integration.pacer = _pacer(integration.project, get_provider(integration.provider), options, integration)
-    webhook = current_webhook(integration)
-    _set_options(webhook, options)
-    given = {"submission_limit": options.submission_limit, "used": options.submissions_used}
-    # Only what was given: the count moves while rows are sent.
-    webhook.save(update_fields=[name for name, value in given.items() if value is not None])
-    integration.never_twice, integration.wait_at_limit = never_twice, wait_at_limit
-    integration.save(update_fields=["pacer", "never_twice", "wait_at_limit", "updated_at"])
-    return integration
-
-
 def rename(integration: Integration, name: str) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
     integration.name = name
@@ -127,7 +108,11 @@ def current_webhook(integration: Integration) -> Webhook:
     return webhook
 
 
-def _pacer(project: Project, provider: Provider, options: Options, integration: Integration | None) -> Pacer:
+def pacer_for(*, project: Project, provider: Provider, options: Options, integration: Integration | None) -> Pacer:
+    """The pacer of the workspace that `options` name, else the integration's own; made when it is new.
+
+    Rows per second and burst are set for all integrations of the workspace.
+    """
     allowance = provider.allowance
     if options.workspace is None and integration is not None:
         pacer = integration.pacer
@@ -141,12 +126,17 @@ def _pacer(project: Project, provider: Provider, options: Options, integration: 
         rate = options.rate_per_second
         pacer.rate_per_second = None if isinstance(rate, str) else rate
         pacer.save(update_fields=["rate_per_second"])
+    if options.burst is not None:
+        pacer.burst = options.burst
+        pacer.save(update_fields=["burst"])
     return pacer
 
 
-def _webhook(project: Project, provider: Provider, integration: Integration, connection: Connection) -> Webhook:
-    """The record of this address: an earlier one with its count, or a new one with its own destination."""
-    url = connection.webhook_url
+def webhook_at(*, project: Project, provider: Provider, integration: Integration, url: str) -> Webhook:
+    """The record of this address: an earlier one with its count, or a new one with its own destination, not yet saved.
+
+    Raises Conflict when the address belongs to another integration of the project.
+    """
     webhook = Webhook.objects.filter(project=project, url_fingerprint__in=fingerprints(url)).first()
     if webhook is None:
         return Webhook(
@@ -166,22 +156,28 @@ def _webhook(project: Project, provider: Provider, integration: Integration, con
     return webhook
 
 
-def _make_current(webhook: Webhook, integration: Integration) -> None:
-    before = Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).exclude(pk=webhook.pk)
-    WebhookSecret.objects.filter(webhook__in=before).delete()
-    before.update(state=WebhookState.RETIRED)
-    webhook.integration, webhook.state = integration, WebhookState.CURRENT
+def retire(webhooks: Iterable[str]) -> None:
+    """Send nothing to these any more, and erase what opens them. Count and log stay."""
+    ids = list(webhooks)
+    WebhookSecret.objects.filter(webhook__in=ids).delete()
+    Webhook.objects.filter(pk__in=ids).update(state=WebhookState.RETIRED)
 
 
-def _set_options(webhook: Webhook, options: Options) -> None:
+def set_options(webhook: Webhook, options: Options) -> None:
+    """Set limit and count on `webhook`, which the caller saves."""
     if options.submission_limit is not None:
-        limit = options.submission_limit
-        webhook.submission_limit = None if limit == UNLIMITED else int(limit)
+        webhook.submission_limit = None if options.submission_limit == UNLIMITED else int(options.submission_limit)
     if options.submissions_used is not None:
-        webhook.used = options.submissions_used
+        webhook.used = counted(webhook, options.submissions_used)
 
 
-def _keep_secret(webhook: Webhook, connection: Connection) -> None:
+def counted(webhook: Webhook, rows: int) -> int:
+    """What `used` becomes when the other side counts `rows`: what is in doubt may exist beyond them."""
+    return rows + webhook.attempts.in_doubt().count()
+
+
+def keep_secret(webhook: Webhook, connection: Connection) -> None:
+    """Save `webhook` with what opens it."""
     webhook.auth_header_name = connection.auth_header_name
     webhook.refusals_in_a_row = 0
     webhook.save()
@@ -189,3 +185,11 @@ def _keep_secret(webhook: Webhook, connection: Connection) -> None:
         webhook=webhook,
         defaults={"url": connection.webhook_url, "auth_header_value": connection.auth_header_value},
     )
+
+
+def _make_current(webhook: Webhook, integration: Integration) -> None:
+    """Rows go to `webhook` from now on. A staged one stays staged, for the table that is connected now."""
+    others = Webhook.objects.filter(integration=integration).exclude(pk=webhook.pk)
+    retire(others.filter(state=WebhookState.CURRENT).values_list("pk", flat=True))
+    others.filter(state=WebhookState.STAGED).update(destination=webhook.destination)
+    webhook.integration, webhook.state = integration, WebhookState.CURRENT

@@ -16,6 +16,7 @@ from integrations.judging import Delivery, judge, unexplained
 from integrations.pacing import pull_back
 from integrations.parcels import (
     CALLBACK_PLACEHOLDER,
+    LONGEST_REQUEST_ID,
     SEND_SECONDS,
     AlreadyAccepted,
     NotNow,
@@ -26,20 +27,31 @@ from integrations.parcels import (
 )
 from integrations.providers.contract import Exchange, Stage
 from integrations.recording import (
-    delivery_of,
+    deduplicated,
     doubt_the_lost,
     doubt_the_silent,
+    goes_to_successor,
     last_attempt,
     output_of,
     prove_arrival,
     proven_output,
     record,
+    request_id_of,
     rows_sent_as,
 )
-from integrations.reserving import SubmissionLimitReached, paced, pacer_of, reserve, room_at
+from integrations.reserving import (
+    SubmissionLimitReached,
+    paced,
+    pacer_behind,
+    pacer_of,
+    paused_among,
+    reserve,
+    room_at,
+)
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
+    "LONGEST_REQUEST_ID",
     "SEND_SECONDS",
     "AlreadyAccepted",
     "Delivery",
@@ -48,18 +60,22 @@ __all__ = [
     "Parcel",
     "Sending",
     "SubmissionLimitReached",
-    "delivery_of",
+    "deduplicated",
     "doubt_the_lost",
     "doubt_the_silent",
+    "goes_to_successor",
     "last_attempt",
     "output_of",
     "paced",
+    "pacer_behind",
     "pacer_of",
+    "paused_among",
     "prepare",
     "prove_arrival",
     "proven_output",
     "pull_back",
     "record",
+    "request_id_of",
     "reserve",
     "room_at",
     "rows_sent_as",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from integrations.models import AttemptState
 from integrations.providers.contract import Action, Diagnosis, Exchange, JsonObject, Provider
@@ -35,6 +35,13 @@ class Delivery:
         return self.state == AttemptState.REFUSED and self.status in PAUSING_STATUSES
 
     @property
+    def speaks_of_the_webhook(self) -> bool:
+        """Is the webhook wrong, rather than this row? A redirect means every row, too."""
+        return self.refuses_the_webhook or (
+            self.state == AttemptState.REFUSED and self.status is not None and 300 <= self.status < 400
+        )
+
+    @property
     def answered(self) -> bool:
         """Did a definite status line come back? Then a doubt fails the step at once instead of suspending it."""
         return self.status is not None
@@ -59,21 +66,14 @@ def judge(provider: Provider, action: Action, exchange: Exchange, *, request_id:
     if state == AttemptState.ACCEPTED:
         return Delivery(state=state, status=exchange.status, output=_output(action, exchange, request_id))
     diagnosis = provider.diagnose(exchange)
-    return replace(
-        unsuccessful(state, exchange.status, _sentence(provider, exchange, diagnosis)),
-        retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
-        at_limit=diagnosis.at_limit,
-    )
-
-
-def unsuccessful(state: AttemptState, status: int | None, message: str) -> Delivery:
-    """An outcome without a row, or with a doubtful one, as far as state and status tell."""
     return Delivery(
         state=state,
-        status=status,
-        error_type=_error_type(state, status),
-        error_message=message,
-        may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and status == 429),
+        status=exchange.status,
+        error_type=error_type(state, exchange.status),
+        error_message=_sentence(provider, exchange, diagnosis),
+        retry_after_seconds=retry_after(exchange.headers) if exchange.status == 429 else 0,
+        may_retry=state == AttemptState.NOT_SENT or (state == AttemptState.REFUSED and exchange.status == 429),
+        at_limit=diagnosis.at_limit,
     )
 
 
@@ -84,7 +84,7 @@ def unexplained(exchange: Exchange) -> Delivery:
         return Delivery(state=state, status=exchange.status, output={"ok": True, "status_code": exchange.status})
     message = "The answer could not be explained; this console's log has the details."
     return Delivery(
-        state=state, status=exchange.status, error_type=_error_type(state, exchange.status), error_message=message
+        state=state, status=exchange.status, error_type=error_type(state, exchange.status), error_message=message
     )
 
 
@@ -108,7 +108,8 @@ def _seconds_until(http_date: str) -> float:
     return email.utils.parsedate_to_datetime(http_date).timestamp() - time.time()
 
 
-def _error_type(state: AttemptState, status: int | None) -> str:
+def error_type(state: AttemptState, status: int | None) -> str:
+    """What a step says of an attempt that did not bring its row."""
     if state == AttemptState.IN_DOUBT:
         return "delivery_in_doubt"
     if state == AttemptState.NOT_SENT:

@@ -45,6 +45,11 @@ def entries(destination: str, request_id: str) -> list[LedgerEntry]:
     return _entries(destination, request_id)
 
 
+def hand_over(attempt_id: str, next_attempt_id: str) -> None:
+    """Another attempt at the very same row holds its entry from now on."""
+    LedgerEntry.objects.filter(attempt_id=attempt_id).update(attempt_id=next_attempt_id)
+
+
 def free(attempt_id: str) -> None:
     """The row was not sent after all: whoever comes next may send it."""
     LedgerEntry.objects.filter(attempt_id=attempt_id).delete()

@@ -90,6 +90,22 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def current_of(self, integration: Integration) -> Webhook | None:
         return self.filter(integration=integration, state=WebhookState.CURRENT).first()
 
+    def staged_for(self, integration: Integration) -> Webhook | None:
+        return self.filter(integration=integration, state=WebhookState.STAGED).first()
+
+    def usable_in(self, project_id: str) -> Self:
+        """Those that a test may be sent to."""
+        return self.filter(integration__project=project_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
+
+    def history_of(self, integration: Integration) -> Self:
+        """Every webhook that the integration has, or had, the newest first."""
+        return self.filter(integration=integration).order_by("-id")
+
+    def in_line(self, integration_id: str | None) -> Self:
+        """The current webhook and the staged one, held until the end of the transaction where rows can be locked."""
+        in_line = self.filter(integration_id=integration_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
+        return in_line.order_by("id").select_for_update()
+
     def current_in(self, project: Project) -> Self:
         """Where the rows of a project go, with their integrations, by name."""
         current = self.filter(integration__project=project, state=WebhookState.CURRENT)
@@ -135,6 +151,16 @@ class Webhook(models.Model):
 
     def __str__(self) -> str:
         return self.masked_url
+
+    @property
+    def ready(self) -> bool:
+        """May this staged webhook take over? Only once a test of it has succeeded."""
+        return self.state == WebhookState.STAGED and self.last_success_at is not None
+
+    @property
+    def full(self) -> bool:
+        """Has it taken all the rows that it takes for life?"""
+        return self.submission_limit is not None and self.used >= self.submission_limit
 
     @property
     def masked_url(self) -> str:
@@ -204,6 +230,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """Tests of a connection, and calls of an action by itself."""
         return self.filter(run_id="")
 
+    def of_step(self, run_id: str, step_id: str) -> Self:
+        return self.of_run(run_id).filter(step_id=step_id)
+
     def arrived(self, project_id: str, request_id: str) -> Self:
         """Rows of runs that exist, or may exist, under `request_id`; oldest first."""
         there = [AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT]
@@ -233,6 +262,14 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response")
+
+    def to_purge(self, before: datetime) -> Self:
+        """Attempts whose outcome is known, made before `before`, that still have a body; oldest first.
+
+        What is on its way or in doubt keeps its body: somebody must still look for that row.
+        """
+        settled = self.filter(created_at__lt=before).exclude(state__in=AttemptState.open())
+        return settled.exclude(body="", response="").order_by("id")
 
 
 class Attempt(models.Model):

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Greatest
 
+from integrations.judging import LONGEST_RETRY_AFTER_SECONDS
 from integrations.models import Pacer, Webhook
 from mobius.prepared import execute
 
@@ -78,27 +79,35 @@ def hold(pacer_id: str, *, until: float) -> None:
 
 
 def pull_back(*, now: float) -> None:
-    """Mend pacers whose `tat` lies further ahead than a hold or one interval explains: the clock stepped back."""
+    """Mend pacers whose `tat` lies further ahead than a hold or one interval explains: the clock stepped back.
+
+    A hold itself is never longer than the longest `Retry-After` that counts.
+    """
     for pacer in Pacer.objects.filter(tat__gt=now + 1, rate_per_second__gt=0):
         pace = pace_of(pacer)
-        latest = max(pacer.held_until, now + (pace.interval_seconds if pace else 0))
+        held_until = min(pacer.held_until, now + LONGEST_RETRY_AFTER_SECONDS)
+        latest = max(held_until, now + (pace.interval_seconds if pace else 0))
         if pacer.tat > latest:
-            Pacer.objects.filter(pk=pacer.pk, tat=pacer.tat).update(tat=latest)
+            Pacer.objects.filter(pk=pacer.pk, tat=pacer.tat).update(tat=latest, held_until=held_until)
 
 
 # The webhook counts `in_flight` while a row is on the wire and `used` once it exists or may exist. The integration
 # must be active in the very same statement, unless a test sends: a test is what resumes a paused integration.
 _TAKE_UNIT = """
     UPDATE integrations_webhook SET in_flight = in_flight + 1
-    WHERE id = %s AND state = 'current' AND (submission_limit IS NULL OR used + in_flight < submission_limit)
+    WHERE id = %s AND (state = 'current' OR (%s AND state = 'staged'))
+      AND (submission_limit IS NULL OR used + in_flight < submission_limit)
       AND (%s OR EXISTS (SELECT 1 FROM integrations_integration
                          WHERE id = %s AND status = 'active'))
 """
 
 
-def take_unit(webhook_id: str, integration_id: str, *, although_paused: bool) -> bool:
-    """Take one of the webhook's submissions; False at the limit or when the integration is paused."""
-    return bool(execute(_TAKE_UNIT, webhook_id, although_paused, integration_id))
+def take_unit(webhook_id: str, integration_id: str, *, testing: bool) -> bool:
+    """Take one of the webhook's submissions; False at the limit or when the integration is paused.
+
+    A test may go through a paused integration, which it resumes, and to a staged webhook, which it makes ready.
+    """
+    return bool(execute(_TAKE_UNIT, webhook_id, testing, testing, integration_id))
 
 
 def give_unit_back(webhook_id: str) -> None:

@@ -16,6 +16,8 @@ from mobius.ids import new_id
 SEND_SECONDS = 20.0
 """One exchange in all, unless the step's own time-out leaves less (design §4)."""
 
+LONGEST_REQUEST_ID = 255
+
 CALLBACK_PLACEHOLDER = "${{ callback.url }}"
 """Stored bodies hold this; only what goes over the wire holds the address, which is a capability (design §5)."""
 
@@ -28,7 +30,7 @@ class Order:
     action: str  # full name, such as `clay.webhook.submit`
     parameters: JsonObject  # rendered; holds CALLBACK_PLACEHOLDER where a callback's address belongs
     integration: str = ""  # its name; "": the obvious one
-    integration_id: str = ""  # a test names the very integration
+    webhook_id: str = ""  # a test names the very webhook
     kind: AttemptKind = AttemptKind.RUN
     run_id: str = ""
     step_id: str = ""
@@ -48,6 +50,11 @@ class Parcel:
     body: str = field(repr=False)  # as stored: a callback's address is a placeholder in it
     body_digest: str
     attempt_id: str
+
+    @property
+    def deduplicated(self) -> bool:
+        """Does the table tell a repeated row by its `request_id`? Then it may be sent again after a doubt."""
+        return bool(self.row.request_id) and self.chosen.integration.deduplicates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +87,7 @@ def prepare(order: Order) -> Parcel:
 
     Raises NotConnected, ActionInputInvalid (also when the row is too large) and SecretUnreadable.
     """
-    chosen = choose(order.project_id, order.action, name=order.integration, integration_id=order.integration_id)
+    chosen = choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id)
     row = chosen.action.read(order.parameters)
     body = json.dumps(row.payload, ensure_ascii=False, separators=(",", ":"))
     payload, callback_of = row.payload, ""

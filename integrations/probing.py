@@ -8,7 +8,15 @@ from django.db import transaction
 
 from integrations import connecting, delivering
 from integrations.delivering import NotNow, Order, Sending
-from integrations.models import Attempt, AttemptKind, AttemptState, Integration, IntegrationStatus
+from integrations.models import (
+    Attempt,
+    AttemptKind,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    Webhook,
+    WebhookState,
+)
 from integrations.providers.contract import Diagnosis, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
@@ -30,11 +38,12 @@ class Probe:
         return self.attempt.state == AttemptState.ACCEPTED
 
 
-def probe(integration: Integration, row: JsonObject | None = None) -> Probe:
+def probe(integration: Integration, row: JsonObject | None = None, *, webhook: Webhook | None = None) -> Probe:
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
-    A success resumes a paused integration. Raises ActionInputInvalid, SubmissionLimitReached, and RateLimitExceeded
-    when the workspace's pace leaves no slot just now.
+    It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
+    staged one, a success makes it ready to take over. Raises Conflict without a webhook, ActionInputInvalid,
+    SubmissionLimitReached, and RateLimitExceeded when the workspace's pace leaves no slot just now.
     """
     provider = get_provider(integration.provider)
     parcel = delivering.prepare(
@@ -42,7 +51,7 @@ def probe(integration: Integration, row: JsonObject | None = None) -> Probe:
             project_id=integration.project_id,
             action=provider.action_name(provider.submit),
             parameters={"payload": row if row is not None else dict(provider.sample_row)},
-            integration_id=integration.pk,
+            webhook_id=(webhook or connecting.current_webhook(integration)).pk,
             kind=AttemptKind.TEST,
             timeout_seconds=TEST_SECONDS,
         )
@@ -61,10 +70,16 @@ def _send(integration: Integration, sending: Sending) -> Probe:
     delivery = delivering.weigh(sending, exchange)
     with transaction.atomic():
         delivering.record(sending, exchange, delivery, now=clock.now())
-    if delivery.state == AttemptState.ACCEPTED and integration.status == IntegrationStatus.INACTIVE:
-        connecting.resume(integration)
-    elif delivery.state == AttemptState.ACCEPTED:
-        connecting.clear_attention(integration)
+    to_current = Webhook.objects.filter(pk=sending.parcel.chosen.webhook.pk, state=WebhookState.CURRENT).exists()
+    if to_current and delivery.state == AttemptState.ACCEPTED:
+        _all_is_well(integration)
     diagnosis = get_provider(integration.provider).diagnose(exchange)
     attempt = Attempt.objects.get(pk=sending.parcel.attempt_id)
     return Probe(attempt=attempt, diagnosis=diagnosis, stages=tuple(reached))
+
+
+def _all_is_well(integration: Integration) -> None:
+    if integration.status == IntegrationStatus.INACTIVE:
+        connecting.resume(integration)
+    else:
+        connecting.clear_attention(integration)

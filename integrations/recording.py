@@ -6,16 +6,29 @@ from datetime import datetime
 
 from django.db.models import F
 
-from integrations import ledger, pacing
+from integrations import ledger, pacing, succession
 from integrations.choosing import Chosen
-from integrations.judging import Delivery, unsuccessful
-from integrations.models import Attempt, AttemptQuerySet, AttemptState, Integration, IntegrationStatus, Webhook
-from integrations.parcels import Sending
+from integrations.judging import Delivery
+from integrations.models import (
+    Attempt,
+    AttemptQuerySet,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    Webhook,
+    WebhookState,
+)
+from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
-from mobius.prepared import Update
+from mobius.prepared import Select, Update
 
 _REFUSALS_UNTIL_PAUSED = 3
+_MOST_ROWS = 100
+_doubtful = Select(lambda run, step: Attempt.objects.of_step(run, step).in_doubt())
+_rows_sent_as = Select(
+    lambda project, request_id: Attempt.objects.arrived(project, request_id).order_by("-id")[:_MOST_ROWS]
+)
 _write_outcome = Update(
     Attempt,
     writes=["state", "status_code", "response", "failure", "error_message", "latency_ms", "finished_at"],
@@ -23,10 +36,10 @@ _write_outcome = Update(
 )
 
 
-def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: datetime) -> bool:
+def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: datetime) -> None:
     """Write the outcome down, whatever became of the run meanwhile. In the caller's transaction.
 
-    A definite outcome also settles an attempt that was found silent and put in doubt before; True when it did.
+    A definite outcome also settles an attempt that was found silent and put in doubt before.
     """
     parcel = sending.parcel
     outcome = {
@@ -38,20 +51,39 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    settles = False
-    if not _write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}):
-        doubt = {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}
-        settles = delivery.state != AttemptState.IN_DOUBT and bool(_write_outcome(outcome, doubt))
-        if not settles:
-            return False
-    if delivery.status == 429:  # before the webhook: everybody locks a pacer first
+    was_in_flight = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}))
+    settles = not was_in_flight and delivery.state != AttemptState.IN_DOUBT
+    if settles:
+        settles = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}))
+    if not (was_in_flight or settles):
+        return
+    # In the lock order: pacer, webhook, ledger.
+    if delivery.status == 429:
         pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=not settles)
+    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=was_in_flight)
+    taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook.pk)
+    if delivery.speaks_of_the_webhook and not taken_over:
+        _flag(parcel.chosen, delivery)
+    if parcel.order.number > 1:
+        _settle_earlier(parcel, delivery, now)
     if not delivery.state.holds_a_unit:
         ledger.free(parcel.attempt_id)
-    if delivery.refuses_the_webhook:
-        _flag(parcel.chosen, delivery)
-    return settles
+
+
+def _settle_earlier(parcel: Parcel, delivery: Delivery, now: datetime) -> None:
+    """What this outcome says of earlier attempts in doubt, after which the row was sent again.
+
+    Only a table that deduplicates allows that: when it takes the row now, the row is there once. When it does not,
+    the doubt remains, and with it the row's place in the ledger.
+    """
+    order = parcel.order
+    if delivery.state == AttemptState.ACCEPTED:
+        sentence = f"Sent again as attempt {order.number}; the table tells by the request_id that it is one row."
+        _settle_doubts(order.run_id, order.step_id, sentence, now)
+    elif not delivery.state.holds_a_unit:
+        doubtful = Attempt.objects.of_step(order.run_id, order.step_id).in_doubt().values_list("pk", flat=True).last()
+        if doubtful is not None:
+            ledger.hand_over(parcel.attempt_id, doubtful)
 
 
 def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:
@@ -84,25 +116,49 @@ def _doubt(sending: AttemptQuerySet, now: datetime) -> list[Attempt]:
     return silent
 
 
-def prove_arrival(run_id: str, step_id: str, *, now: datetime) -> None:
-    """A callback came for this step's row, so the row is there: a doubt about it is settled."""
-    Attempt.objects.of_run(run_id).filter(step_id=step_id).in_doubt().update(
-        state=AttemptState.ACCEPTED, error_message="Settled by a callback: the row arrived.", finished_at=now
-    )
+def prove_arrival(run_id: str, step_id: str, *, now: datetime) -> bool:
+    """A callback came for this step's row, so the row is there. True when that settled a doubt about it."""
+    return _settle_doubts(run_id, step_id, "Settled by a callback: the row arrived.", now)
+
+
+def _settle_doubts(run_id: str, step_id: str, sentence: str, now: datetime) -> bool:
+    """The row of this step exists: its attempts in doubt were accepted. They keep their units."""
+    settled = False
+    for attempt in _doubtful(run_id, step_id):
+        changed = Attempt.objects.in_doubt().filter(pk=attempt.pk)
+        if changed.update(state=AttemptState.ACCEPTED, error_message=sentence, finished_at=now):
+            pacing.settle_unit(
+                attempt.webhook_id, was_in_flight=False, counts=True, accepted=True, refuses=False, now=now
+            )
+            settled = True
+    return settled
+
+
+def goes_to_successor(sending: Sending, delivery: Delivery) -> bool:
+    """Does the row, refused because the webhook is full, go once more, to the webhook that takes over?"""
+    return delivery.at_limit and succession.follows(sending.parcel.chosen.webhook.pk)
 
 
 def last_attempt(run_id: str, step_id: str) -> Attempt | None:
-    return Attempt.objects.of_run(run_id).filter(step_id=step_id).last()
+    return Attempt.objects.of_step(run_id, step_id).last()
+
+
+def request_id_of(run_id: str, step_id: str) -> str:
+    """Under which `request_id` this step's row went out last; "" when it had none, or did not go out."""
+    return Attempt.objects.of_step(run_id, step_id).values_list("request_id", flat=True).last() or ""
 
 
 def rows_sent_as(project_id: str, request_id: str) -> list[Attempt]:
-    """The attempts of runs whose row exists, or may exist, under this `request_id`; oldest first."""
-    return list(Attempt.objects.arrived(project_id, request_id).without_bodies())
+    """The attempts of runs whose row exists, or may exist, under this `request_id`; oldest first.
+
+    The latest hundred at most: a `request_id` that more rows share tells none of them from the others.
+    """
+    return _rows_sent_as(project_id, request_id)[::-1]
 
 
-def delivery_of(attempt: Attempt) -> Delivery:
-    """The definite outcome of an attempt that made no row, from what was recorded."""
-    return unsuccessful(AttemptState(attempt.state), attempt.status_code, attempt.error_message)
+def deduplicated(attempt: Attempt) -> bool:
+    """Does the table tell a repeated row by its `request_id`, so that this one may be sent again without harm?"""
+    return bool(attempt.request_id and attempt.integration and attempt.integration.deduplicates)
 
 
 def output_of(attempt: Attempt) -> JsonObject:
@@ -134,9 +190,14 @@ def _return_unit(webhook_id: str, delivery: Delivery, now: datetime, *, was_in_f
 
 
 def _flag(chosen: Chosen, delivery: Delivery) -> None:
-    """Say on the integration what is wrong; pause it when it is wrong for every row."""
+    """Say on the integration what is wrong; pause it when it is wrong for every row.
+
+    What a staged webhook answers to a test, or a retired one to the last rows on their way, is not wrong for any row.
+    """
+    webhook = Webhook.objects.only("state", "refusals_in_a_row").get(pk=chosen.webhook.pk)
+    if webhook.state != WebhookState.CURRENT:
+        return
     changes: dict[str, object] = {"attention": delivery.error_message[:500]}
-    refusals = Webhook.objects.values_list("refusals_in_a_row", flat=True).get(pk=chosen.webhook.pk)
-    if delivery.at_limit or refusals >= _REFUSALS_UNTIL_PAUSED:
+    if delivery.at_limit or webhook.refusals_in_a_row >= _REFUSALS_UNTIL_PAUSED:
         changes["status"] = IntegrationStatus.INACTIVE
     Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE).update(**changes)

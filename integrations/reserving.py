@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from integrations import ledger, pacing
-from integrations.choosing import Chosen
+from integrations import ledger, pacing, succession
 from integrations.judging import Delivery
 from integrations.models import (
     Attempt,
@@ -17,7 +17,8 @@ from integrations.models import (
     Webhook,
     WebhookState,
 )
-from integrations.parcels import AlreadyAccepted, NotNow, Parcel, Sending
+from integrations.parcels import AlreadyAccepted, NotNow, Parcel, Sending, prepare
+from integrations.providers.contract import Provider
 from integrations.recording import output_of
 from mobius.errors import Conflict
 from mobius.prepared import Insert
@@ -37,17 +38,24 @@ def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccep
 
     In the caller's transaction, in the lock order pacer, webhook, ledger. Raises SubmissionLimitReached.
     """
+    if parcel.order.number > 1 and (answer := _after_earlier(parcel)) is not None:
+        return answer
     entries = _entries_of(parcel)
     if (answer := _already(parcel, entries)) is not None:
         return answer
-    if (answer := _take_slot_and_unit(parcel, now)) is not None:
-        return answer
-    if _is_guarded(parcel) and not _enter(parcel, now):
+    chosen = parcel.chosen
+    if chosen.pace and not pacing.take_slot(chosen.integration.pacer_id, chosen.pace, now=now.timestamp()):
+        return paced(chosen.integration.pacer_id)
+    if not pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, testing=parcel.order.kind == AttemptKind.TEST):
+        if chosen.pace:
+            pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
+        return _without_unit(parcel, now)
+    if _is_guarded(parcel) and not _enter(parcel, entries, now):
         # Somebody entered the very row since we looked; possible only where several processes write.
         _give_back(parcel)
         return _already(parcel, _entries_of(parcel)) or _ask_again(now)
     _write_down(parcel, now)
-    if entries:
+    if any(one.body_digest != parcel.body_digest for one in entries):
         warning = f"Another row was sent under the request_id {parcel.row.request_id} before; this one is sent too."
         return Sending(parcel=parcel, warnings=(warning,))
     return Sending(parcel=parcel)
@@ -78,9 +86,26 @@ def room_at(subject_id: str, *, now: datetime) -> int:
     return 0 if holder and holder.is_open else _ALL
 
 
+def pacer_behind(subject_id: str) -> str:
+    """The pacer at which those who waited for this integration stand in line, now that it is resumed; else ""."""
+    if not subject_id.startswith("intg_"):
+        return ""
+    integration = Integration.objects.filter(pk=subject_id).select_related("pacer").first()
+    paced_now = integration is not None and integration.usable and pacing.pace_of(integration.pacer) is not None
+    return integration.pacer_id if integration is not None and paced_now else ""
+
+
+def paused_among(integration_ids: Collection[str]) -> set[str]:
+    """Those through which nothing goes out just now."""
+    paused = Integration.objects.filter(pk__in=integration_ids).exclude(status=IntegrationStatus.ACTIVE)
+    return set(paused.values_list("pk", flat=True))
+
+
 def _room_of(webhook: Webhook | None) -> int:
-    """What the webhook still takes; whoever waits for one that is not current any more asks its successor."""
+    """What the webhook still takes; whoever waits for one that has a successor asks that one."""
     if webhook is None or webhook.state != WebhookState.CURRENT or webhook.submission_limit is None:
+        return _ALL
+    if webhook.full and succession.follows(webhook.pk):
         return _ALL
     return max(webhook.submission_limit - webhook.used - webhook.in_flight, 0)
 
@@ -98,7 +123,11 @@ def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
     return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
 
 
-def _enter(parcel: Parcel, now: datetime) -> bool:
+def _enter(parcel: Parcel, entries: list[LedgerEntry], now: datetime) -> bool:
+    own = _entry_of(parcel, entries)
+    if own is not None:  # of an earlier attempt of this step, after whose doubt the row is sent again
+        ledger.hand_over(own.attempt_id, parcel.attempt_id)
+        return True
     return ledger.enter(
         destination=parcel.chosen.webhook.destination,
         request_id=parcel.row.request_id,
@@ -108,18 +137,29 @@ def _enter(parcel: Parcel, now: datetime) -> bool:
     )
 
 
-def _take_slot_and_unit(parcel: Parcel, now: datetime) -> NotNow | None:
-    """None: both are taken. Raises SubmissionLimitReached."""
-    chosen = parcel.chosen
-    pacer_id = chosen.integration.pacer_id
-    if chosen.pace and not pacing.take_slot(pacer_id, chosen.pace, now=now.timestamp()):
-        return paced(pacer_id)
-    testing = parcel.order.kind == AttemptKind.TEST  # a test is what resumes a paused integration
-    if pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, although_paused=testing):
-        return None
-    if chosen.pace:
-        pacing.give_slot_back(pacer_id, chosen.pace)
-    return _no_unit(chosen, now)
+def _entry_of(parcel: Parcel, entries: list[LedgerEntry]) -> LedgerEntry | None:
+    """The entry of this very row."""
+    return next((one for one in entries if one.body_digest == parcel.body_digest), None)
+
+
+def _after_earlier(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
+    """May the row go although the step has sent it before? Not when it arrived, nor when it may have arrived.
+
+    A table that deduplicates takes it once more under the same request_id, and only that very table.
+    """
+    order = parcel.order
+    earlier = Attempt.objects.of_step(order.run_id, order.step_id).select_related("webhook")
+    for attempt in earlier.filter(state__in=[AttemptState.ACCEPTED, *AttemptState.open()]):
+        if attempt.state == AttemptState.ACCEPTED:
+            output = output_of(attempt)
+            return AlreadyAccepted(
+                delivery=Delivery(state=AttemptState.ACCEPTED, status=attempt.status_code, output=output)
+            )
+        same_row = attempt.request_id == parcel.row.request_id
+        same_table = attempt.webhook.destination == parcel.chosen.webhook.destination
+        if not (parcel.deduplicated and same_row and same_table):
+            return NotNow(reason="delivery_in_doubt", message=attempt.error_message)
+    return None
 
 
 def _give_back(parcel: Parcel) -> None:
@@ -131,10 +171,12 @@ def _give_back(parcel: Parcel) -> None:
 
 def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAccepted | None:
     """What the ledger says about this very row. None: nobody holds it."""
-    entry = next((one for one in entries if one.body_digest == parcel.body_digest), None)
+    entry = _entry_of(parcel, entries)
     if entry is None:
         return None
     holder = entry.attempt
+    if parcel.order.number > 1 and (holder.run_id, holder.step_id) == (parcel.order.run_id, parcel.order.step_id):
+        return None  # `_after_earlier` has looked at it
     if holder.state == AttemptState.ACCEPTED:
         output = output_of(holder) | {"duplicate": True}
         return AlreadyAccepted(delivery=Delivery(state=AttemptState.ACCEPTED, status=holder.status_code, output=output))
@@ -146,29 +188,38 @@ def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAcce
     return NotNow(reason="same_row", message=message, waits_for=holder.pk)
 
 
-def _no_unit(chosen: Chosen, now: datetime) -> NotNow:
-    """Why the webhook gave no unit. Raises SubmissionLimitReached."""
+def _without_unit(parcel: Parcel, now: datetime) -> Sending | NotNow | AlreadyAccepted:
+    """The webhook gave no unit. The row goes to the one that took over, or else why not. Raises what `reserve` does."""
+    chosen = parcel.chosen
     webhook = Webhook.objects.select_related("integration").get(pk=chosen.webhook.pk)
-    integration = webhook.integration
-    if integration is None or integration.status != IntegrationStatus.ACTIVE:
+    integration, testing = webhook.integration, parcel.order.kind == AttemptKind.TEST
+    if integration is not None and not integration.usable and not testing:
         return NotNow(
             reason="integration_paused",
-            message=f"The integration {chosen.integration.name} is paused; the row waits until it is resumed.",
-            waits_for=chosen.integration.pk,
+            message=f"The integration {integration.name} is paused; the row waits until it is resumed.",
+            waits_for=integration.pk,
         )
-    limit = webhook.submission_limit
-    if limit is None or webhook.used < limit or webhook.state != WebhookState.CURRENT:
+    if integration is None or webhook.state == WebhookState.RETIRED:
+        return reserve(prepare(parcel.order), now=now)
+    if not webhook.full:
         return _ask_again(now)
-    if integration.wait_at_limit:
+    if not testing and succession.take_over(webhook.pk):
+        return reserve(prepare(parcel.order), now=now)
+    if integration.wait_at_limit and not testing:
         return NotNow(
             reason="at_limit",
-            message=f"The webhook has taken its {limit:,} rows; the row waits for a new webhook.",
+            message=f"The webhook has taken its {webhook.submission_limit:,} rows; the row waits for a new webhook.",
             waits_for=webhook.pk,
         )
-    raise SubmissionLimitReached(
-        f"The webhook has taken all of its {limit:,} rows, so nothing was sent. "
-        f"Make a new webhook in {chosen.provider.name} and connect its URL."
-    )
+    raise SubmissionLimitReached(_at_the_limit(webhook, integration, chosen.provider))
+
+
+def _at_the_limit(webhook: Webhook, integration: Integration, provider: Provider) -> str:
+    sentence = f"The webhook has taken all of its {webhook.submission_limit:,} rows, so nothing was sent."
+    staged = Webhook.objects.staged_for(integration)
+    if webhook.state == WebhookState.CURRENT and staged is not None:
+        return f"{sentence} A successor is staged, but it takes over only once a test of it has succeeded: test it."
+    return f"{sentence} Make a new webhook in {provider.name} and connect its URL."
 
 
 def _ask_again(now: datetime) -> NotNow:

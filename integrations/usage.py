@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,26 @@ from integrations.models import Attempt, AttemptQuerySet, Webhook
 
 _LOOKS_BACK = timedelta(days=7)
 _FEWEST_TO_FORECAST = 10
+
+
+class Fullness(enum.StrEnum):
+    """What somebody should know about a budget before it is gone (design §4)."""
+
+    HALF = "half_used"
+    THREE_QUARTERS = "three_quarters_used"
+    NEARLY_FULL = "nearly_full"
+    ALMOST_FULL = "almost_full"
+    FULL = "full"
+
+
+_MARKS = {
+    Fullness.HALF: 50,
+    Fullness.THREE_QUARTERS: 75,
+    Fullness.NEARLY_FULL: 90,
+    Fullness.ALMOST_FULL: 97,
+    Fullness.FULL: 100,
+}
+"""Percent of the limit, in rising order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +52,14 @@ class Usage:
 
     @property
     def percent(self) -> int:
-        """How full the budget is, 0 to 100."""
+        """How full the budget is, 0 to 100, rounded down."""
         return min(100, 100 * (self.used + self.possibly_used) // self.limit) if self.limit else 0
+
+    @property
+    def fullness(self) -> Fullness | None:
+        """The highest mark that is reached; None below the first, and without a limit."""
+        reached = [fullness for fullness, mark in _MARKS.items() if self.percent >= mark]
+        return reached[-1] if reached else None
 
 
 def usage_of(webhook: Webhook, *, now: datetime) -> Usage:

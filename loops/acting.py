@@ -6,16 +6,20 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from integrations import delivering
+from django.db.models import F, Q
+
+from integrations import delivering, judging
 from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
 from integrations.judging import Delivery
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
+from loops.callback_addresses import give_address
 from loops.expressions import Names, render_parameters, uses_callback_url
-from loops.models import Run, Step, SuspendedFor
+from loops.models import Run, RunStatus, Step, SuspendedFor
 from loops.spec import ActionConfig, StepSpec
 from loops.turn import Turn
+from mobius.engine.doorbell import ring
 from mobius.errors import MobiusError
 
 
@@ -33,14 +37,18 @@ def prepare_row(
     turn: Turn, spec: StepSpec, config: ActionConfig, step: Step, names: Names, waited_for: str | None
 ) -> Parcel | None:
     """Render and check the row. It is reserved when the turn is written."""
-    if waited_for == SuspendedFor.DELIVERY_IN_DOUBT and not _settled(turn, spec, step):
+    sent_before = waited_for in (SuspendedFor.RETRYING, SuspendedFor.DELIVERY_IN_DOUBT)
+    if sent_before and not _may_send_again(turn, spec, step):
         return None
-    if waited_for == SuspendedFor.RETRYING:
+    if turn.is_out_of_time(step):
+        turn.time_out_step(step)
+        return None
+    if sent_before:
         step.attempt += 1
         turn.log("step.retried", step, attempt=step.attempt, max_attempts=spec.retry.max_attempts)
     parameters = render_parameters(config.parameters, names)
     step.inputs = parameters
-    address = callbacks.give_address(step) if uses_callback_url(config.parameters) else ""
+    address = give_address(step) if uses_callback_url(config.parameters) else ""
     turn.touch_step(step)
     integration = parameters.pop("integration", "")
     return delivering.prepare(
@@ -58,17 +66,26 @@ def prepare_row(
     )
 
 
-def _settled(turn: Turn, spec: StepSpec, step: Step) -> bool:
-    """True when the doubt about the last attempt ended with "send again"; else the step is put where it belongs."""
+def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:
+    """Does what is known by now of the last attempt leave room for another one? Else the step goes where it says."""
     attempt = delivering.last_attempt(turn.run.pk, step.pk)
-    if attempt is None or attempt.state == AttemptState.ABANDONED or attempt.failure == Failure.WITHHELD:
+    if attempt is None or attempt.state == AttemptState.ABANDONED:  # a person said: send it again
         return True
+    if attempt.failure == Failure.WITHHELD:  # its sender had lost the right to send: nobody has tried yet
+        return True
+    tries_left = step.attempt < spec.retry.max_attempts
     if attempt.state == AttemptState.ACCEPTED:
         turn.complete_step(step, delivering.output_of(attempt))
-    elif attempt.is_open:
-        turn.suspend_step(step, SuspendedFor.DELIVERY_IN_DOUBT, message=attempt.error_message, wake_at=None)
-    else:  # the late answer of a sender that was given up
-        _move_on(turn, spec, step, delivering.delivery_of(attempt))
+        return False
+    if not attempt.is_open:  # a definite no, perhaps a late one that ended a doubt
+        if tries_left and (attempt.state == AttemptState.NOT_SENT or attempt.status_code == 429):
+            return True
+        error_type = judging.error_type(AttemptState(attempt.state), attempt.status_code)
+        turn.fail_step(step, error_type=error_type, error_message=attempt.error_message)
+        return False
+    if turn.is_out_of_time(step) or (tries_left and delivering.deduplicated(attempt)):
+        return True
+    turn.suspend_step(step, SuspendedFor.DELIVERY_IN_DOUBT, message=attempt.error_message, wake_at=None)
     return False
 
 
@@ -88,7 +105,8 @@ def reserve_row(turn: Turn, parcel: Parcel) -> Sending | None:
         return None
     match answer:
         case NotNow():
-            turn.put_off(step, answer)
+            in_queue = answer.reason != SuspendedFor.DELIVERY_IN_DOUBT  # that one waits for a person, not for room
+            turn.put_off(step, answer, waits_at=parcel.chosen.integration.pk if in_queue else "")
         case AlreadyAccepted(delivery=delivery):
             turn.complete_step(step, delivery.output)
         case Sending(warnings=warnings):
@@ -102,8 +120,11 @@ def reserve_row(turn: Turn, parcel: Parcel) -> Sending | None:
 
 def _behind_others(run: Run, parcel: Parcel) -> NotNow | None:
     """Rows leave in the order in which they asked: whoever comes new waits behind those who wait already."""
-    pacer = delivering.pacer_of(parcel)
-    if pacer and run.waits_for != pacer and Run.objects.waiting_for(pacer).exists():
+    pacer, integration = delivering.pacer_of(parcel), parcel.chosen.integration
+    if not pacer or not integration.usable or run.waits_at == integration.pk:
+        return None
+    # Rows of an integration that was paused still stand there until the sweep has moved them to the pacer.
+    if Run.objects.waiting_for(pacer).exists() or Run.objects.waiting_for(integration.pk).exists():
         return delivering.paced(pacer)
     return None
 
@@ -114,19 +135,31 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
     status = {"status_code": delivery.status} if delivery.status is not None else {}
     turn.log("action.completed" if delivery.state == AttemptState.ACCEPTED else "action.failed", step, **status)
     spec = turn.spec.steps[step.seq]
-    if delivery.state == AttemptState.IN_DOUBT and not delivery.answered and callbacks.has_come_for(step.pk):
-        turn.complete_step(step, delivering.proven_output(sent.sending))  # it overtook the answer: the row arrived
-        return
-    _move_on(turn, spec, step, delivery)
-
-
-def _move_on(turn: Turn, spec: StepSpec, step: Step, delivery: Delivery) -> None:
     chance = secrets.randbelow(1000) / 1000
-    match machine.after_delivery(delivery, retry=spec.retry, attempts=step.attempt, chance=chance):
+    if delivering.goes_to_successor(sent.sending, delivery):
+        step.attempt += 1
+        turn.touch_step(step)
+        turn.log("step.retried", step, attempt=step.attempt, message="The webhook is full; its successor gets the row.")
+        return
+    deduplicated = sent.sending.parcel.deduplicated
+    match machine.after_delivery(
+        delivery, retry=spec.retry, attempts=step.attempt, chance=chance, deduplicated=deduplicated
+    ):
         case machine.Completes(output=output):
             turn.complete_step(step, output)
         case machine.Fails(error_type=error_type, error_message=message):
             turn.fail_step(step, error_type=error_type, error_message=message)
         case machine.Waits(reason=reason, message=message, after_seconds=seconds):
+            in_doubt = delivery.state == AttemptState.IN_DOUBT
+            if in_doubt and callbacks.has_come_for(step.pk):  # it overtook the answer that never came: the row arrived
+                turn.complete_step(step, delivering.proven_output(sent.sending))
+                return
             wake_at = None if seconds is None else turn.now + timedelta(seconds=seconds)
             turn.suspend_step(step, reason, message=message, wake_at=wake_at)
+
+
+def wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
+    """The sender of a row in doubt has written an outcome after all: the step that waits for that looks again."""
+    waiting = Q(status=RunStatus.SUSPENDED, steps__pk=step_id, steps__error_type=SuspendedFor.DELIVERY_IN_DOUBT)
+    if Run.objects.filter(waiting, pk=run_id).update(wake_at=now, ring_due_at=now, revision=F("revision") + 1):
+        ring(run_id)

@@ -60,7 +60,8 @@ class RunAdmin(ReadingAdmin):
     search_help_text = "By exact run id, idempotency key, loop id or project handle."
     fields = (
         *("id", "project", "loop", "loop_version", "status", "stop_reason", "error_type", "error_message"),
-        *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "wall_clock_deadline_at"),
+        *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "waits_at"),
+        "wall_clock_deadline_at",
         *("created_at", "started_at", "completed_at", "claim", "revision"),
         *("event_masked", "result_masked", "attempts", "callbacks", "timeline"),
     )
@@ -132,7 +133,7 @@ class CallbackAdmin(ReadingAdmin):
     search_fields = ("id__exact", "request_id__exact", "run__id__exact", "step_id__exact", "project__handle__exact")
     search_help_text = "By exact id, request_id, run id, step id or project handle."
     fields = (
-        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "received_at"),
+        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "remark", "received_at"),
         *("body_digest", "body_masked"),
     )
 

@@ -20,14 +20,13 @@ from integrations.delivering import Parcel, Sending
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
-from loops.acting import Sent, prepare_row, reserve_row, take_outcome
+from loops.acting import Sent, prepare_row, reserve_row, take_outcome, wake_from_doubt
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, SleepConfig, StepKind, StepSpec, WaitConfig
+from loops.spec import ActionConfig, SleepConfig, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
-from loops.workers import wake_from_doubt
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, was_in_the_way
@@ -178,15 +177,16 @@ def _send(sending: Sending, permit: liveness.Permit) -> Sent:
 
 def _record_alone(sent: Sent) -> None:
     """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
+    now, order = clock.now(), sent.sending.parcel.order
     with transaction.atomic():
-        _record(sent, now=clock.now())
+        _record(sent, now=now)
+        wake_from_doubt(order.run_id, order.step_id, now=now)
 
 
 def _record(sent: Sent, *, now: datetime) -> None:
     """Write the outcome down. A callback that overtook it has settled the doubt already."""
     order = sent.sending.parcel.order
-    if delivering.record(sent.sending, sent.exchange, sent.delivery, now=now):
-        wake_from_doubt(order.run_id, order.step_id, now=now)
+    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
     if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
         delivering.prove_arrival(order.run_id, order.step_id, now=now)
 
@@ -227,8 +227,8 @@ def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
         if spec is None:
             _complete(turn)
             return None
-        if not go_on():  # we are closing: the next start takes the run from here
-            turn.suspend_run(wake_at=turn.now)
+        if not go_on():  # we are closing: the next start takes the run from here, and it keeps its place
+            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for, waits_at=turn.run.waits_at)
             return None
         try:
             parcel = _play(turn, spec)
@@ -248,9 +248,6 @@ def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
     known = turn.steps.get(spec.key)
     waited_for = known.error_type if known is not None and known.status == StepStatus.SUSPENDED else None
     step = turn.begin_step(spec)
-    if step.deadline_at is not None and step.deadline_at <= turn.now and spec.kind != StepKind.WAIT_FOR_EVENT:
-        turn.fail_step(step, error_type="step_timed_out", error_message="The step's timeout has passed.")
-        return None
     match spec.config:
         case ActionConfig() as config:
             return prepare_row(turn, spec, config, step, names, waited_for)
@@ -272,8 +269,12 @@ def _complete(turn: Turn) -> None:
 
 def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
     until = config.until or step.created_at + (config.duration or timedelta())
-    if until <= turn.now:
+    in_time = step.deadline_at is None or until <= step.deadline_at
+    # Both may have passed while nobody was at work: what came first decides.
+    if until <= turn.now and in_time:
         turn.complete_step(step, {})
+    elif turn.is_out_of_time(step):
+        turn.time_out_step(step)
     else:
         turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
 

@@ -7,32 +7,41 @@ is stored and answered with 200.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from integrations import delivering
+from integrations.models import Attempt, AttemptState
+from loops.callback_addresses import hash_of
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
+from mobius.engine.crowd import together
 from mobius.engine.doorbell import ring
-from mobius.errors import MobiusError, NotFound, Unauthorized
+from mobius.errors import Conflict, NotFound, Unauthorized
+from mobius.prepared import Insert, Select, Update
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 
+JsonObject = dict[str, Any]
 
-class NoPublicAddress(MobiusError):
-    """`${{ callback.url }}` needs the address under which Clay reaches this console. Set MOBIUS_PUBLIC_URL."""
 
-    code = "no_public_address"
-    http_status = 409
+# Prepared: a hundred callbacks may come in a second.
+_step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
+_locked_run = Select(lambda run: Run.objects.select_for_update().filter(pk=run))
+_same_body = Select(lambda step, digest: Callback.objects.to_step(step).with_body(digest))
+_used_for = Select(lambda step: Callback.objects.to_step(step).used())
+_suspended_in = Select(lambda run: Step.objects.suspended_in(run))
+_insert = Insert(Callback)
+_note = Update(Run, writes=["revision", "updated_at"], where=["id"])
+_wake = Update(Run, writes=["revision", "updated_at", "wake_at", "ring_due_at"], where=["id"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,57 +53,46 @@ class Received:
     ambiguous: bool = False
 
 
-def give_address(step: Step) -> str:
-    """The callback address of `step`; the same at every call. Notes the token's hash on the step, unsaved."""
-    if not settings.MOBIUS_PUBLIC_URL:
-        raise NoPublicAddress
-    key = settings.FIELD_ENCRYPTION_KEY[0]
-    token = _token(step.pk, key)
-    step.callback_hash, step.callback_key = _hash(token), key_number(key)
-    return f"{settings.MOBIUS_PUBLIC_URL}/v1/callbacks/{token}"
-
-
-def key_number(key: str) -> str:
-    """What tells encryption keys apart without showing them."""
-    return hashlib.sha256(f"mobius key number {key}".encode()).hexdigest()[:16]
-
-
-def receive_at_address(token: str, body: dict[str, Any], *, key: ApiKey | None = None) -> Received:
+def receive_at_address(token: str, body: JsonObject, *, key: ApiKey | None = None) -> Received:
     """Store what was posted to a step's address.
 
     Raises NotFound for a token that we never gave out. A loop may demand an API key beside it
     (`settings.callback_requires_key`): Unauthorized without a key of the project that may call back.
     """
-    step = Step.objects.select_related("run").with_address(_hash(token)).first() if token else None
-    if step is None:
-        raise NotFound("There is no such callback address.")
-    if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
-        raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
-    return _store(step.run, step.pk, body)
+    return together(partial(_receive_at_address, token, body, key), working=True)
 
 
-def receive_by_request_id(project: Project, body: dict[str, Any]) -> Received:
+def receive_by_request_id(project: Project, body: JsonObject) -> Received:
     """Store a callback that names its row by `request_id`. Raises NotFound when no row of the project has it."""
-    request_id = body.get("request_id")
-    text = str(request_id) if isinstance(request_id, str | int) and not isinstance(request_id, bool) else ""
-    rows = delivering.rows_sent_as(project.pk, text) if text else []
-    if not rows:
-        raise NotFound("No row was sent with this request_id.")
-    answered = set(Callback.objects.to_steps({row.step_id for row in rows}).values_list("step_id", flat=True))
-    awaiting = {row.step_id: row for row in rows if row.step_id not in answered}
-    if len(awaiting) > 1:
-        callback = _insert(Callback(project=project, body=body, request_id=text, state=CallbackState.AMBIGUOUS))
-        return Received(callback=callback, ambiguous=True)
-    row = next(iter(awaiting.values()), rows[-1])
-    return _store(Run.objects.get(pk=row.run_id), row.step_id, body)
+    return together(partial(_receive_by_request_id, project, body), working=True)
 
 
-def take(source_step_id: str, wanted: dict[str, Any], *, waiting: Step) -> Callback | None:
-    """The first callback to `source_step_id` that has every member of `wanted`, for the step that waits for it."""
-    for callback in Callback.objects.to_step(source_step_id).filter(used_by__in=["", waiting.pk]).order_by("id"):
-        if all(key in callback.body and callback.body[key] == value for key, value in wanted.items()):
-            return callback
-    return None
+def candidates_for(callback: Callback) -> list[Attempt]:
+    """The rows that an ambiguous callback may answer, oldest first: one for each step that sent it."""
+    rows = delivering.rows_sent_as(callback.project_id, callback.request_id) if callback.request_id else []
+    return list({row.step_id: row for row in rows}.values())
+
+
+def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
+    """Give an ambiguous callback to the row that a person named; its run goes on as if it had come for that row alone.
+
+    Raises NotFound when no such row was sent under its request_id, and Conflict when it is not ambiguous (any more).
+    """
+    row = next((one for one in candidates_for(callback) if one.step_id == step_id), None)
+    if row is None:
+        raise NotFound("This row was not sent under the callback's request_id.")
+    with transaction.atomic():
+        run = Run.objects.select_for_update().get(pk=row.run_id)
+        unclear = Callback.objects.select_for_update().filter(pk=callback.pk, state=CallbackState.AMBIGUOUS).first()
+        if unclear is None:
+            raise Conflict("Somebody has said already which row this callback answers.")
+        if Callback.objects.to_step(step_id).with_body(unclear.body_digest).exists():
+            raise Conflict("This row has had the very same callback already.")
+        unclear.remark = f"{by} said which row it answers."[:700]
+        _attach(unclear, run, step_id)
+        unclear.save(update_fields=["run", "step_id", "state", "remark"])
+        _tell(run, step_id)
+    return unclear
 
 
 def has_come_for(step_id: str) -> bool:
@@ -102,69 +100,132 @@ def has_come_for(step_id: str) -> bool:
     return Callback.objects.to_step(step_id).exists()
 
 
+def _receive_at_address(token: str, body: JsonObject, key: ApiKey | None) -> Received:
+    step = _step_at.first(hash_of(token)) if token else None
+    if step is None:
+        raise NotFound("There is no such callback address.")
+    if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
+        raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
+    return _store(_new(step.run.project_id, body, remark=_contradiction(step, body)), step.run_id, step.pk)
+
+
+def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
+    callback = _new(project.pk, body)
+    rows = delivering.rows_sent_as(project.pk, callback.request_id) if callback.request_id else []
+    if not rows:
+        raise NotFound("No row was sent with this request_id.")
+    still_open = _open_rows(rows)
+    if len(still_open) > 1:
+        return _store_unclear(callback)
+    if still_open:
+        return _store(callback, still_open[0].run_id, still_open[0].step_id)
+    came = Callback.objects.to_steps({row.step_id for row in rows}).with_body(callback.body_digest).first()
+    return _again(came) if came is not None else _store(callback, rows[-1].run_id, rows[-1].step_id)
+
+
 def _may_call_back(key: ApiKey | None, run: Run) -> bool:
     return key is not None and key.project_id == run.project_id and Role(key.role).allows(Permission.CALL_BACK)
 
 
-def _store(run: Run, step_id: str, body: dict[str, Any]) -> Received:
+def _new(project_id: str, body: JsonObject, *, remark: str = "") -> Callback:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return Callback(
+        project_id=project_id,
+        body=body,
+        body_digest=hashlib.sha256(text.encode()).hexdigest(),
+        request_id=_request_id_of(body),
+        remark=remark,
+        received_at=clock.now(),
+    )
+
+
+def _request_id_of(body: JsonObject) -> str:
+    """Clay's columns may hold it as text or as a whole number; nothing else can name a row."""
+    value = body.get("request_id")
+    named = isinstance(value, str | int) and not isinstance(value, bool)
+    text = str(value) if named else ""
+    return text if len(text) <= delivering.LONGEST_REQUEST_ID else ""
+
+
+def _contradiction(step: Step, body: JsonObject) -> str:
+    """What a person should know when the body names another row than its address does."""
+    claimed = _request_id_of(body)
+    sent = delivering.request_id_of(step.run_id, step.pk) if claimed else ""
+    if not sent or sent == claimed:
+        return ""
+    return (
+        f"Its request_id is {claimed}, but its address belongs to the row {sent}. The address decides. "
+        "See in Clay whether the column posts the request_id and the callback_url of one and the same row."
+    )
+
+
+def _open_rows(rows: Sequence[Attempt]) -> list[Attempt]:
+    """The rows whose answer is still awaited: no callback has come for them, or none that their step could use."""
+    came = Callback.objects.to_steps({row.step_id for row in rows}).exclude(state=CallbackState.UNMATCHED)
+    answered = set(came.values_list("step_id", flat=True))
+    active = set(Run.objects.active().filter(pk__in={row.run_id for row in rows}).values_list("pk", flat=True))
+    wanted = {
+        row.step_id: row
+        for row in rows
+        if row.step_id not in answered and (row.run_id in active or row.state == AttemptState.IN_DOUBT)
+    }
+    return list(wanted.values())
+
+
+def _store(callback: Callback, run_id: str, step_id: str) -> Received:
     with transaction.atomic():
         # The row lock makes this and a worker that is about to suspend the run see each other (design §4).
-        run = Run.objects.select_for_update().get(pk=run.pk)
-        earlier = Callback.objects.to_step(step_id).filter(body_digest=_digest(body)).first()
+        run = _locked_run.first(run_id)
+        if run is None:
+            raise NotFound("The run that sent this row has been deleted.")
+        earlier = _same_body.first(step_id, callback.body_digest)
         if earlier is not None:
-            Callback.objects.filter(pk=earlier.pk).update(repeats=F("repeats") + 1)
-            return Received(callback=earlier, duplicate=True)
-        used = Callback.objects.to_step(step_id).exclude(used_by="").exists()
-        state = CallbackState.LATE if run.has_ended else CallbackState.UPDATE if used else CallbackState.KEPT
-        callback = _insert(
-            Callback(
-                project_id=run.project_id,
-                run=run,
-                step_id=step_id,
-                body=body,
-                request_id=str(body.get("request_id") or "")[:255],
-                state=state,
-            )
-        )
-        delivering.prove_arrival(run.pk, step_id, now=callback.received_at)
-        if not run.has_ended:
-            _wake(run)
+            return _again(earlier)
+        _attach(callback, run, step_id)
+        _insert(callback)
+        _tell(run, step_id)
     return Received(callback=callback)
 
 
-def _insert(callback: Callback) -> Callback:
-    callback.body_digest = _digest(callback.body)
-    callback.received_at = clock.now()
+def _store_unclear(callback: Callback) -> Received:
+    """Several rows could be meant: it is kept for a person, and nothing goes on."""
+    callback.state = CallbackState.AMBIGUOUS
     try:
         with transaction.atomic():
             callback.save(force_insert=True)
-    except IntegrityError:  # the same bytes at the same moment, on a database with several writers
-        return Callback.objects.get(step_id=callback.step_id, body_digest=callback.body_digest)
-    return callback
+    except IntegrityError:
+        unclear = Callback.objects.unclear(callback.project_id, callback.request_id)
+        return _again(unclear.with_body(callback.body_digest).get())
+    return Received(callback=callback, ambiguous=True)
 
 
-def _wake(run: Run) -> None:
-    """A fact was written for this run: whoever works on it reads again, and a step that waits for it goes on.
+def _again(earlier: Callback) -> Received:
+    Callback.objects.filter(pk=earlier.pk).update(repeats=F("repeats") + 1)
+    return Received(callback=earlier, duplicate=True, ambiguous=earlier.state == CallbackState.AMBIGUOUS)
+
+
+def _attach(callback: Callback, run: Run, step_id: str) -> None:
+    """Say what the callback is to its step, under the run's lock."""
+    used = bool(_used_for(step_id))
+    callback.run, callback.step_id = run, step_id
+    callback.state = CallbackState.LATE if run.has_ended else CallbackState.UPDATE if used else CallbackState.KEPT
+
+
+def _tell(run: Run, step_id: str) -> None:
+    """A callback was written for this step: a doubt about its row ends, and whoever works on the run reads it again.
 
     A step that waits for time, pace or a person is not woken: the callback of another step says nothing about it.
     """
     now = clock.now()
-    Run.objects.filter(pk=run.pk).update(revision=F("revision") + 1, updated_at=now)
-    if run.status == RunStatus.SUSPENDED and not run.steps.awaiting_callback().exists():
+    proven = delivering.prove_arrival(run.pk, step_id, now=now)
+    if run.has_ended:
         return
-    Run.objects.filter(pk=run.pk).update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER)
+    # The row is locked, so nobody else counts on.
+    told = {"revision": run.revision + 1, "updated_at": now, "wake_at": now, "ring_due_at": now + RING_AGAIN_AFTER}
+    if run.status == RunStatus.SUSPENDED and not any(
+        step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk)
+    ):
+        _note(told, {"id": run.pk})
+        return
+    _wake(told, {"id": run.pk})
     ring(run.pk)
-
-
-def _token(step_id: str, key: str) -> str:
-    """256 bits that only the holder of the encryption key can make, and makes the same each time."""
-    derived = hmac.new(key.encode(), b"mobius: callback addresses", hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(hmac.new(derived, step_id.encode(), hashlib.sha256).digest()).decode().rstrip("=")
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
-
-
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

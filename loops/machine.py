@@ -46,18 +46,22 @@ class Waits:
     after_seconds: float | None = None
 
 
-def after_delivery(delivery: Delivery, *, retry: Retry, attempts: int, chance: float) -> Completes | Fails | Waits:
+def after_delivery(
+    delivery: Delivery, *, retry: Retry, attempts: int, chance: float, deduplicated: bool = False
+) -> Completes | Fails | Waits:
     """What an attempt's outcome makes of its step (design §4, second column to third).
 
-    `attempts` counts this one; `chance` between 0 and 1 spreads the back-off.
+    `attempts` counts this one; `chance` between 0 and 1 spreads the back-off. With `deduplicated` the table tells a
+    repeated row, so that a row in doubt may be sent again.
     """
     if delivery.state == AttemptState.ACCEPTED:
         return Completes(output=delivery.output)
-    if delivery.state == AttemptState.IN_DOUBT and not delivery.answered:
-        return Waits(reason=SuspendedFor.DELIVERY_IN_DOUBT, message=delivery.error_message)
-    if delivery.may_retry and attempts < retry.max_attempts:
+    in_doubt = delivery.state == AttemptState.IN_DOUBT
+    if (delivery.may_retry or (in_doubt and deduplicated)) and attempts < retry.max_attempts:
         seconds = max(delivery.retry_after_seconds, back_off_seconds(retry, attempts, chance))
         return Waits(reason=SuspendedFor.RETRYING, message=delivery.error_message, after_seconds=seconds)
+    if in_doubt and not delivery.answered:
+        return Waits(reason=SuspendedFor.DELIVERY_IN_DOUBT, message=delivery.error_message)
     return Fails(error_type=delivery.error_type, error_message=delivery.error_message)
 
 

@@ -138,9 +138,13 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs that nobody has taken although their time has come: a ring was lost, or a wait is over."""
         return self.filter(ring_due_at__lte=now).order_by("ring_due_at")
 
-    def waiters_of(self, subject_id: str) -> Self:
-        """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places."""
-        return self.waiting_for(subject_id).filter(wake_at=None).order_by("waits_since", "id")
+    def waiters_of(self, subject_id: str, now: datetime) -> Self:
+        """Runs that wait for room at a pacer, an integration or an attempt, in the order of their places.
+
+        One that has been woken, or whose time has come, waits no more; a deadline ahead (`wake_at`) changes nothing.
+        """
+        asleep = Q(wake_at=None) | Q(wake_at__gt=now)
+        return self.waiting_for(subject_id).filter(asleep, status=RunStatus.SUSPENDED).order_by("waits_since", "id")
 
     def waiting_for(self, subject_id: str) -> Self:
         """Waiters, also those that have just been woken. Not empty: that lets the partial index answer."""
@@ -151,6 +155,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         alive = Worker.objects.alive(since=alive_since).values("pk")
         left = self.exclude(worker="").exclude(worker__in=alive).order_by("worker", "id")
         return left.select_for_update(skip_locked=True) if connection.features.has_select_for_update else left
+
+    def queue_at(self, integration_id: str) -> Self:
+        """Runs whose row waits to go out through this integration, in the order of their places."""
+        queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
+        return queue.order_by("waits_since", "id")
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""
@@ -190,6 +199,7 @@ class Run(models.Model):
     # What a suspended run waits for when no time is known, and its place in that queue, which it keeps until it goes.
     waits_for = models.CharField(max_length=ID_LENGTH, blank=True)
     waits_since = models.DateTimeField(null=True, blank=True)
+    waits_at = models.CharField(max_length=ID_LENGTH, blank=True)  # the integration that its row is to go out through
     ring_due_at = models.DateTimeField(null=True, blank=True)  # the sweep rings it then; empty: nothing to ring for
     rings = models.PositiveSmallIntegerField(default=0)
     wall_clock_deadline_at = models.DateTimeField(null=True, blank=True)
@@ -215,6 +225,7 @@ class Run(models.Model):
             # Partial: their size follows the backlog, not history (performance: a million runs already stored).
             models.Index(fields=["ring_due_at"], condition=Q(ring_due_at__isnull=False), name="runs_to_ring"),
             models.Index(fields=["waits_for", "waits_since", "id"], condition=~Q(waits_for=""), name="waiting_runs"),
+            models.Index(fields=["waits_at", "waits_since", "id"], condition=~Q(waits_at=""), name="queued_rows"),
             models.Index(fields=["worker"], condition=~Q(worker=""), name="runs_of_workers"),
         ]
 
@@ -254,10 +265,8 @@ class SuspendedFor(models.TextChoices):
 
 
 class StepQuerySet(models.QuerySet["Step"]):
-    def awaiting_callback(self) -> Self:
-        """Suspended steps that a callback may end: a wait, or a row in doubt."""
-        waits = Q(kind="wait_for_event") | Q(error_type=SuspendedFor.DELIVERY_IN_DOUBT)
-        return self.filter(waits, status=StepStatus.SUSPENDED)
+    def suspended_in(self, run_id: str) -> Self:
+        return self.filter(run_id=run_id, status=StepStatus.SUSPENDED)
 
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
@@ -304,6 +313,11 @@ class Step(models.Model):
     def __str__(self) -> str:
         return self.id
 
+    @property
+    def awaits_callback(self) -> bool:
+        """May a callback end what this suspended step waits for: an event, or news of its row in doubt?"""
+        return self.kind == "wait_for_event" or self.error_type == SuspendedFor.DELIVERY_IN_DOUBT
+
 
 class WaitState(models.TextChoices):
     OPEN = "open", "Open"
@@ -312,11 +326,24 @@ class WaitState(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+class WaitQuerySet(models.QuerySet["Wait"]):
+    def awaiting_callback(self, loop_id: str | OuterRef) -> Self:
+        """Open waits of the loop for a callback, oldest first. What is excluded lets the partial index answer."""
+        waits = self.filter(loop_id=loop_id, state=WaitState.OPEN).exclude(source_step_id="")
+        return waits.order_by("created_at")
+
+    def answered(self, loop_id: str) -> Self:
+        """Waits of the loop that a callback ended, latest first."""
+        waits = self.filter(loop_id=loop_id, state=WaitState.RESUMED).exclude(source_step_id="")
+        return waits.order_by("-closed_at")
+
+
 class Wait(models.Model):
     """A step that is suspended until an event arrives, or a signal."""
 
     id = _id_field("wait")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="waits")
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="waits", db_index=False)
     step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="waits")
     event_type = models.CharField(max_length=100)
     source_step_id = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # whose callback is awaited
@@ -325,9 +352,23 @@ class Wait(models.Model):
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, blank=True)
 
+    objects = WaitQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["step"], condition=Q(state="open"), name="one_open_wait_per_step"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["loop", "created_at"],
+                condition=Q(state="open") & ~Q(source_step_id=""),
+                name="waits_for_callbacks",
+            ),
+            models.Index(
+                fields=["loop", "closed_at"],
+                condition=Q(state="resumed") & ~Q(source_step_id=""),
+                name="answered_waits",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -352,6 +393,17 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def to_steps(self, step_ids: Iterable[str]) -> Self:
         """What was posted to these steps. Not empty: that lets the partial index answer."""
         return self.filter(step_id__in=step_ids).exclude(step_id="")
+
+    def with_body(self, body_digest: str) -> Self:
+        return self.filter(body_digest=body_digest)
+
+    def used(self) -> Self:
+        """Those that are a step's result."""
+        return self.exclude(used_by="")
+
+    def unclear(self, project_id: str, request_id: str) -> Self:
+        """What came under this request_id and could have meant several rows."""
+        return self.filter(project_id=project_id, step_id="").known_as(request_id)
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
@@ -383,6 +435,7 @@ class Callback(models.Model):
     body_digest = models.CharField(max_length=64)
     used_by = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # the waiting step whose result it is
     repeats = models.PositiveIntegerField(default=0)  # the same bytes came again this often
+    remark = models.CharField(max_length=700, blank=True)  # a sentence for a person about what is odd with it
     received_at = models.DateTimeField()
 
     objects = CallbackQuerySet.as_manager()
@@ -391,6 +444,11 @@ class Callback(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["step_id", "body_digest"], condition=~Q(step_id=""), name="one_callback_per_step_and_body"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "request_id", "body_digest"],
+                condition=Q(step_id=""),
+                name="one_unclear_callback_per_body",
             ),
             models.UniqueConstraint(fields=["used_by"], condition=~Q(used_by=""), name="one_used_callback_per_wait"),
         ]

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
+from loops import queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
@@ -45,7 +46,7 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            suspend_in_doubt(attempt.run_id, attempt.step_id, now)
+            suspend_in_doubt(attempt, now)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )
@@ -69,14 +70,27 @@ def _wake_waiters(now: datetime) -> bool:
     """Wake the oldest waiters of everything that has room. True while there are any waiters at all."""
     first = subject = _next_subject(after="")
     while subject is not None:
-        room = min(delivering.room_at(subject, now=now), BATCH)
-        oldest = list(Run.objects.waiters_of(subject).values_list("pk", flat=True)[:room]) if room else []
-        for run_id in oldest:
-            woken = Run.objects.waiters_of(subject).filter(pk=run_id, status=RunStatus.SUSPENDED)
-            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
-                ring(run_id)
+        if pacer := delivering.pacer_behind(subject):  # a paused integration that was resumed
+            queue.join_pacer(subject, pacer, now=now)
+        else:
+            _wake_oldest(subject, now)
         subject = _next_subject(after=subject)
     return first is not None
+
+
+def _wake_oldest(subject: str, now: datetime) -> None:
+    room = min(delivering.room_at(subject, now=now), BATCH)
+    oldest = list(Run.objects.waiters_of(subject, now).values_list("pk", "waits_at")[:room]) if room else []
+    paused = delivering.paused_among({waits_at for _, waits_at in oldest})
+    for integration_id in paused:
+        queue.stand_aside(subject, integration_id, now=now)
+    for run_id, waits_at in oldest:
+        if waits_at in paused:
+            continue
+        woken = Run.objects.waiters_of(subject, now).filter(pk=run_id)
+        with transaction.atomic():
+            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
+                ring(run_id)
 
 
 def _next_subject(*, after: str) -> str | None:

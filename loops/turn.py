@@ -24,9 +24,9 @@ from loops.models import (
     Wait,
     WaitState,
 )
-from loops.spec import LoopSpec, StepSpec
+from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.engine import liveness
-from mobius.prepared import Insert, Update
+from mobius.prepared import Insert, Select, Update
 
 
 class Overtaken(Exception):
@@ -36,18 +36,10 @@ class Overtaken(Exception):
 _save_run = Update(
     Run,
     writes=[
-        *(
-            "claim",
-            "worker",
-            "revision",
-            "status",
-            "result",
-            "stop_reason",
-            "error_type",
-            "error_message",
-            "last_sequence",
-        ),
-        *("wake_at", "waits_for", "waits_since", "ring_due_at", "rings", "started_at", "completed_at", "updated_at"),
+        *("claim", "worker", "revision", "status", "result", "stop_reason"),
+        *("error_type", "error_message", "last_sequence"),
+        *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
+        *("started_at", "completed_at", "updated_at"),
     ],
     where=["id", "claim", "revision"],
 )
@@ -60,6 +52,7 @@ _save_step = Update(
     where=["id"],
 )
 _insert_run = Insert(Run)
+_open_waits = Select(lambda step: Wait.objects.filter(step=step, state=WaitState.OPEN))
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
@@ -78,6 +71,7 @@ class Turn:
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
+        self._sorted: list[tuple[Callback, CallbackState]] = []
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
@@ -113,21 +107,23 @@ class Turn:
             if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
                 step.error_type, step.error_message = error_type, error_message
                 self._end_step(step, StepStatus.FAILED)
+                if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
+                    self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
-    def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "") -> None:
+    def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "", waits_at: str = "") -> None:
         run = self.run
         run.status = RunStatus.SUSPENDED
         if run.wall_clock_deadline_at and (wake_at is None or run.wall_clock_deadline_at < wake_at):
             wake_at = run.wall_clock_deadline_at
         # A place is kept for as long as one waits, whatever for: a pause must not change the order.
-        run.waits_since = (run.waits_since or self.now) if waits_for else None
-        run.waits_for = waits_for
+        run.waits_since = (run.waits_since or self.now) if waits_for or waits_at else None
+        run.waits_for, run.waits_at = waits_for, waits_at
         self._rest(wake_at=wake_at)
 
     def leave_queue(self) -> None:
         """The run has got what it waited for; the next wait begins at the end."""
-        self.run.waits_for, self.run.waits_since = "", None
+        self.run.waits_for, self.run.waits_since, self.run.waits_at = "", None, ""
 
     @property
     def outputs(self) -> dict[str, Any]:
@@ -172,9 +168,19 @@ class Turn:
         self.fail_run(stop_reason="step_failed", error_type=error_type, error_message=error_message, step=step)
 
     def suspend_step(
-        self, step: Step, reason: SuspendedFor, *, message: str = "", wake_at: datetime | None, waits_for: str = ""
+        self,
+        step: Step,
+        reason: SuspendedFor,
+        *,
+        message: str = "",
+        wake_at: datetime | None,
+        waits_for: str = "",
+        waits_at: str = "",
     ) -> None:
-        """Rest until `wake_at` (or the step's own deadline), or until there is room at `waits_for`."""
+        """Rest until `wake_at` (or the step's own deadline), or until there is room at `waits_for`.
+
+        `waits_at` is the integration whose queue the row stands in meanwhile.
+        """
         if reason != step.error_type and reason != SuspendedFor.SLEEPING:
             self.log("step.suspended", step, reason=reason.value)
         step.status = StepStatus.SUSPENDED
@@ -182,17 +188,27 @@ class Turn:
         self._change(step)
         if step.deadline_at and (wake_at is None or step.deadline_at < wake_at):
             wake_at = step.deadline_at
-        self.suspend_run(wake_at=wake_at, waits_for=waits_for)
+        self.suspend_run(wake_at=wake_at, waits_for=waits_for, waits_at=waits_at)
 
-    def put_off(self, step: Step, answer: NotNow) -> None:
-        """Nothing could be reserved; the step waits as the answer says."""
+    def put_off(self, step: Step, answer: NotNow, *, waits_at: str) -> None:
+        """Nothing could be reserved; the step waits as the answer says, in the queue of that integration."""
         self.suspend_step(
             step,
             SuspendedFor(answer.reason),
             message=answer.message,
             wake_at=answer.wake_at,
             waits_for=answer.waits_for,
+            waits_at=waits_at,
         )
+
+    def is_out_of_time(self, step: Step) -> bool:
+        """Has the step's `timeout` passed?"""
+        return step.deadline_at is not None and step.deadline_at <= self.now
+
+    def time_out_step(self, step: Step) -> None:
+        """Fail the step for its `timeout`; what it was waiting for is said with it."""
+        message = f"The step's timeout has passed. {step.error_message}".strip()
+        self.fail_step(step, error_type="step_timed_out", error_message=message)
 
     def step(self, step_id: str) -> Step:
         """The step of this id, which has begun."""
@@ -206,13 +222,22 @@ class Turn:
 
     def is_waiting(self, step: Step) -> bool:
         """Does `step` have an open wait, from an earlier turn?"""
-        return step not in self._new and Wait.objects.filter(step_id=step.pk, state=WaitState.OPEN).exists()
+        return step not in self._new and bool(_open_waits(step.pk))
 
     def use_callback(self, callback: Callback, step: Step) -> None:
         """`callback` is the result of `step`; no other may become it."""
         self._used.append((callback, step))
         if self.is_waiting(step):
             self.close_wait(step, WaitState.RESUMED)
+
+    @property
+    def taken_callbacks(self) -> set[str]:
+        """The ids of the callbacks that steps have used in this turn."""
+        return {callback.pk for callback, _ in self._used}
+
+    def sort_callbacks(self, callbacks: list[Callback], state: CallbackState) -> None:
+        """Say of callbacks that nobody used what they are instead."""
+        self._sorted += [(callback, state) for callback in callbacks]
 
     def open_wait(self, step: Step, wait: Wait) -> None:
         self._waits.append(wait)
@@ -263,6 +288,8 @@ class Turn:
             wait.save(force_insert=True)
         for step_id, state in self._closed_waits.items():
             Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
+        for callback, sorted_as in self._sorted:  # before those that are used: what one wait left, the next may take
+            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)
@@ -294,6 +321,8 @@ class Turn:
             self._changed[step.key] = step
 
     def _end_step(self, step: Step, status: StepStatus) -> None:
+        if step.kind == StepKind.WAIT_FOR_EVENT and status != StepStatus.COMPLETED:
+            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)  # nobody waits any more
         step.status = status
         step.completed_at = self.now
         self._change(step)

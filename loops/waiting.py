@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from loops import callbacks
 from loops.expressions import Names, evaluate, render_parameters, uses_callback_url
-from loops.models import Callback, Step, SuspendedFor, Wait, WaitState
+from loops.matching import look_through
+from loops.models import Callback, CallbackState, Step, SuspendedFor, Wait, WaitState
 from loops.spec import ActionConfig, StepKind, StepSpec, WaitConfig
 from loops.turn import Turn
 
@@ -16,9 +16,7 @@ CALLBACK_EVENT = "clay.callback"
 def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, names: Names) -> None:
     """Complete `step` with the callback that came, fail it when its time has passed, else let the run rest."""
     source = _source(turn, spec, config)
-    wanted = render_parameters(config.match, names)
-    callback = callbacks.take(source, wanted, waiting=step) if source else None
-    if callback is not None:
+    if source and (callback := _first_that_fits(turn, config, step, source, names)) is not None:
         turn.use_callback(callback, step)
         turn.complete_step(step, _output(config, callback, names))
         return
@@ -35,6 +33,7 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
             step,
             Wait(
                 run_id=turn.run.pk,
+                loop_id=turn.run.loop_id,
                 step_id=step.pk,
                 event_type=config.event_type,
                 source_step_id=source,
@@ -43,6 +42,14 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
             ),
         )
     turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=None)
+
+
+def _first_that_fits(turn: Turn, config: WaitConfig, step: Step, source: str, names: Names) -> Callback | None:
+    """The callback that ends the wait. What becomes of the others is written with the turn."""
+    looked = look_through(source, render_parameters(config.match, names), waiting=step, taken=turn.taken_callbacks)
+    turn.sort_callbacks(looked.unmatched, CallbackState.UNMATCHED)
+    turn.sort_callbacks(looked.updates, CallbackState.UPDATE)
+    return looked.found
 
 
 def _source(turn: Turn, spec: StepSpec, config: WaitConfig) -> str:

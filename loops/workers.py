@@ -15,10 +15,10 @@ from django.db import transaction
 from django.db.models import F
 
 from integrations import delivering
+from integrations.models import Attempt
 from loops import callbacks
-from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor, Worker
+from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor, Worker
 from mobius import clock
-from mobius.engine.doorbell import ring
 
 BATCH = 200
 _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
@@ -58,43 +58,29 @@ def _give_up(run: Run, now: datetime) -> None:
     """What was on the wire is in doubt and waits for somebody who knows; any other run goes on where it was."""
     doubts = delivering.doubt_the_silent(now=now, run_id=run.pk)
     for attempt in doubts:
-        suspend_in_doubt(run.pk, attempt.step_id, now)
+        suspend_in_doubt(attempt, now)
     Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
     )
     Run.objects.filter(pk=run.pk).update(worker="")
 
 
-def suspend_in_doubt(run_id: str, step_id: str, now: datetime) -> None:
-    """Let the run wait for somebody who knows whether the row of this step arrived."""
-    step = Step.objects.filter(pk=step_id).first()
-    if step is None or not run_id:
+def suspend_in_doubt(attempt: Attempt, now: datetime) -> None:
+    """Let the attempt's run wait for somebody who knows whether the row arrived."""
+    step = Step.objects.select_related("run").filter(pk=attempt.step_id, run__status=RunStatus.RUNNING).first()
+    if step is None:
         return
-    wake_at = step.deadline_at
-    if callbacks.has_come_for(step_id):  # it overtook the answer: there is no doubt
-        delivering.prove_arrival(run_id, step_id, now=now)
-        wake_at = now
-    held = Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(
-        status=RunStatus.SUSPENDED,
-        wake_at=wake_at,
-        ring_due_at=wake_at,
-        revision=F("revision") + 1,
-        updated_at=now,
+    # Clay may call back before it answers: then the row has arrived. Or the table lets the row be sent once more.
+    proven = callbacks.has_come_for(step.pk) and delivering.prove_arrival(attempt.run_id, step.pk, now=now)
+    limits = [limit for limit in (step.deadline_at, step.run.wall_clock_deadline_at) if limit is not None]
+    wake_at = now if proven or delivering.deduplicated(attempt) else min(limits, default=None)
+    held = Run.objects.filter(pk=attempt.run_id, status=RunStatus.RUNNING).update(
+        status=RunStatus.SUSPENDED, wake_at=wake_at, ring_due_at=wake_at, revision=F("revision") + 1, updated_at=now
     )
     if held:
-        Step.objects.filter(pk=step_id).update(
+        Step.objects.filter(pk=step.pk).update(
             status=StepStatus.SUSPENDED,
             error_type=SuspendedFor.DELIVERY_IN_DOUBT,
             error_message="This console stopped while the row was on its way: it may or may not have arrived.",
             updated_at=now,
         )
-
-
-def wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
-    """The doubt about this step's row is over: a run that waits for that goes on. In the caller's transaction."""
-    doubting = Step.objects.filter(pk=step_id, status=StepStatus.SUSPENDED, error_type=SuspendedFor.DELIVERY_IN_DOUBT)
-    waiting = Run.objects.filter(pk=run_id, status=RunStatus.SUSPENDED)
-    if doubting.exists() and waiting.update(
-        wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1, updated_at=now
-    ):
-        ring(run_id)

@@ -61,6 +61,15 @@ def check() -> None:
     run()
 
 
+@main.command()
+@click.option("--days", type=click.IntRange(1), help="Keep the bodies of so many days. Default: MOBIUS_RETENTION_DAYS.")
+def purge(days: int | None) -> None:
+    """Blank the bodies of old deliveries. Their log, the counts and the ledger stay."""
+    from mobius.commands.purge import run
+
+    run(days=days)
+
+
 @main.group()
 def project() -> None:
     """Projects."""
@@ -136,6 +145,8 @@ def clay() -> None:
 @click.option("--drip", default=0.0, help="Seconds between the bytes of every answer.")
 @click.option("--fail", type=click.IntRange(200, 599), help="Answer every row with this status.")
 @click.option("--reset", is_flag=True, help="Read every row and close without an answer.")
+@click.option("--trouble", type=click.FloatRange(0, 1), default=0.0, help="Share of rows that meet a fault or a delay.")
+@click.option("--seed", default=0, help="Of the dice behind --trouble.")
 @click.option("--log", type=click.Path(path_type=Path), help="Append every accepted row to this file.")
 def clay_simulate(port: int, **switches: object) -> None:
     """Behave as a Clay table's webhook does, on this machine."""

@@ -48,6 +48,9 @@ MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
 # A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
 MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
 MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
+MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
+if MOBIUS_RETENTION_DAYS < 0:
+    raise ImproperlyConfigured("MOBIUS_RETENTION_DAYS is a number of days, or 0 to keep bodies for ever.")
 MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
 
 INSTALLED_APPS = [

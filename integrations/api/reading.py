@@ -4,31 +4,57 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations.forms import OptionsForm
+from integrations.configuring import settings_of
+from integrations.forms import BudgetForm, Options, OptionsForm, SettingsForm
+from integrations.models import Integration, Webhook
 from integrations.providers.contract import Provider
 from mobius.api.parsing import json_type
 from mobius.api.serializing import known_fields
 from mobius.errors import InvalidFields
 
-_NUMBERS = ("submission_limit", "submissions_used", "rate_per_second")
+_NUMBERS = ("submission_limit", "submissions_used", "rate_per_second", "burst")
+_SWITCHES = ("never_twice", "deduplicates", "wait_at_limit")
+_SETTINGS = tuple(name for name in SettingsForm.base_fields if name not in ("name", "submissions_used"))
 
 
-def read_connection(provider: Provider, data: Any) -> tuple[Any, OptionsForm]:
+def read_connection(
+    provider: Provider, data: Any, options_form: type[BudgetForm] = OptionsForm
+) -> tuple[Any, BudgetForm]:
     """The provider's valid form and the valid options form. Raises InvalidFields naming every field that is wrong."""
     if not isinstance(data, dict):
         raise InvalidFields({"body": [f"Send a JSON object, not {json_type(data)}."]})
-    known_fields(data, [*provider.connect_form.base_fields, *OptionsForm.base_fields])
-    given = {name: value for name, value in data.items() if value is not None}  # null is read as absent
-    strangers = {name: _wrong_type(name, value) for name, value in given.items()}
-    if wrong := {name: [sentence] for name, sentence in strangers.items() if sentence}:
-        raise InvalidFields(wrong)
-    connect, options = provider.connect_form(given), OptionsForm(given)
+    known_fields(data, [*provider.connect_form.base_fields, *options_form.base_fields])
+    given = _given(data)
+    connect, options = provider.connect_form(given), options_form(given)
     if not (connect.is_valid() & options.is_valid()):
         raise InvalidFields(_errors(connect) | _errors(options))
     return connect, options
 
 
+def read_settings(
+    integration: Integration, webhook: Webhook, *, settings: dict[str, Any], submissions_used: int | None
+) -> Options:
+    """What `settings` and `submissions_used` change, through the form of the settings page. Raises InvalidFields."""
+    known_fields(settings, _SETTINGS)
+    given = _given(settings) | ({"submissions_used": submissions_used} if submissions_used is not None else {})
+    form = SettingsForm.changing(settings_of(integration, webhook), given)
+    if not form.is_valid():
+        raise InvalidFields(_errors(form))
+    return form.options
+
+
+def _given(data: dict[str, Any]) -> dict[str, Any]:
+    """The fields that have a value of a type that the form could read: null is read as absent."""
+    given = {name: value for name, value in data.items() if value is not None}
+    strangers = {name: _wrong_type(name, value) for name, value in given.items()}
+    if wrong := {name: [sentence] for name, sentence in strangers.items() if sentence}:
+        raise InvalidFields(wrong)
+    return given
+
+
 def _wrong_type(name: str, value: Any) -> str:
+    if name in _SWITCHES:
+        return "" if isinstance(value, bool) else f"Send true or false, not {json_type(value)}."
     if isinstance(value, str):
         return ""
     if name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):

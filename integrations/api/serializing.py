@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from integrations.configuring import settings_of
 from integrations.models import Attempt, Integration, Webhook, WebhookState
 from integrations.probing import Probe
 from integrations.providers.contract import Action, Provider
-from integrations.usage import Usage, usage_of_each
+from integrations.usage import Usage, usage_of, usage_of_each
 from mobius import clock
 from mobius.api.serializing import timestamp, without_nulls
 
@@ -23,14 +24,27 @@ def integration_json(integration: Integration, *, webhook_url: str = "") -> Json
 
 def integrations_json(integrations: list[Integration], *, webhook_url: str = "") -> list[JsonObject]:
     """Many integrations in a fixed number of queries."""
-    webhooks = Webhook.objects.filter(integration__in=integrations, state=WebhookState.CURRENT)
-    current = {webhook.integration_id: webhook for webhook in webhooks}
-    usages = usage_of_each(list(current.values()), now=clock.now())
-    return [_integration_json(one, current.get(one.pk), usages, webhook_url) for one in integrations]
+    webhooks = list(Webhook.objects.filter(integration__in=integrations).exclude(state=WebhookState.RETIRED))
+    by_place = {(webhook.integration_id, webhook.state): webhook for webhook in webhooks}
+    usages = usage_of_each(webhooks, now=clock.now())
+    return [
+        _integration_json(
+            one,
+            by_place.get((one.pk, WebhookState.CURRENT)),
+            by_place.get((one.pk, WebhookState.STAGED)),
+            usages,
+            webhook_url,
+        )
+        for one in integrations
+    ]
 
 
 def _integration_json(
-    integration: Integration, webhook: Webhook | None, usages: Mapping[str, Usage], webhook_url: str
+    integration: Integration,
+    webhook: Webhook | None,
+    staged: Webhook | None,
+    usages: Mapping[str, Usage],
+    webhook_url: str,
 ) -> JsonObject:
     shown: JsonObject = {
         "id": integration.pk,
@@ -43,9 +57,24 @@ def _integration_json(
     }
     if webhook is not None:
         shown["usage"] = usage_json(usages[webhook.pk])
+        shown["settings"] = {name: value for name, value in settings_of(integration, webhook).items() if name != "name"}
+    if staged is not None:
+        shown["successor"] = _successor(staged, usages[staged.pk])
     for name in ("created_by", "tags"):
         if value := getattr(integration, name):
             shown[name] = value
+    return shown
+
+
+def successor_json(webhook: Webhook) -> JsonObject:
+    """A staged webhook. Its URL is masked."""
+    return _successor(webhook, usage_of(webhook, now=clock.now()))
+
+
+def _successor(webhook: Webhook, usage: Usage) -> JsonObject:
+    shown: JsonObject = {"webhook_url": webhook.masked_url, "ready": webhook.ready, "usage": usage_json(usage)}
+    if webhook.auth_header_name:
+        shown["auth_header_name"] = webhook.auth_header_name
     return shown
 
 

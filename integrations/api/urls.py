@@ -16,5 +16,10 @@ urlpatterns = [
     ),
     path("projects/<str:project>/deliveries", DeliveryViewSet.as_view({"get": "list"})),
     path("projects/<str:project>/deliveries/<str:delivery>", DeliveryViewSet.as_view({"get": "retrieve"})),
+    path(
+        f"{INTEGRATIONS}/<str:integration>/successor",
+        IntegrationViewSet.as_view({"get": "successor", "put": "stage", "delete": "unstage"}),
+    ),
+    path(f"{INTEGRATIONS}/<str:integration>/successor/test", IntegrationViewSet.as_view({"post": "test_successor"})),
     path(f"{INTEGRATIONS}/<str:integration>/test", IntegrationViewSet.as_view({"post": "test"})),
 ]

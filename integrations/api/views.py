@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.db import transaction
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations import connecting, probing
-from integrations.api.reading import read_connection
+from integrations import connecting, probing, succession
+from integrations.api.reading import read_connection, read_settings
 from integrations.api.serializing import (
     delivery_json,
     integration_json,
     integrations_json,
     probe_json,
     provider_json,
+    successor_json,
     whole_delivery_json,
 )
 from integrations.choosing import open_connection
-from integrations.forms import NAME, Options
-from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus
+from integrations.configuring import configure
+from integrations.forms import NAME, BudgetForm
+from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook
 from integrations.providers.contract import Provider
 from integrations.providers.registry import all_providers, get_provider
 from mobius.api.pagination import page
@@ -44,6 +47,8 @@ class ChangedIntegrationSerializer(RequestSerializer):
     credentials = serializers.DictField(required=False)
     config = serializers.DictField(required=False)
     status = serializers.ChoiceField(choices=["active", "inactive"], required=False)
+    settings = serializers.DictField(required=False)
+    submissions_used = serializers.IntegerField(required=False, min_value=0, max_value=1_000_000_000)
 
 
 class TestSerializer(RequestSerializer):
@@ -81,10 +86,14 @@ class IntegrationViewSet(ProjectViewSet):
         "update": Permission.ADMINISTER,
         "destroy": Permission.ADMINISTER,
         "test": Permission.OPERATE,
+        "successor": Permission.READ,
+        "stage": Permission.ADMINISTER,
+        "unstage": Permission.ADMINISTER,
+        "test_successor": Permission.OPERATE,
     }
 
     def list(self, request: Request, project: str) -> Response:
-        mine = Integration.objects.filter(project=self.project)
+        mine = Integration.objects.filter(project=self.project).select_related("pacer")
         if provider := request.query_params.get("provider"):
             mine = mine.filter(provider=provider)
         if status := request.query_params.get("status"):
@@ -104,6 +113,7 @@ class IntegrationViewSet(ProjectViewSet):
     def retrieve(self, request: Request, project: str, integration: str) -> Response:
         return Response(integration_json(self._integration(integration)))
 
+    @transaction.atomic
     def update(self, request: Request, project: str, integration: str) -> Response:
         changes = ChangedIntegrationSerializer.read(request.data)
         found = self._integration(integration)
@@ -111,6 +121,8 @@ class IntegrationViewSet(ProjectViewSet):
             found = self._connect(get_provider(found.provider), found.name, self._whole(found, changes))
         if "name" in changes and changes["name"] != found.name:
             found = connecting.rename(found, changes["name"])
+        if "settings" in changes or "submissions_used" in changes:
+            self._configure(found, changes)
         if "status" in changes:
             found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found)
         return Response(integration_json(found))
@@ -123,22 +135,55 @@ class IntegrationViewSet(ProjectViewSet):
         row = TestSerializer.read(request.data).get("row")
         return Response(probe_json(probing.probe(self._integration(integration), row)))
 
+    def successor(self, request: Request, project: str, integration: str) -> Response:
+        return Response(successor_json(self._staged(self._integration(integration))))
+
+    def stage(self, request: Request, project: str, integration: str) -> Response:
+        found = self._integration(integration)
+        form, budget = read_connection(get_provider(found.provider), request.data, BudgetForm)
+        return Response(successor_json(succession.stage(found, form.connection, budget.options)))
+
+    def unstage(self, request: Request, project: str, integration: str) -> Response:
+        found = self._integration(integration)
+        self._staged(found)
+        succession.unstage(found)
+        return Response(status=204)
+
+    def test_successor(self, request: Request, project: str, integration: str) -> Response:
+        row = TestSerializer.read(request.data).get("row")
+        found = self._integration(integration)
+        return Response(probe_json(probing.probe(found, row, webhook=self._staged(found))))
+
+    def _staged(self, integration: Integration) -> Webhook:
+        staged = Webhook.objects.staged_for(integration)
+        if staged is None:
+            raise NotFound("This integration has no successor.")
+        return staged
+
     def _integration(self, integration_id: str) -> Integration:
         found = Integration.objects.filter(project=self.project, pk=integration_id).select_related("pacer").first()
         if found is None:
             raise NotFound("There is no such integration.")
         return found
 
+    def _configure(self, integration: Integration, changes: dict[str, Any]) -> None:
+        options = read_settings(
+            integration,
+            connecting.current_webhook(integration),
+            settings=changes.get("settings", {}),
+            submissions_used=changes.get("submissions_used"),
+        )
+        configure(integration, options)
+
     def _connect(self, provider: Provider, name: str, wanted: dict[str, Any]) -> Integration:
         """Through the same gate and form as the connect call: `config` and `credentials` together are its fields."""
         fields = wanted.get("config", {}) | wanted.get("credentials", {}) | {"name": name}
         form, options = read_connection(provider, fields)
-        chosen: Options = options.options
         return connecting.connect(
             project=self.project,
             provider=provider,
             connection=form.connection,
-            options=chosen,
+            options=options.options,
             by=self.key.principal_id,
         )
 

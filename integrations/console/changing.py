@@ -13,9 +13,11 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from integrations import connecting
 from integrations.choosing import open_connection
+from integrations.configuring import configure, settings_of
 from integrations.console.finding import find_integration, find_provider, posted
-from integrations.console.forms import DisconnectForm, SettingsForm, rotate_form
+from integrations.console.forms import DisconnectForm, rotate_form
 from integrations.console.showing import open_rows, show
+from integrations.forms import SettingsForm
 from integrations.models import Integration
 from mobius.errors import AlreadyExists, MobiusError
 from mobius.projects.models import Project
@@ -82,7 +84,7 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
     except MobiusError as error:
         messages.error(request, error.message)
         return _back_to(integration)
-    form = SettingsForm(integration, webhook, posted(request))
+    form = SettingsForm(settings_of(integration, webhook), posted(request), counted=webhook.used)
     if form.is_valid() and _configure(integration, form):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)
@@ -107,12 +109,7 @@ def disconnect(request: ProjectRequest, project: Project, integration_id: str) -
 def _configure(integration: Integration, form: SettingsForm) -> bool:
     """False when the new name is taken; the form then says so."""
     try:
-        connecting.configure(
-            integration,
-            options=form.options,
-            never_twice=form.cleaned_data["never_twice"],
-            wait_at_limit=form.cleaned_data["wait_at_limit"],
-        )
+        configure(integration, form.options)
     except AlreadyExists as error:
         form.add_error("name", error.message)
         return False

@@ -20,6 +20,11 @@ def find_provider(provider_id: str) -> Provider:
         raise Http404(error.message) from None
 
 
+def token_header(provider: Provider) -> str:
+    """The header that the provider checks, if its form knows one."""
+    return str(getattr(provider.connect_form, "token_header", ""))
+
+
 def find_integration(project: Project, integration_id: str) -> Integration:
     found = Integration.objects.filter(project=project, pk=integration_id).select_related("pacer", "project").first()
     if found is None:

@@ -11,8 +11,8 @@ from django import forms
 from django.utils.html import format_html
 
 from integrations.curl import UnreadableCurl, is_curl, read_curl
-from integrations.forms import UNLIMITED, Options, OptionsForm
-from integrations.models import Integration, Webhook
+from integrations.forms import BudgetForm, OptionsForm
+from integrations.models import Integration
 from integrations.providers.contract import JsonObject, Provider
 from mobius.api.parsing import json_type, parse_json
 from mobius.errors import MobiusError
@@ -49,8 +49,20 @@ def unpack(fields: Fields, token_header: str) -> Pasted:
 
 def connect_form(provider: Provider, pasted: Pasted | None = None, *, name: str = "") -> Any:
     """Connection and options in one form, so that a page has one list of mistakes. Bound when something was pasted."""
-    form_class = type("ConnectPageForm", (OptionsForm, provider.connect_form), {})
-    form = form_class(pasted.fields if pasted else None, initial={"name": name})
+    return _pasted_form(provider, OptionsForm, pasted, initial={"name": name})
+
+
+def stage_form(provider: Provider, pasted: Pasted | None = None) -> Any:
+    """Connection and budget of a successor."""
+    return _pasted_form(provider, BudgetForm, pasted, initial={})
+
+
+def _pasted_form(
+    provider: Provider, options: type[BudgetForm], pasted: Pasted | None, *, initial: Mapping[str, str]
+) -> Any:
+    order = [*provider.connect_form.base_fields, *(options.field_order or options.base_fields)]
+    form_class = type("ConnectPageForm", (options, provider.connect_form), {"field_order": order})
+    form = form_class(pasted.fields if pasted else None, initial=initial)
     form.fields["webhook_url"].help_text = "Paste the URL, or a whole curl command: its header is taken too."
     if pasted is None:
         form.fields["webhook_url"].widget.attrs["autofocus"] = True
@@ -86,48 +98,6 @@ def rotate_form(provider: Provider, *, webhook_url: str, fields: Fields | None =
     form = form_class(bound, initial={"auth_header_name": header_name})
     form.order_fields(["webhook_url", "auth_header_name", "auth_header_value", "remove_header"])
     return form
-
-
-class SettingsForm(OptionsForm):
-    """Only what somebody changed is set: other fields may have moved since the page was drawn."""
-
-    never_twice = forms.BooleanField(
-        label="Never send a row twice",
-        required=False,
-        help_text="A row whose request_id and content were accepted before is not sent again; "
-        "the step gets the first answer.",
-    )
-    wait_at_limit = forms.BooleanField(
-        label="Wait at the limit",
-        required=False,
-        help_text="Once the submission limit is reached, rows wait for a new webhook instead of failing.",
-    )
-
-    def __init__(self, integration: Integration, webhook: Webhook, fields: Fields | None = None) -> None:
-        initial = {
-            "name": integration.name,
-            "workspace": integration.pacer.label,
-            "submission_limit": _or_unlimited(webhook.submission_limit),
-            "rate_per_second": _or_unlimited(integration.pacer.rate_per_second),
-            "never_twice": integration.never_twice,
-            "wait_at_limit": integration.wait_at_limit,
-        }
-        super().__init__(fields, initial=initial)
-        self.fields["name"].required = True
-        helps = {
-            "name": "How loops name this integration. Loops that use the old name must be changed.",
-            "submission_limit": "How many rows the webhook takes for life, or unlimited.",
-            "submissions_used": f"We counted {webhook.used:,}. Write what the other side's counter shows if it "
-            "differs; empty: keep ours.",
-            "rate_per_second": "For all integrations of this workspace. Write unlimited to send without pacing.",
-        }
-        for name, text in helps.items():
-            self.fields[name].help_text = text
-
-    @property
-    def options(self) -> Options:
-        chosen = super().options
-        return Options(**{name: getattr(chosen, name) for name in OptionsForm.base_fields if name in self.changed_data})
 
 
 class RowForm(forms.Form):
@@ -174,7 +144,3 @@ class DisconnectForm(forms.Form):
         if typed != self.integration.name:
             raise forms.ValidationError(f"This is not the integration's name, which is {self.integration.name}.")
         return typed
-
-
-def _or_unlimited(number: float | None) -> str:
-    return UNLIMITED if number is None else f"{number:g}" if isinstance(number, float) else str(number)

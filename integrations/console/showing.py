@@ -10,13 +10,14 @@ from integrations.probing import Probe
 from integrations.providers.contract import Provider, Stage
 from integrations.providers.registry import all_providers, get_provider
 from integrations.recalling import recall
-from integrations.usage import Usage, usage_of
+from integrations.usage import Usage, usage_of, usage_of_each
 from mobius import clock
 from mobius.projects.models import Project
 
 LAST_ATTEMPTS = 20
+LAST_WEBHOOKS = 20
 _ANSWER_SHOWN = 2000
-_AMBER, _RED = 75, 90  # percent of the budget
+_AMBER, _RED = 75, 90  # percent of the budget, as its words and colours change (integrations/usage.py)
 _ROWS_FOR_A_FORECAST = 10
 
 _STAGE_WORDS = {
@@ -41,6 +42,19 @@ class Budget:
     """A webhook's usage in words and as a bar; no bar (`limit` None) when there is no limit."""
 
     usage: Usage
+    successor: Webhook | None = None
+
+    @property
+    def warning(self) -> str:
+        """What to do about a budget that goes to its end; "" as long as there is plenty, or no limit."""
+        if self.usage.fullness is None:
+            return ""
+        used = f"{self.usage.percent} % of the submissions are used."
+        if self.successor is None:
+            return f"{used} Stage a successor, so that nothing stops."
+        if not self.successor.ready:
+            return f"{used} Test the successor: until then it cannot take over."
+        return f"{used} At the limit the successor takes over by itself."
 
     @property
     def taken(self) -> int:
@@ -75,7 +89,7 @@ class Budget:
         usage = self.usage
         if usage.limit is None:
             return "This webhook has no submission limit."
-        if usage.left == 0:
+        if usage.left == 0 and usage.in_flight == 0:
             return f"All {usage.limit:,} submissions are gone. Connect the URL of a new webhook."
         if usage.forecast_at is None or self.taken < _ROWS_FOR_A_FORECAST:
             return "No forecast yet: too few rows were sent in the last seven days."
@@ -93,6 +107,7 @@ class Connected:
     provider: Provider
     webhook: Webhook | None
     budget: Budget | None
+    successor: Webhook | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,9 +143,14 @@ def connected(project: Project) -> list[Connected]:
 
 def show(integration: Integration) -> Connected:
     webhook = Webhook.objects.current_of(integration)
-    budget = Budget(usage=usage_of(webhook, now=clock.now())) if webhook else None
+    successor = Webhook.objects.staged_for(integration)
+    budget = Budget(usage=usage_of(webhook, now=clock.now()), successor=successor) if webhook else None
     return Connected(
-        integration=integration, provider=get_provider(integration.provider), webhook=webhook, budget=budget
+        integration=integration,
+        provider=get_provider(integration.provider),
+        webhook=webhook,
+        budget=budget,
+        successor=successor,
     )
 
 
@@ -164,6 +184,13 @@ def capability_map(provider: Provider) -> list[tuple[str, str]]:
 def last_attempts(integration: Integration) -> list[Attempt]:
     """The newest first, without their bodies."""
     return list(integration.attempts.without_bodies().order_by("-pk")[:LAST_ATTEMPTS])
+
+
+def webhooks_of(integration: Integration) -> list[tuple[Webhook, Budget]]:
+    """Every webhook that the integration has or had, the newest first."""
+    webhooks = list(Webhook.objects.history_of(integration)[:LAST_WEBHOOKS])
+    usages = usage_of_each(webhooks, now=clock.now())
+    return [(webhook, Budget(usage=usages[webhook.pk])) for webhook in webhooks]
 
 
 def open_rows(integration: Integration) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from integrations.console import changing, views
+from integrations.console import changing, succession, views
 
 INTEGRATIONS = "govern/integrations"
 ONE = f"{INTEGRATIONS}/<str:integration_id>"
@@ -15,6 +15,9 @@ urlpatterns = [
     path(f"{ONE}/pause/", changing.pause, name="pause_integration"),
     path(f"{ONE}/resume/", changing.resume, name="resume_integration"),
     path(f"{ONE}/rotate/", changing.rotate, name="rotate_integration"),
+    path(f"{ONE}/successor/", succession.successor, name="successor"),
+    path(f"{ONE}/successor/test/", succession.test, name="test_successor"),
+    path(f"{ONE}/successor/remove/", succession.remove, name="remove_successor"),
     path(f"{ONE}/settings/", changing.settings, name="integration_settings"),
     path(f"{ONE}/disconnect/", changing.disconnect, name="disconnect_integration"),
 ]

@@ -14,9 +14,16 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from integrations import connecting, probing
-from integrations.console.finding import abilities, find_integration, find_provider, posted
+from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
 from integrations.console.forms import Pasted, RowForm, connect_form, unpack
-from integrations.console.showing import connected, last_attempts, outcome_of_test, provider_cards, show
+from integrations.console.showing import (
+    connected,
+    last_attempts,
+    outcome_of_test,
+    provider_cards,
+    show,
+    webhooks_of,
+)
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
@@ -46,7 +53,7 @@ def connect(request: ProjectRequest, project: Project, provider_id: str) -> Http
     fields = posted(request)
     if fields is None:
         return _connect_page(request, provider, connect_form(provider, name=request.GET.get("name", "")))
-    pasted = unpack(fields, _token_header(provider))
+    pasted = unpack(fields, token_header(provider))
     form = connect_form(provider, pasted)
     integration = _connect(request, provider, form) if form.is_valid() else None
     if pasted.took:
@@ -116,8 +123,8 @@ def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted
         "provider": provider,
         "form": form,
         "connection_fields": [form[name] for name in provider.connect_form.base_fields],
-        "option_fields": [form[name] for name in OptionsForm.base_fields],
-        "token_header": _token_header(provider),
+        "option_fields": [form[name] for name in OptionsForm.field_order],
+        "token_header": token_header(provider),
         "connected": mine,
         "again": request.GET.get("name", ""),
         "value_was_given": bool(pasted and pasted.fields.get("auth_header_value")),
@@ -131,11 +138,7 @@ def _integration_page(request: ProjectRequest, found: Integration, form: RowForm
         "form": form,
         "outcome": outcome_of_test(found, request.GET.get("test", "")),
         "attempts": last_attempts(found),
+        "webhooks": webhooks_of(found),
         **abilities(request),
     }
     return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)
-
-
-def _token_header(provider: Provider) -> str:
-    """The header that the provider checks, if its form knows one."""
-    return str(getattr(provider.connect_form, "token_header", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from loops.awaiting import Overdue
 from loops.models import Callback, Loop, Run, Step, StepStatus
 from loops.spec import StepSpec
 from loops.versions import spec_of
@@ -66,6 +67,25 @@ def steps_json(run: Run) -> list[JsonObject]:
 
 def callback_json(callback: Callback) -> JsonObject:
     return {"id": callback.pk, "state": callback.state, "received_at": timestamp(callback.received_at)}
+
+
+def overdue_json(overdue: Overdue) -> JsonObject:
+    """Ours, not the contract's: it has no list of callbacks."""
+    wait = overdue.wait
+    return without_nulls(
+        {
+            "run_id": wait.run_id,
+            "loop_id": wait.loop_id,
+            "loop_name": wait.loop.name,
+            "step_key": wait.step_id.partition(":")[2],
+            "source_step_key": overdue.source_key,
+            "waiting_since": timestamp(wait.created_at),
+            "age_seconds": int(overdue.age.total_seconds()),
+            "expected_at": timestamp(overdue.expected_at),
+            "usual_seconds": None if overdue.usual is None else round(overdue.usual.total_seconds(), 3),
+            "gives_up_at": timestamp(wait.expires_at),
+        }
+    )
 
 
 def _step_json(step: Step, spec: StepSpec) -> JsonObject:

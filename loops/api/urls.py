@@ -2,7 +2,9 @@
 
 from django.urls import path
 
-from loops.api.views import ClayCallbackViewSet, LoopViewSet, RunViewSet, callback_at_address
+from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
+from loops.api.queue import QueueViewSet
+from loops.api.views import LoopViewSet, RunViewSet
 
 PROJECT = "projects/<str:project>"
 
@@ -17,5 +19,8 @@ urlpatterns = [
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
-    path("callbacks/<str:token>", callback_at_address),
+    path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/integrations/<str:integration>/queue", QueueViewSet.as_view({"get": "retrieve"})),
+    path(f"{PROJECT}/integrations/<str:integration>/queue/discard", QueueViewSet.as_view({"post": "discard"})),
+    path("callbacks/<str:token>", CallbackAtAddress.as_view()),
 ]

@@ -1,24 +1,21 @@
-"""`/v1`: loops, runs and callbacks. Each reads its input, calls one verb and shapes the answer."""
+"""`/v1`: loops and runs. Each reads its input, calls one verb and shapes the answer."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from django.db.models import OuterRef, Subquery
-from rest_framework.decorators import api_view, authentication_classes, permission_classes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from loops import authoring, callbacks
-from loops.api.reading import read_start
-from loops.api.serializing import callback_json, loop_json, run_json, steps_json
+from loops import authoring
+from loops.api.reading import read_object, read_start
+from loops.api.serializing import loop_json, run_json, steps_json
 from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
-from mobius.api.parsing import json_type
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
-from mobius.projects.keys import recognise
 from mobius.projects.roles import Permission
 
 
@@ -39,7 +36,7 @@ class LoopViewSet(ProjectViewSet):
         return Response(page(loops, request.query_params, serialize=loop_json))
 
     def create(self, request: Request, project: str) -> Response:
-        loop = authoring.create_loop(project=self.project, authored=_object(request.data))
+        loop = authoring.create_loop(project=self.project, authored=read_object(request.data))
         return Response(loop_json(loop), status=201)
 
     def retrieve(self, request: Request, project: str, loop: str) -> Response:
@@ -47,7 +44,7 @@ class LoopViewSet(ProjectViewSet):
         return Response(loop_json(_with_last_run(Loop.objects.filter(pk=found.pk)).get()))
 
     def partial_update(self, request: Request, project: str, loop: str) -> Response:
-        return Response(loop_json(authoring.update_loop(find_loop(self.project, loop), _object(request.data))))
+        return Response(loop_json(authoring.update_loop(find_loop(self.project, loop), read_object(request.data))))
 
     def destroy(self, request: Request, project: str, loop: str) -> Response:
         authoring.delete_loop(find_loop(self.project, loop))
@@ -83,41 +80,9 @@ class RunViewSet(ProjectViewSet):
         return run
 
 
-@api_view(["POST"])
-@authentication_classes([])
-@permission_classes([])
-def callback_at_address(request: Request, token: str) -> Response:
-    """The token in the address is the authentication; a loop may demand a key beside it (design §6)."""
-    given = request.META.get("HTTP_AUTHORIZATION", "")
-    key = recognise(given.partition(" ")[2].strip()) if given.lower().startswith("bearer ") else None
-    received = callbacks.receive_at_address(token, _object(request.data), key=key)
-    return Response(_received(received))
-
-
-class ClayCallbackViewSet(ProjectViewSet):
-    needs: ClassVar = {"create": Permission.CALL_BACK}
-
-    def create(self, request: Request, project: str) -> Response:
-        return Response(_received(callbacks.receive_by_request_id(self.project, _object(request.data))))
-
-
-def _received(received: callbacks.Received) -> dict[str, Any]:
-    answer: dict[str, Any] = {"ok": True, "callback": callback_json(received.callback)}
-    for flag in ("duplicate", "ambiguous"):
-        if getattr(received, flag):
-            answer[flag] = True
-    return answer
-
-
 def _with_last_run(loops: Any) -> Any:
     latest = Run.objects.filter(loop=OuterRef("pk")).order_by("-id").values("created_at")[:1]
     return loops.select_related("current_version").annotate(last_run_at=Subquery(latest))
-
-
-def _object(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise InvalidFields({"body": [f"Send a JSON object, not {json_type(data)}."]})
-    return data
 
 
 def _one_of(request: Request, name: str, choices: Any) -> str:

@@ -55,7 +55,7 @@ class ShownIntegration:
 
     @property
     def alarms_at(self) -> int:
-        return (self.usage.limit or 0) * 97 // 100
+        return (self.usage.limit or 0) * 90 // 100
 
 
 @require_GET

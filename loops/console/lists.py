@@ -14,6 +14,9 @@ from mobius.errors import InvalidFields
 LONGEST_SEARCH = 300
 """Characters: every id that can be searched is shorter."""
 
+FOUND_AT_MOST = 1_000
+"""Of one search, however many there are."""
+
 M = TypeVar("M", bound=Model)
 
 

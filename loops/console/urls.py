@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import deliveries, home, loops, runs
+from loops.console import callbacks, deliveries, home, loops, queue, runs
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -18,6 +18,10 @@ urlpatterns = [
     path("operate/runs/<str:run_id>/live/", runs.run_live, name="run_live"),
     path("operate/deliveries/", deliveries.delivery_list, name="deliveries"),
     path("operate/deliveries/<str:delivery_id>/", deliveries.delivery_page, name="delivery"),
-    path("operate/callbacks/", deliveries.callback_list, name="callbacks"),
-    path("operate/callbacks/<str:callback_id>/", deliveries.callback_page, name="callback"),
+    path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
+    path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
+    path("operate/callbacks/", callbacks.callback_list, name="callbacks"),
+    path("operate/callbacks/overdue/", callbacks.overdue_list, name="callbacks_overdue"),
+    path("operate/callbacks/<str:callback_id>/", callbacks.callback_page, name="callback"),
+    path("operate/callbacks/<str:callback_id>/assign/", callbacks.callback_assign, name="callback_assign"),
 ]

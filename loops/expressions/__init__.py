@@ -40,6 +40,7 @@ __all__ = [
     "render_parameters",
     "step_names",
     "string_leaves",
+    "text_of",
     "truthy",
     "uses_callback_url",
 ]

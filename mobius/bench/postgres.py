@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +17,7 @@ import psycopg
 from cryptography.fernet import Fernet
 
 from mobius.bench.figures import Processes, ProcessTree
-from mobius.bench.stage import ROOT, STOP_SECONDS, Stage, free_port
+from mobius.bench.stage import MOBIUS, ROOT, STOP_SECONDS, Stage
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "--config", "mobius/gunicorn.py", "mobius.wsgi:application"]
 
@@ -63,29 +64,29 @@ class PostgresStage(Stage):
         database = self._database.cpu_seconds() if self._database is not None else 0.0
         return None if ours is None or database is None else ours + database
 
-    def start_console(self) -> float:
-        """Start web processes and workers; seconds until both answered."""
+    def start_console(self, *, by: Sequence[str] = MOBIUS) -> float:
+        """Start web processes and workers; seconds until both answered. `by` stands for `mobius` in the workers."""
         if not self._number:
             (self.folder / "data").mkdir(exist_ok=True)
             self._manage("migrate")
             self._manage("collectstatic")
         began = time.monotonic()
         self.console = self.start_web(self.port, processes=self._webs)
-        for worker in [self.start_worker(wait=False) for _ in range(self._worker_count)]:
+        for worker in [self.start_worker(wait=False, by=by) for _ in range(self._worker_count)]:
             self.await_worker(worker)
         self._await(self.console, f"web-{self.port}", self.port, "/readyz")
         self.tree = Processes([ProcessTree(one.pid) for one in (self.console, *self.workers)])
         return time.monotonic() - began
 
     def start_web(self, port: int, *, processes: int = 1) -> subprocess.Popen[bytes]:
-        return self._launch(f"web-{port}", ["--bind", f"127.0.0.1:{port}", "--workers", str(processes)], GUNICORN)
+        return self._launch(f"web-{port}", ["--bind", f"127.0.0.1:{port}", "--workers", str(processes)], by=GUNICORN)
 
     def await_web(self, process: subprocess.Popen[bytes], port: int) -> None:
         self._await(process, f"web-{port}", port, "/readyz")
 
-    def start_worker(self, *, wait: bool = True) -> subprocess.Popen[bytes]:
+    def start_worker(self, *, wait: bool = True, by: Sequence[str] = MOBIUS) -> subprocess.Popen[bytes]:
         self._number += 1
-        worker = self._launch(f"worker-{self._number}", ["work"])
+        worker = self._launch(f"worker-{self._number}", ["work"], by=by)
         self.workers.append(worker)
         if wait:
             self.await_worker(worker)
@@ -109,6 +110,20 @@ class PostgresStage(Stage):
         codes = [process.wait(STOP_SECONDS) for process in ended]
         self.workers.clear()
         return max(codes, key=abs), time.monotonic() - began
+
+    def kill_console(self) -> None:
+        """kill -9 of all of them at once."""
+        for process in (self.console, *self.workers):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)  # gunicorn's web processes with it
+            process.wait()
+        self.workers.clear()
+
+    def database_fault(self) -> str:
+        """A PostgreSQL that answers finds nothing wrong with itself."""
+        with psycopg.connect(self.database_url) as database:
+            database.execute("SELECT count(*) FROM loops_run")
+        return ""
 
     def _manage(self, command: str) -> None:
         subprocess.run(

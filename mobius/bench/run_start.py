@@ -40,9 +40,13 @@ class Plan:
     backlog: int = 1000  # runs
 
 
-def start_requests(port: int, key: str, loop: str, phase: str) -> Callable[[int], bytes]:
-    """The bytes of the n-th start of `phase`; its row carries the request_id `<phase>-<n in 8 digits>`."""
+def start_requests(port: int, key: str, loop: str, phase: str, *, integration: str = "") -> Callable[[int], bytes]:
+    """The bytes of the n-th start of `phase`; its row carries the request_id `<phase>-<n in 8 digits>`.
+
+    The event names `integration`, for a loop that asks for it.
+    """
     event = {"email": "lead.00000000@example.com", "request_id": f"{phase}-00000000"}
+    event |= {"integration": integration} if integration else {}
     body = json.dumps({"event": event}).encode()
     head = (
         f"POST /v1/projects/{PROJECT}/loops/{loop}/runs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"

@@ -7,12 +7,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -73,11 +74,11 @@ class Arrivals:
 class Stage:
     """The processes of a benchmark, or of a test. A context manager: whatever happens, nothing of it stays.
 
-    `simulate` are further switches of the simulator.
+    `simulate` are further switches of the simulator, which takes rows at any pace unless it is `strict`.
     """
 
-    def __init__(self, *simulate: str) -> None:
-        self._simulate = simulate
+    def __init__(self, *simulate: str, strict: bool = False) -> None:
+        self._simulate = [*simulate, *([] if strict else ["--unpaced"])]
         self.cleaning = ExitStack()
         self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
@@ -89,7 +90,7 @@ class Stage:
             self.folder = Path(self.cleaning.enter_context(tempfile.TemporaryDirectory(prefix="mobius-bench-")))
             self.cleaning.callback(self._end_all)
             self.arrivals = Arrivals(self.folder / "rows.jsonl")
-            simulate = ["clay", "simulate", "--port", str(self.simulator_port), "--unpaced"]
+            simulate = ["clay", "simulate", "--port", str(self.simulator_port)]
             simulate += ["--limit", str(10**9), "--log", str(self.arrivals.log)]  # a long run passes Clay's 50,000
             simulate += self._simulate
             simulator = self._launch("simulator", simulate)
@@ -116,10 +117,10 @@ class Stage:
         """Processor time of all that a run costs so far, the database included."""
         return self.tree.cpu_seconds()
 
-    def start_console(self) -> float:
-        """Start `mobius serve`; seconds until it answered."""
+    def start_console(self, *, by: Sequence[str] = MOBIUS) -> float:
+        """Start `mobius serve`; seconds until it answered. `by` is the command that stands for `mobius`."""
         began = time.monotonic()
-        self.console = self._launch("serve", ["serve", "--port", str(self.port)])
+        self.console = self._launch("serve", ["serve", "--port", str(self.port)], by=by)
         self._await(self.console, "serve", self.port, "/healthz")
         self.tree: ProcessTree | Processes = ProcessTree(self.console.pid)
         return time.monotonic() - began
@@ -138,6 +139,12 @@ class Stage:
         self.console.kill()
         self.console.wait()
 
+    def database_fault(self) -> str:
+        """What SQLite finds wrong with its file; "" when it is whole."""
+        with closing(sqlite3.connect(self.folder / "data" / "mobius.sqlite3")) as database:
+            found = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
+        return "" if found == ["ok"] else "; ".join(found)
+
     def log_of(self, name: str) -> str:
         """What the process `serve` or `simulator` has printed so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -149,6 +156,22 @@ class Stage:
             raise StageBroken(f"mobius {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout.strip()
 
+    def django(self, statements: str) -> str:
+        """What Python statements print that run beside the console, on its database. Raises StageBroken."""
+        setup = (
+            "import os, django; os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'mobius.settings'); django.setup(); "
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", setup + statements],
+            cwd=ROOT,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise StageBroken(f"the statements failed:\n{done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The console's answer to an API call. Raises StageBroken unless it is a success."""
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
@@ -157,13 +180,11 @@ class Stage:
             raise self._broken("serve", f"answered {status} to {method} {path}: {answer.decode(errors='replace')}")
         return json.loads(answer) if answer else None
 
-    def _launch(
-        self, name: str, arguments: list[str], command: Sequence[str] = MOBIUS
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, name: str, arguments: list[str], *, by: Sequence[str] = MOBIUS) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the benchmark alone, which then ends everything in order.
             process = subprocess.Popen(
-                [*command, *arguments],
+                [*by, *arguments],
                 cwd=ROOT,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connections
 
-if TYPE_CHECKING:  # the doorbell asks for a backend, and the embedded one has a pool
-    from mobius.engine.doorbell import Answer, GoOn
+if TYPE_CHECKING:  # the doorbell imports the backend, which imports this
+    from mobius.engine.doorbell import Answer
 
 logger = logging.getLogger(__name__)
 
 
-Work = Callable[["GoOn"], None]
+Work = Callable[[Callable[[], bool]], None]
+"""Something to do; it asks between two steps whether it may go on."""
 
 
 class Place:

@@ -29,6 +29,7 @@ LOOKS = {
     "paced": Look("Waiting for pace", "wait", "clock", "Clay takes only so many rows a second."),
     "retrying": Look("Waiting to retry", "wait", "loop", "It will be tried again."),
     "integration_paused": Look("Integration paused", "wait", "pause", "It goes on when the integration is resumed."),
+    "same_row": Look("Same row", "wait", "clock", "Another run is sending the same row."),
     "at_limit": Look("At the limit", "wait", "alert", "The webhook has taken all the rows it can."),
     "delivery_in_doubt": Look("In doubt", "doubt", "question", "Somebody must say whether the row arrived."),
     # attempts
@@ -49,6 +50,12 @@ LOOKS = {
     "current": Look("Current", "good", "check", "Rows go here."),
     "staged": Look("Staged", "info", "clock", "Takes over when the current one is full."),
     "retired": Look("Retired", "neutral", "minus", "No longer used."),
+    # how much of a webhook's budget is gone
+    "half_used": Look("Half used", "info", "info", "At least 50 % of the submissions are used."),
+    "three_quarters_used": Look("Three quarters used", "wait", "alert", "At least 75 % of the submissions are used."),
+    "nearly_full": Look("Nearly full", "bad", "alert", "At least 90 % of the submissions are used."),
+    "almost_full": Look("Almost full", "bad", "alert", "At least 97 % of the submissions are used."),
+    "full": Look("Full", "bad", "ban", "Every submission is used: nothing more goes to this webhook."),
     "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
 }
 

@@ -87,6 +87,26 @@ class Server:
             connection.sendall(piece)
 
 
+class Deaf:
+    """A port whose queue is full while entered: further connections to it are not answered."""
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.port: int = self._listener.getsockname()[1]
+        self._waiting = []
+        for _ in range(8):  # more than the queue holds
+            waiting = socket.socket()
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(("127.0.0.1", self.port))
+            self._waiting.append(waiting)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for opened in (*self._waiting, self._listener):
+            opened.close()
+
+
 def answers(answer: bytes) -> Callable[[Server, socket.socket], None]:
     """Reads the request, sends `answer` and hangs up."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
 from integrations import connecting, delivering, judging, ledger, pacing
-from integrations.delivering import AlreadyAccepted, NotNow, Order, Sending, SubmissionLimitReached
+from integrations.delivering import AlreadyAccepted, NotNow, Sending, SubmissionLimitReached
 from integrations.forms import UNLIMITED, Options
 from integrations.judging import Delivery
 from integrations.models import (
@@ -30,67 +29,16 @@ from integrations.models import (
     WebhookSecret,
 )
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
-from integrations.providers.contract import Connection, Exchange, Failure, Stage
+from integrations.providers.contract import Connection, Failure, Stage
 from integrations.providers.errors import ActionInputInvalid, NotConnected
 from integrations.providers.registry import get_provider
 from integrations.secrets import SecretUnreadable
 from mobius import clock
 from mobius.projects.models import Project
+from tests.integrations.rows import ROW, Outcome, begin, deliver, finish, order, reserve
 from tests.integrations.sockets import OK, Authority, Server, answers, drips, resets
 
-ROW = {"payload": {"email": "ada@example.com"}, "request_id": "req_123"}
-SUBMIT = "clay.webhook.submit"
-
 Behave = Callable[[Server, socket.socket], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One row that went out, and what was written down about it."""
-
-    sending: Sending
-    exchange: Exchange
-    delivery: Delivery
-
-    @property
-    def attempt(self) -> Attempt:
-        return Attempt.objects.get(pk=self.sending.parcel.attempt_id)
-
-    @property
-    def webhook(self) -> Webhook:
-        return Webhook.objects.get(pk=self.attempt.webhook_id)
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """Used and in flight."""
-        return self.webhook.used, self.webhook.in_flight
-
-
-def order(project: Project, parameters: dict[str, Any] = ROW, **changes: Any) -> Order:
-    return replace(Order(project_id=project.pk, action=SUBMIT, parameters=parameters), **changes)
-
-
-def reserve(wanted: Order) -> Sending | NotNow | AlreadyAccepted:
-    with transaction.atomic():
-        return delivering.reserve(delivering.prepare(wanted), now=clock.now())
-
-
-def begin(wanted: Order) -> Sending:
-    answer = reserve(wanted)
-    assert isinstance(answer, Sending)
-    return answer
-
-
-def finish(sending: Sending) -> Outcome:
-    exchange = delivering.send(sending)
-    delivery = delivering.weigh(sending, exchange)
-    with transaction.atomic():
-        delivering.record(sending, exchange, delivery, now=clock.now())
-    return Outcome(sending, exchange, delivery)
-
-
-def deliver(project: Project, parameters: dict[str, Any] = ROW, **changes: Any) -> Outcome:
-    return finish(begin(order(project, parameters, **changes)))
 
 
 def connect_to(project: Project, url: str, settings: Any, *, allow: str, **options: Any) -> Integration:

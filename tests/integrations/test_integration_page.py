@@ -47,6 +47,7 @@ def settings_of(**changes: str) -> dict[str, str]:
         "submission_limit": "50000",
         "submissions_used": "",
         "rate_per_second": "unlimited",
+        "burst": "18",
         "never_twice": "on",
     } | changes
 

@@ -191,9 +191,9 @@ def webhook(integration: Integration) -> Webhook:
     return Webhook.objects.get()
 
 
-def take_unit(webhook: Webhook, *, although_paused: bool = False) -> bool:
+def take_unit(webhook: Webhook, *, testing: bool = False) -> bool:
     integration = Integration.objects.get()
-    return pacing.take_unit(webhook.pk, integration.pk, although_paused=although_paused)
+    return pacing.take_unit(webhook.pk, integration.pk, testing=testing)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ def test_an_integration_that_is_not_active_gives_units_to_tests_only(webhook: We
     Integration.objects.update(status=status)
 
     assert not take_unit(webhook)
-    assert take_unit(webhook, although_paused=True)
+    assert take_unit(webhook, testing=True)
 
 
 @pytest.mark.parametrize("state", [WebhookState.STAGED, WebhookState.RETIRED])

@@ -15,7 +15,7 @@ from loops.models import Callback, Loop, Run, Step
 from mobius import clock
 
 QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
-    "which runs wait for this pacer": lambda: Run.objects.waiters_of("pac_1"),
+    "which runs wait for this pacer": lambda: Run.objects.waiters_of("pac_1", clock.now()),
     "does anybody wait for it": lambda: Run.objects.waiting_for("pac_1"),
     "which runs are to be rung": lambda: Run.objects.to_ring(clock.now()),
     "who holds this idempotency key": lambda: Run.objects.filter(project="prj_1").holding_key("key"),

@@ -80,7 +80,7 @@ run()
 def test_a_worker_that_was_stopped_before_its_send_and_goes_on_later_neither_sends_nor_overwrites(
     cluster: Cluster,
 ) -> None:
-    sleeper = cluster._launch("sleeper", ["-c", WAITS_BEFORE_IT_SENDS], [sys.executable])
+    sleeper = cluster._launch("sleeper", ["-c", WAITS_BEFORE_IT_SENDS], by=[sys.executable])
     before_the_send = cluster.folder / "data" / "before-the-send"
     run = cluster.start(1)
     wait_until(before_the_send.exists)

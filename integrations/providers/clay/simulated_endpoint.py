@@ -51,6 +51,8 @@ class Options(Behaviour):
     rate_per_second: float = 10.0  # of the workspace: all sources share it
     burst: int = 20
     answer: str = "text"  # or "json"
+    trouble: float = 0.0  # the share of rows that meet a fault, a reset or a slow answer
+    seed: int = 0  # of the dice that choose them
     callbacks: bool = False  # post to each row's `callback_url`
     callback_delay: float = 1.0  # seconds after the row's arrival
     callback_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -100,6 +102,7 @@ class Endpoint:
         self.options = options
         self.on_accepted = on_accepted
         self.coming: deque[Behaviour] = deque()  # for the next requests, before the options' own
+        self.mood: Callable[[], Behaviour | None] = lambda: None  # asked when none is coming
         self.rows: deque[Row] = deque(maxlen=ROWS_KEPT)
         self.changed = threading.Condition()  # guards the rows and the counts
         self.accepted: Counter[str] = Counter()  # by source
@@ -124,7 +127,7 @@ class Endpoint:
     def answer(self, request: Request) -> Answer:
         if request.method == "GET" and request.path in ("/rows", "/stats"):
             return self._tell(request)
-        behaviour = self.coming.popleft() if self.coming else self.options
+        behaviour = self.coming.popleft() if self.coming else self.mood() or self.options
         answer = self._judge(request, behaviour)
         with self.changed:
             self.requests += 1

@@ -1,6 +1,6 @@
 """A Clay to try things on: the webhook endpoint with its limits, its answers and, on request, its callbacks.
 
-It runs on a loopback port and imports nothing of ours but its own three files, so that the demo, the tests, the
+It runs on a loopback port and imports nothing of ours but its own files, so that the demo, the tests, the
 benchmarks and the command `mobius clay simulate` talk to one and the same thing over a real socket.
 """
 
@@ -19,6 +19,7 @@ from typing import Any, Self
 from .simulated_callbacks import CallbackColumn, SentCallback
 from .simulated_endpoint import PREFIX, Behaviour, Endpoint, Options, Row
 from .simulated_http import Connection
+from .simulated_trouble import BadDay
 
 __all__ = ["Behaviour", "ClaySimulator", "Options", "Row", "SentCallback", "simulate"]
 
@@ -32,6 +33,8 @@ class ClaySimulator:
     def __init__(self, options: Options | None = None, **changes: Any) -> None:
         chosen = dataclasses.replace(options or Options(), **changes)
         self._endpoint = Endpoint(chosen, self._consider_callback)
+        if chosen.trouble:
+            self._endpoint.mood = BadDay(chosen.trouble, chosen.seed)
         self._source = "demo" if chosen.port else str(uuid.uuid4())
         self._column: CallbackColumn | None = None
         self._connections: set[Connection] = set()

@@ -26,6 +26,7 @@ class ProjectViewSet(viewsets.ViewSet):
     """A view under `/v1/projects/{project}/`. Its objects come from `self.project`, so that no other's can leak."""
 
     content_negotiation_class = JsonOnly
+    http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     needs: ClassVar[dict[str, Permission]] = {}  # action → permission, every action
 
     @property

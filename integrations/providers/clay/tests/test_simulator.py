@@ -421,3 +421,20 @@ def test_it_takes_thousands_of_rows_a_second(clay: ClaySimulator) -> None:
         clay.wait_for_rows(2000)
 
     assert time.monotonic() - began < 2.0  # a tenth of a second here; slow machines run tests too
+
+
+def test_a_bad_day_is_the_same_bad_day_for_the_same_seed() -> None:
+    def answers(seed: int) -> list[str]:
+        seen = []
+        with ClaySimulator(unpaced=True, trouble=0.5, seed=seed) as clay:
+            for _ in range(20):
+                client = Poster(clay)
+                try:
+                    seen.append(str(client.send()[0]))
+                except (ConnectionError, http.client.HTTPException):
+                    seen.append("reset")
+                client.connection.close()
+        return seen
+
+    assert answers(1) == answers(1) != answers(2)
+    assert {"200", "429", "reset"} <= set(answers(1) + answers(2))

@@ -1,0 +1,43 @@
+"""`/v1`: the rows that wait at an integration."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from integrations.api.serializing import usage_json
+from integrations.models import Integration
+from loops.queue import discard, queue_of
+from mobius.api.serializing import RequestSerializer, without_nulls
+from mobius.errors import NotFound
+from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.roles import Permission
+
+
+class QueueViewSet(ProjectViewSet):
+    needs: ClassVar = {"retrieve": Permission.READ, "discard": Permission.OPERATE}
+
+    def retrieve(self, request: Request, project: str, integration: str) -> Response:
+        """How many rows wait, and what sending them would take."""
+        queue = queue_of(self._integration(integration))
+        shown: dict[str, Any] = {
+            "rows": queue.rows,
+            "over_budget": queue.missing,
+            "usage": usage_json(queue.usage) if queue.usage else None,
+            "rate_per_second": queue.pace.rate_per_second if queue.pace else None,
+            "seconds": round(queue.takes.total_seconds(), 1) if queue.takes is not None else None,
+        }
+        return Response(without_nulls(shown))
+
+    def discard(self, request: Request, project: str, integration: str) -> Response:
+        """Cancel the runs whose rows wait."""
+        RequestSerializer.read(request.data)
+        return Response({"discarded": discard(self._integration(integration), by=f"API key {self.key.name}")})
+
+    def _integration(self, integration_id: str) -> Integration:
+        found = Integration.objects.filter(project=self.project, pk=integration_id).select_related("pacer").first()
+        if found is None:
+            raise NotFound("There is no such integration.")
+        return found

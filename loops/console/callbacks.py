@@ -1,0 +1,133 @@
+"""The pages of what came back: callbacks, those that nobody can place, and those that are overdue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from loops import callbacks
+from loops.awaiting import Overdue, overdue_in
+from loops.console.lists import FOUND_AT_MOST, chosen, rows, searched
+from loops.console.showing import duration, shown
+from loops.models import Callback, CallbackState
+from mobius import clock
+from mobius.errors import MobiusError
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+
+@require_GET
+@project_page(Permission.READ)
+def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
+    listed = Callback.objects.of_project(project).without_bodies()
+    state, text = chosen(request, "state", CallbackState), searched(request)
+    if state:
+        listed = listed.in_state(state)
+    if text:
+        of_project = Callback.objects.of_project(project)
+        found = [of_project.known_as(text), of_project.of_run(text)]
+        ids = [pk for one in found for pk in one.order_by("-pk").values_list("pk", flat=True)[:FOUND_AT_MOST]]
+        listed = listed.filter(pk__in=[text, *ids])
+    return render(
+        request,
+        "loops/callbacks.html",
+        {
+            "page": rows(request, listed),
+            "state": state,
+            "states": CallbackState.choices,
+            "q": text,
+            "filtered": bool(state or text),
+            "some_overdue": bool(overdue_in(project, now=clock.now(), most=1).items),
+        },
+    )
+
+
+@require_GET
+@project_page(Permission.READ)
+def overdue_list(request: ProjectRequest, project: Project) -> HttpResponse:
+    """Runs that wait for a callback that should have come."""
+    found = overdue_in(project, now=clock.now())
+    return render(
+        request,
+        "loops/callbacks_overdue.html",
+        {"overdue": [_listed(one) for one in found.items], "has_more": found.has_more},
+    )
+
+
+@require_GET
+@project_page(Permission.READ)
+def callback_page(request: ProjectRequest, project: Project, callback_id: str) -> HttpResponse:
+    return _shown(request, _callback(project, callback_id))
+
+
+@require_POST
+@project_page(Permission.OPERATE)
+def callback_assign(request: ProjectRequest, project: Project, callback_id: str) -> HttpResponse:
+    """A person says which row an ambiguous callback answers."""
+    callback = _callback(project, callback_id)
+    try:
+        callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.user.get_username())
+    except MobiusError as error:
+        return _shown(request, callback, trouble=error.message, status=error.http_status)
+    messages.success(request, "The callback is given to the row, and its run goes on if it waits for it.")
+    return redirect("console:callback", project.handle, callback.pk)
+
+
+def _callback(project: Project, callback_id: str) -> Callback:
+    callback = Callback.objects.of_project(project).filter(pk=callback_id).first()
+    if callback is None:
+        raise Http404("There is no such callback.")
+    return callback
+
+
+def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", status: int = 200) -> HttpResponse:
+    ambiguous = callback.state == CallbackState.AMBIGUOUS
+    return render(
+        request,
+        "loops/callback.html",
+        {
+            "callback": callback,
+            "body": shown(callback.body),
+            "sentence": _SENTENCES[CallbackState(callback.state)],
+            "candidates": callbacks.candidates_for(callback) if ambiguous else [],
+            "may_assign": request.access.allows(Permission.OPERATE),
+            "trouble": trouble,
+        },
+        status=status,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedWait:
+    """An overdue callback in words."""
+
+    overdue: Overdue
+    age: str
+    expected: str
+
+
+def _listed(overdue: Overdue) -> ListedWait:
+    wait = overdue.wait
+    within = duration(wait.created_at, overdue.expected_at)
+    return ListedWait(
+        overdue=overdue,
+        age=duration(wait.created_at, wait.created_at + overdue.age),
+        expected=f"usually within {within}" if overdue.usual else f"within {within}; too few answers to know better",
+    )
+
+
+_SENTENCES = {
+    CallbackState.KEPT: "It came before a step waits for it, and is kept until one does.",
+    CallbackState.USED: "It is the result of the step that waited for it.",
+    CallbackState.UNMATCHED: "It did not satisfy what the waiting step asks for, so the step goes on waiting.",
+    CallbackState.UPDATE: "It came after another one had been used. It is kept; the run's result is unchanged.",
+    CallbackState.LATE: "It came after the run had ended. It is kept and changes nothing.",
+    CallbackState.AMBIGUOUS: "Several rows were sent under its request_id, so nobody knows which one it answers, "
+    "and no run goes on. Say below which one it is. For the future, give each row its own request_id, such as "
+    "${{ meta.run_id }}, or let Clay post to the row's callback_url.",
+}
