@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery
 
 from mobius.ids import ID_LENGTH, new_id
@@ -171,6 +171,12 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Waiters, also those that have just been woken. Not empty: that lets the partial index answer."""
         return self.filter(waits_for=subject_id).exclude(waits_for="")
 
+    def left_behind(self, alive_since: datetime) -> Self:
+        """Runs in the hands of a worker that was not heard of since, locked; those that somebody looks at are left."""
+        alive = Worker.objects.alive(since=alive_since).values("pk")
+        left = self.exclude(worker="").exclude(worker__in=alive).order_by("worker", "id")
+        return left.select_for_update(skip_locked=True) if connection.features.has_select_for_update else left
+
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
         queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
@@ -208,6 +214,7 @@ class Run(models.Model):
     warnings = models.JSONField(default=list)  # sentences for a person, such as an unfilled placeholder
     # The two guards (design §4): `claim` fences workers, `revision` orders progress.
     claim = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=ID_LENGTH, blank=True)  # who works on it, where several processes do
     revision = models.PositiveIntegerField(default=0)
     last_sequence = models.PositiveIntegerField(default=0)  # of the run's events
     wake_at = models.DateTimeField(null=True, blank=True)  # a suspended run may go on from then
@@ -246,6 +253,7 @@ class Run(models.Model):
                 condition=Q(governed=True, completed_at__isnull=True),
                 name="governed_runs",
             ),
+            models.Index(fields=["worker"], condition=~Q(worker=""), name="runs_of_workers"),
         ]
         permissions = [("operate_run", "Can cancel and retry runs")]
 
@@ -502,3 +510,20 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:evt:{self.sequence:06d}"
+
+
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def alive(self, *, since: datetime) -> Self:
+        return self.filter(beaten_at__gt=since)
+
+
+class Worker(models.Model):
+    """A process that carries runs on, beside others. The embedded engine is one process and has none."""
+
+    id = _id_field("wrk")
+    beaten_at = models.DateTimeField()  # when it was heard of last, in database time
+
+    objects = WorkerQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.id

@@ -26,6 +26,7 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
+from mobius.engine import liveness
 from mobius.prepared import Insert, Select, Update
 
 
@@ -36,7 +37,8 @@ class Overtaken(Exception):
 _save_run = Update(
     Run,
     writes=[
-        *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
+        *("claim", "worker", "revision", "status", "result", "stop_reason"),
+        *("error_type", "error_message", "last_sequence"),
         *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
         *("started_at", "completed_at", "updated_at"),
     ],
@@ -83,6 +85,7 @@ class Turn:
         run.claim += 1
         run.status = RunStatus.RUNNING
         self._rest(wake_at=None)
+        run.worker = liveness.worker()
 
     def complete_run(self, result: dict[str, Any]) -> None:
         self.run.result = result
@@ -370,3 +373,4 @@ class Turn:
     def _rest(self, *, wake_at: datetime | None) -> None:
         self.run.wake_at = self.run.ring_due_at = wake_at
         self.run.rings = 0
+        self.run.worker = ""

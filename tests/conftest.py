@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
+
+from mobius import clock
 
 pytest_plugins = ["tests.cast"]
 
@@ -20,6 +23,14 @@ def _quick_settings() -> None:
     }
     django_settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     Path(django_settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that travel in time take the clock along; `test_clock.py` asks the database itself."""
+    if django_settings.MOBIUS_ENGINE != "embedded" and request.module.__name__ != "tests.mobius.test_clock":
+        monkeypatch.setattr(clock, "now", timezone.now)
+        monkeypatch.setattr(clock, "ask", timezone.now)
 
 
 @pytest.fixture(scope="session")
