@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from django.db import IntegrityError, transaction
@@ -49,7 +49,7 @@ def connect(
     _make_current(webhook, integration)
     set_options(webhook, options)
     keep_secret(webhook, connection)
-    _note(by, "connect", integration, changed=["webhook_url", "auth_header_name", "auth_header_value"])
+    note(by, "connect", integration, changed=["webhook_url", "auth_header_name", "auth_header_value"])
     return integration
 
 
@@ -63,7 +63,7 @@ def rotate(
     webhook.refusals_in_a_row = 0
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
     WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
-    _note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
+    note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
     return _activate(integration)
 
 
@@ -72,14 +72,14 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
     """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
-    _note(by, "pause", integration, reason=reason)
+    note(by, "pause", integration, reason=reason)
     return integration
 
 
 @transaction.atomic
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again. The sweep wakes the rows that wait."""
-    _note(by, "resume", integration)
+    note(by, "resume", integration)
     return _activate(integration)
 
 
@@ -95,12 +95,13 @@ def clear_attention(integration: Integration) -> None:
     Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
 
 
-def rename(integration: Integration, name: str) -> Integration:
+def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
     integration.name = name
     try:
         with transaction.atomic():
             integration.save(update_fields=["name", "updated_at"])
+            note(by, "rename", integration, changed=["name"])
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
     return integration
@@ -109,7 +110,7 @@ def rename(integration: Integration, name: str) -> Integration:
 @transaction.atomic
 def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
-    _note(by, "disconnect", integration)
+    note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
@@ -123,7 +124,8 @@ def current_webhook(integration: Integration) -> Webhook:
     return webhook
 
 
-def _note(by: Actor, deed: str, integration: Integration, *, reason: str = "", changed: Sequence[str] = ()) -> None:
+def note(by: Actor, deed: str, integration: Integration, *, reason: str = "", changed: Iterable[str] = ()) -> None:
+    """Write the deed down in the audit, in the transaction of the deed. `changed` names fields, never values."""
     auditing.record(
         by,
         f"integration.{deed}",

@@ -20,6 +20,7 @@ from integrations.console.showing import open_rows, show
 from integrations.forms import SettingsForm
 from integrations.models import Integration
 from mobius.errors import AlreadyExists, MobiusError
+from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -86,7 +87,7 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
         messages.error(request, error.message)
         return _back_to(integration)
     form = SettingsForm(settings_of(integration, webhook), posted(request), counted=webhook.used)
-    if form.is_valid() and _configure(integration, form):
+    if form.is_valid() and _configure(integration, form, request.actor):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)
     return _page(request, "integrations/settings.html", find_integration(project, integration_id), form)
@@ -107,10 +108,10 @@ def disconnect(request: ProjectRequest, project: Project, integration_id: str) -
     return redirect("console:integrations", project.handle)
 
 
-def _configure(integration: Integration, form: SettingsForm) -> bool:
+def _configure(integration: Integration, form: SettingsForm, by: Actor) -> bool:
     """False when the new name is taken; the form then says so."""
     try:
-        configure(integration, form.options)
+        configure(integration, form.options, by=by)
     except AlreadyExists as error:
         form.add_error("name", error.message)
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,7 @@ from django.test import Client
 
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
-from mobius.projects import auditing
+from mobius.projects import append_only, auditing
 from mobius.projects.auditing import SYSTEM, key_holder, person
 from mobius.projects.keys import create_key, revoke
 from mobius.projects.models import AuditEvent, Project
@@ -46,10 +45,9 @@ def test_the_database_refuses_to_change_a_line(event: AuditEvent) -> None:
 
 
 def test_the_database_refuses_to_delete_a_line(event: AuditEvent) -> None:
-    migration: Any = importlib.import_module("mobius.projects.migrations.0002_audit_is_append_only")
     if connection.vendor == "sqlite":  # the tests' own database does without this trigger
         with connection.cursor() as cursor:
-            cursor.execute(migration.SQLITE[1])
+            cursor.execute(append_only.SQLITE[1])
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         event.delete()
@@ -57,11 +55,10 @@ def test_the_database_refuses_to_delete_a_line(event: AuditEvent) -> None:
 
 
 def test_the_refusal_can_be_taken_back_by_undoing_the_migration(event: AuditEvent) -> None:
-    migration: Any = importlib.import_module("mobius.projects.migrations.0002_audit_is_append_only")
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute(migration.SQLITE[1])
-        migration.allow_changes(None, SimpleNamespace(connection=connection, execute=cursor.execute))
+            cursor.execute(append_only.SQLITE[1])
+        append_only.allow_changes(None, SimpleNamespace(connection=connection, execute=cursor.execute))
 
     assert event.delete()[0] == 1
 

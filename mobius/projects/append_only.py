@@ -1,6 +1,11 @@
-"""The audit is append-only for everybody: the database itself refuses to change or delete a line of it."""
+"""The audit is append-only for everybody: the database itself refuses to change or delete a line of it.
 
-from django.db import migrations
+Part of the first migration.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 REFUSAL = "the audit is append-only"
 SQLITE = [
@@ -17,21 +22,15 @@ POSTGRESQL = [
 ]
 
 
-def refuse_changes(apps, schema_editor):
+def refuse_changes(apps: Any, schema_editor: Any) -> None:
     for statement in POSTGRESQL if schema_editor.connection.vendor == "postgresql" else SQLITE:
         schema_editor.execute(statement)
 
 
-def allow_changes(apps, schema_editor):
+def allow_changes(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP TRIGGER audit_refuses ON projects_auditevent")
         schema_editor.execute("DROP FUNCTION audit_refuses()")
     else:
         schema_editor.execute("DROP TRIGGER audit_refuses_update")
         schema_editor.execute("DROP TRIGGER audit_refuses_delete")
-
-
-class Migration(migrations.Migration):
-    dependencies = [("projects", "0001_initial")]
-
-    operations = [migrations.RunPython(refuse_changes, allow_changes)]
