@@ -19,7 +19,7 @@ from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
-from mobius.prepared import Insert, Select
+from mobius.prepared import Insert, New, Select
 from mobius.projects.models import Project
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ class Start:
 
 _by_id = Select(lambda project, id: Loop.objects.present().filter(project=project, pk=id))
 _by_name = Select(lambda project, name: Loop.objects.present().filter(project=project, name=name))
+_make_run = New(Run)
 _insert_run = Insert(Run)
 
 
@@ -162,11 +163,11 @@ def _check(spec: LoopSpec, start: Start) -> None:
 
 def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> Run:
     now = clock.now()
-    run = Run(
+    run = _make_run(
         id=new_id("run"),
         project_id=loop.project_id,
-        loop=loop,
-        loop_version=version,
+        loop_id=loop.pk,
+        loop_version_id=version.pk,
         event=start.event,
         meta=start.meta,
         config=start.config,
@@ -178,6 +179,7 @@ def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> 
         created_at=now,
         updated_at=now,
     )
+    run._state.fields_cache.update(loop=loop, loop_version=version)
     _name(run, spec)
     return run
 

@@ -27,7 +27,7 @@ from loops.models import (
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.engine import liveness
-from mobius.prepared import Insert, Select, Update
+from mobius.prepared import Insert, New, Select, Update
 
 
 class Overtaken(Exception):
@@ -54,6 +54,7 @@ _save_step = Update(
 )
 _insert_run = Insert(Run)
 _open_waits = Select(lambda step: Wait.objects.filter(step=step, state=WaitState.OPEN))
+_make_step = New(Step)
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
@@ -335,7 +336,7 @@ class Turn:
         return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
 
     def _make_step(self, spec: StepSpec) -> Step:
-        step = Step(
+        step = _make_step(
             id=f"{self.run.pk}:{spec.key}",
             run_id=self.run.pk,
             key=spec.key,

@@ -25,7 +25,8 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
         cursor = database.cursor()
         cursor.execute(sql, params)
         return cursor
-    database.ensure_connection()
+    if database.connection is None:
+        database.connect()
     with database.wrap_database_errors:
         cursor = database.create_cursor()
         cursor.execute(sql, params)
@@ -207,6 +208,31 @@ def _preparing_json(prepare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], 
 def _adapted(adapt: Callable[[datetime], Any], moment: datetime) -> Any:
     """A turn writes one moment to many columns."""
     return adapt(moment)
+
+
+class New(Generic[M]):
+    """Makes instances that are yet to be inserted: as the model itself does, without a look at every field.
+
+    The values are given by attribute name (`run_id`, not `run`); what is left out gets its field's default.
+    """
+
+    def __init__(self, model: type[M]) -> None:
+        self._model = model
+        fields = [field for field in model._meta.local_concrete_fields if not isinstance(field, models.AutoField)]
+        self._made = {
+            field.attname: field.default for field in fields if field.has_default() and callable(field.default)
+        }
+        self._fixed = {field.attname: field.get_default() for field in fields if field.attname not in self._made}
+
+    def __call__(self, **values: Any) -> M:
+        made = self._model.__new__(self._model)
+        made.__dict__.update(self._fixed)
+        made.__dict__.update(values)
+        for name, default in self._made.items():
+            if name not in values:
+                made.__dict__[name] = default()
+        made._state = ModelState()
+        return made
 
 
 class Insert(Generic[M]):

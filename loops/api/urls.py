@@ -10,12 +10,13 @@ from loops.api.views import LoopViewSet, RunViewSet
 PROJECT = "projects/<str:project>"
 
 urlpatterns = [
+    path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
+    path("callbacks/<str:token>", CallbackAtAddress.as_view()),
     path(f"{PROJECT}/loops", LoopViewSet.as_view({"get": "list", "post": "create"})),
     path(
         f"{PROJECT}/loops/<str:loop>",
         LoopViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
-    path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
     path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
@@ -28,5 +29,4 @@ urlpatterns = [
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue", QueueViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue/discard", QueueViewSet.as_view({"post": "discard"})),
-    path("callbacks/<str:token>", CallbackAtAddress.as_view()),
 ]

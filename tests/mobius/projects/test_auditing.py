@@ -11,8 +11,9 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
+from integrations import probing
 from integrations.models import Integration
-from integrations.providers.clay.simulator import ClaySimulator
+from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from mobius.projects import append_only, auditing
 from mobius.projects.auditing import SYSTEM, key_holder, person
 from mobius.projects.keys import create_key, revoke
@@ -123,6 +124,32 @@ def test_a_rotation_is_one_line(alice: User, client: Client, integration: Integr
     client.post(f"/projects/platform/govern/integrations/{integration.pk}/rotate/", fields)
 
     assert actions(actor_id="alice") == ["integration.rotate"]
+
+
+def test_settings_and_successors_are_audited_with_the_names_of_what_changed(
+    api: Api, integration: Integration, clay: ClaySimulator
+) -> None:
+    address = f"{api.root}/integrations/{integration.pk}"
+    api.put(address, {"name": "leads", "settings": {"burst": 3}})
+    api.put(f"{address}/successor", {"webhook_url": clay.url_for("next")})
+    api.delete(f"{address}/successor")
+
+    events = list(AuditEvent.objects.filter(actor_id=api.key.record.pk, object_kind="integration").order_by("id"))
+    deeds = ["rename", "configure", "stage_successor", "remove_successor"]
+    assert [one.action for one in events] == [f"integration.{deed}" for deed in deeds]
+    assert [one.changed for one in events] == [["name"], ["burst"], [], []]
+
+
+def test_the_console_s_own_pause_of_an_integration_is_audited_with_its_reason(
+    integration: Integration, clay: ClaySimulator
+) -> None:
+    clay.next_answers(*[Behaviour(fail=404)] * 3)
+    for _ in range(3):
+        probing.probe(integration)
+
+    event = AuditEvent.objects.get(action="integration.pause")
+    assert (event.actor_kind, event.object_id) == ("system", integration.pk)
+    assert "404" in event.reason
 
 
 def test_loops_are_audited_with_the_names_of_what_changed(api: Api) -> None:
