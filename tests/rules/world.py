@@ -56,6 +56,16 @@ class Post:
 
 
 @dataclass(frozen=True)
+class Table:
+    """What the table takes, and what its integration is told."""
+
+    limit: int | None = None
+    paced: bool = False
+    wait_at_limit: bool = False
+    never_twice: bool = True  # off: the ledger does not cover up for a sender that sends again
+
+
+@dataclass(frozen=True)
 class Fate:
     """What becomes of a process while one of its workers is at work; numbers count moments, and steps."""
 
@@ -91,9 +101,9 @@ _WAIT = {
 _RETRY = {"max_attempts": 3, "delay": "10s"}
 LOOPS: dict[str, JsonObject] = {
     "one row": {"steps": [push()]},
-    "the same row": {"steps": [push(row=_SHARED)]},
-    "a row without request_id": {"steps": [push(row=_NAMELESS)]},
-    "ask and wait": {"steps": [push(row=_ASKING), _WAIT]},
+    "the same row": {"steps": [push(row=_SHARED, retry=_RETRY)]},
+    "a row without request_id": {"steps": [push(row=_NAMELESS, retry=_RETRY)]},
+    "ask and wait": {"steps": [push(row=_ASKING, retry=_RETRY), _WAIT]},
     "ask and wait, hurried": {"steps": [push(row=_ASKING), _WAIT], "limits": {"wall_clock_timeout": "20m"}},
     "two rows, retried": {"steps": [push(retry=_RETRY), push("then", retry=_RETRY)]},
     "sleep first": {"steps": [{"id": "nap", "kind": "sleep", "config": {"duration": "5m"}}, push()]},
@@ -127,11 +137,11 @@ class World:
     def end(self) -> None:
         self._ending.close()
 
-    def connect_first(self, *, limit: int | None, paced: bool, wait_at_limit: bool) -> None:
-        self._limit = limit
+    def connect_first(self, table: Table) -> None:
+        self.table = table
         self.reconnect("one")
-        Integration.objects.update(wait_at_limit=wait_at_limit)
-        if paced:
+        Integration.objects.update(wait_at_limit=table.wait_at_limit, never_twice=table.never_twice)
+        if table.paced:
             Pacer.objects.update(rate_per_second=0.5, burst=2)
 
     def do(self, happening: Happening) -> None:
@@ -181,7 +191,7 @@ class World:
             provider=get_provider("clay"),
             connection=Connection(webhook_url=WEBHOOK + table),
             options=Options(
-                submission_limit=UNLIMITED if self._limit is None else self._limit,
+                submission_limit=UNLIMITED if self.table.limit is None else self.table.limit,
                 rate_per_second=None if Integration.objects.exists() else UNLIMITED,
             ),
         )
