@@ -1,11 +1,12 @@
-# The embedded mode: web, workers and clock in one process, everything it keeps in the volume /data.
+# By default the embedded mode: web, workers and clock in one process, everything it keeps in the volume /data.
 #   docker build -t mobius-console . && docker run -p 8000:8000 -v mobius:/data -e ALLOWED_HOSTS=localhost mobius-console
+# The same image runs the processes of the distributed engine: see compose.yaml.
 FROM python:3.13-slim
 
 RUN useradd --create-home --uid 10001 mobius && mkdir /data && chown mobius /data
 WORKDIR /app
-COPY requirements/run.txt requirements/run.txt
-RUN pip install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY requirements/postgres.txt requirements/postgres.txt
+RUN pip install --no-cache-dir --require-hashes -r requirements/postgres.txt
 COPY . .
 
 USER mobius

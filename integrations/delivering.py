@@ -28,6 +28,7 @@ from integrations.parcels import (
 from integrations.providers.contract import Exchange, Stage
 from integrations.recording import (
     deduplicated,
+    doubt_the_lost,
     doubt_the_silent,
     goes_to_successor,
     last_attempt,
@@ -60,6 +61,7 @@ __all__ = [
     "Sending",
     "SubmissionLimitReached",
     "deduplicated",
+    "doubt_the_lost",
     "doubt_the_silent",
     "goes_to_successor",
     "last_attempt",
@@ -85,11 +87,22 @@ __all__ = [
 _TELLING_LENGTH = 8  # shorter parts of a secret stand in many an honest answer
 
 
-def send(sending: Sending, *, on_stage: Callable[[Stage], None] = lambda stage: None) -> Exchange:
-    """POST the row once. No transaction may be open; what the network does is never an exception."""
+def send(
+    sending: Sending,
+    *,
+    may_begin: Callable[[], bool] = outbound.always,
+    on_stage: Callable[[Stage], None] = outbound.nothing,
+) -> Exchange:
+    """POST the row once. No transaction may be open; what the network does is never an exception.
+
+    `may_begin` is asked immediately before the first byte: has this process still the right to send?
+    """
     parcel = sending.parcel
     exchange = outbound.post(
-        parcel.request, timeout_seconds=min(parcel.order.timeout_seconds, SEND_SECONDS), on_stage=on_stage
+        parcel.request,
+        timeout_seconds=min(parcel.order.timeout_seconds, SEND_SECONDS),
+        may_begin=may_begin,
+        on_stage=on_stage,
     )
     return replace(exchange, body=_scrubbed(exchange.body, parcel))
 

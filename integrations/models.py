@@ -226,6 +226,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def outside_runs(self) -> Self:
+        """Tests of a connection, and calls of an action by itself."""
+        return self.filter(run_id="")
+
     def of_step(self, run_id: str, step_id: str) -> Self:
         return self.of_run(run_id).filter(step_id=step_id)
 
@@ -313,6 +317,7 @@ class Attempt(models.Model):
             models.Index(fields=["id"], condition=Q(state="sending"), name="attempts_sending"),
             models.Index(fields=["project", "id"], condition=Q(state="in_doubt"), name="attempts_in_doubt"),
         ]
+        permissions = [("settle_attempt", "Can settle deliveries in doubt")]
 
     def __str__(self) -> str:
         return self.id

@@ -6,14 +6,23 @@ from datetime import datetime
 
 from django.db.models import F
 
-from integrations import ledger, pacing, succession
+from integrations import connecting, ledger, pacing, succession
 from integrations.choosing import Chosen
 from integrations.judging import Delivery
-from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook, WebhookState
+from integrations.models import (
+    Attempt,
+    AttemptQuerySet,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    Webhook,
+    WebhookState,
+)
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
 from mobius.prepared import Select, Update
+from mobius.projects.auditing import SYSTEM
 
 _REFUSALS_UNTIL_PAUSED = 3
 _MOST_ROWS = 100
@@ -78,12 +87,23 @@ def _settle_earlier(parcel: Parcel, delivery: Delivery, now: datetime) -> None:
             ledger.hand_over(parcel.attempt_id, doubtful)
 
 
-def doubt_the_silent(*, now: datetime) -> list[Attempt]:
-    """Put every attempt still `sending` in doubt: its sender is dead, and the row may have arrived.
+def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:
+    """Put every attempt still `sending`, or those of one run, in doubt: the sender is dead, the row may have arrived.
 
-    To be called only when no earlier worker can be alive (design §4: the lock on the data directory proves it).
+    For all of them only when no earlier worker can be alive (design §4: the lock on the data directory proves it), for
+    a run's only when its worker has been silent for too long.
     """
-    silent = list(Attempt.objects.sending().without_bodies())
+    sending = Attempt.objects.of_run(run_id).sending() if run_id else Attempt.objects.sending()
+    return _doubt(sending, now)
+
+
+def doubt_the_lost(*, before: datetime, now: datetime) -> None:
+    """Put attempts outside runs in doubt that were begun so long ago that their sender would have answered by now."""
+    _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now)
+
+
+def _doubt(sending: AttemptQuerySet, now: datetime) -> list[Attempt]:
+    silent = list(sending.without_bodies())
     for attempt in silent:
         changed = Attempt.objects.filter(pk=attempt.pk, state=AttemptState.SENDING).update(
             state=AttemptState.IN_DOUBT,
@@ -181,4 +201,7 @@ def _flag(chosen: Chosen, delivery: Delivery) -> None:
     changes: dict[str, object] = {"attention": delivery.error_message[:500]}
     if delivery.at_limit or webhook.refusals_in_a_row >= _REFUSALS_UNTIL_PAUSED:
         changes["status"] = IntegrationStatus.INACTIVE
-    Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE).update(**changes)
+    active = Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE)
+    if active.update(**changes) and "status" in changes:
+        paused = Integration.objects.get(pk=chosen.integration.pk)
+        connecting.note(SYSTEM, "pause", paused, reason=paused.attention)

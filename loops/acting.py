@@ -12,7 +12,7 @@ from integrations import delivering, judging
 from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
 from integrations.judging import Delivery
 from integrations.models import AttemptState
-from integrations.providers.contract import Exchange
+from integrations.providers.contract import Exchange, Failure
 from loops import callbacks, machine
 from loops.callback_addresses import give_address
 from loops.expressions import Names, render_parameters, uses_callback_url
@@ -30,6 +30,7 @@ class Sent:
     sending: Sending
     exchange: Exchange
     delivery: Delivery
+    withheld: bool = False  # this worker had no right to send any more: nothing left, and nothing went wrong
 
 
 def prepare_row(
@@ -70,7 +71,9 @@ def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:
     attempt = delivering.last_attempt(turn.run.pk, step.pk)
     if attempt is None or attempt.state == AttemptState.ABANDONED:  # a person said: send it again
         return True
-    tries_left = step.attempt < spec.retry.max_attempts
+    if attempt.failure == Failure.WITHHELD:  # its sender had lost the right to send: nobody has tried yet
+        return True
+    tries_left = step.tries < spec.retry.max_attempts
     if attempt.state == AttemptState.ACCEPTED:
         turn.complete_step(step, delivering.output_of(attempt))
         return False
@@ -140,7 +143,7 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
         return
     deduplicated = sent.sending.parcel.deduplicated
     match machine.after_delivery(
-        delivery, retry=spec.retry, attempts=step.attempt, chance=chance, deduplicated=deduplicated
+        delivery, retry=spec.retry, attempts=step.tries, chance=chance, deduplicated=deduplicated
     ):
         case machine.Completes(output=output):
             turn.complete_step(step, output)

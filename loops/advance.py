@@ -28,8 +28,8 @@ from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
-from mobius.engine import embedded
-from mobius.engine.crowd import together
+from mobius.engine import embedded, liveness
+from mobius.engine.crowd import together, was_in_the_way
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
@@ -71,20 +71,26 @@ def _copy(run: Run) -> Run:
 def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool]) -> None:
     """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
-    sent = _send(sending) if sending is not None else None
+    sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
+    alone = False
     while True:
         try:
-            turn, sending = together(partial(_play_next_turn, run_id, turn, claim, sent, go_on), working=True)
+            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on)
+            turn, sending = together(next_turn, working=True, alone=alone)
+            alone = False
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
             continue
-        except OperationalError:
+        except OperationalError as error:
+            turn = None  # what came of the row is kept here until it can be written
+            if was_in_the_way(error) and not alone:
+                alone = True
+                continue
             if claim is None or not go_on():
                 raise  # nothing of ours is lost: the database holds the run as it was
             logger.warning("run %s cannot be written just now; trying again", run_id)
-            turn = None  # what came of the row is kept here until it can be written
             time.sleep(_WRITE_AGAIN_SECONDS)
             continue
         except Exception:
@@ -95,7 +101,7 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
             break
         claim, sent = turn.run.claim, None
         if sending is not None:
-            sent = _send(sending)
+            sent = _send(sending, liveness.Permit(turn.run.worker))
         elif not turn.goes_on:
             return
     if sent is not None:
@@ -143,7 +149,7 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
-    if sent is not None:
+    if sent is not None and not sent.withheld:
         take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()
@@ -157,16 +163,16 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     return sending
 
 
-def _send(sending: Sending) -> Sent:
+def _send(sending: Sending, permit: liveness.Permit) -> Sent:
     """Send the row. A fault of ours or of the provider's own code must not lose what came of it."""
     exchange = Exchange(request_began=True, failure=Failure.CRASHED)  # what we know, should `send` itself break
     try:
-        exchange = delivering.send(sending)
+        exchange = delivering.send(sending, may_begin=permit)
         delivery = delivering.weigh(sending, exchange)
     except Exception:
         logger.exception("the outcome of attempt %s could not be explained", sending.parcel.attempt_id)
         delivery = delivering.unexplained(exchange)
-    return Sent(sending=sending, exchange=exchange, delivery=delivery)
+    return Sent(sending=sending, exchange=exchange, delivery=delivery, withheld=permit.refused)
 
 
 def _record_alone(sent: Sent) -> None:
@@ -179,8 +185,8 @@ def _record_alone(sent: Sent) -> None:
 
 def _record(sent: Sent, *, now: datetime) -> None:
     """Write the outcome down. A callback that overtook it has settled the doubt already."""
-    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
     order = sent.sending.parcel.order
+    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
     if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
         delivering.prove_arrival(order.run_id, order.step_id, now=now)
 
@@ -201,6 +207,7 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
     )
     try:
         with transaction.atomic():
+            turn.lock()
             turn.save()
     except Overtaken:  # a callback came in between
         _give_up(run_id, claim, None)

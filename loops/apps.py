@@ -8,6 +8,7 @@ class LoopsConfig(AppConfig):
     def ready(self) -> None:
         from loops.advance import advance
         from loops.sweeping import recover, sweep
+        from loops.workers import beat, leave
         from mobius.engine import doorbell
 
-        doorbell.answer_with(doorbell.Answer(advance=advance, recover=recover, sweep=sweep))
+        doorbell.answer_with(doorbell.Answer(advance=advance, recover=recover, sweep=sweep, beat=beat, leave=leave))

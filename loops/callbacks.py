@@ -222,8 +222,10 @@ def _tell(run: Run, step_id: str) -> None:
         return
     # The row is locked, so nobody else counts on.
     told = {"revision": run.revision + 1, "updated_at": now, "wake_at": now, "ring_due_at": now + RING_AGAIN_AFTER}
-    if run.status == RunStatus.SUSPENDED and not any(
-        step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk)
+    queued = bool(run.queue_reason)  # it waits for another run of its loop, whose end lets it go
+    if queued or (
+        run.status == RunStatus.SUSPENDED
+        and not any(step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk))
     ):
         _note(told, {"id": run.pk})
         return

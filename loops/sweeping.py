@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from integrations.models import Attempt
-from loops import callbacks, queue
-from loops.models import RING_AGAIN_AFTER, Run, RunStatus, Step, StepStatus, SuspendedFor
+from loops import queue
+from loops.models import RING_AGAIN_AFTER, Run, RunStatus
+from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
 
-BATCH = 200
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -29,6 +29,8 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
+    if settings.MOBIUS_ENGINE != "embedded":
+        give_up_silent(now=now)
     _ring_due(now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
@@ -44,7 +46,7 @@ def recover() -> None:
     now = clock.now()
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
-            _suspend_in_doubt(attempt, now)
+            suspend_in_doubt(attempt, now)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )
@@ -52,35 +54,25 @@ def recover() -> None:
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
 
 
-def _suspend_in_doubt(attempt: Attempt, now: datetime) -> None:
-    step = Step.objects.select_related("run").filter(pk=attempt.step_id, run__status=RunStatus.RUNNING).first()
-    if step is None:
-        return
-    # Clay may call back before it answers: then the row has arrived. Or the table lets the row be sent once more.
-    proven = callbacks.has_come_for(step.pk) and delivering.prove_arrival(attempt.run_id, step.pk, now=now)
-    limits = [limit for limit in (step.deadline_at, step.run.wall_clock_deadline_at) if limit is not None]
-    wake_at = now if proven or delivering.deduplicated(attempt) else min(limits, default=None)
-    held = Run.objects.filter(pk=attempt.run_id, status=RunStatus.RUNNING).update(
-        status=RunStatus.SUSPENDED, wake_at=wake_at, ring_due_at=wake_at, revision=F("revision") + 1, updated_at=now
-    )
-    if held:
-        Step.objects.filter(pk=step.pk).update(
-            status=StepStatus.SUSPENDED,
-            error_type=SuspendedFor.DELIVERY_IN_DOUBT,
-            error_message="This console stopped while the row was on its way: it may or may not have arrived.",
-            updated_at=now,
-        )
-
-
 def _ring_due(now: datetime) -> None:
     """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
+    if not _due(now):
+        return
+    with transaction.atomic():  # one commit for all of them; of several sweeps at once, one finds a run due
+        for run_id, rings in _due(now, to_change=True):
+            again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
+            if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
+                ring(run_id)
+
+
+def _due(now: datetime, *, to_change: bool = False) -> list[tuple[str, int]]:
+    """The runs to ring, and how often they were rung; held, where the database has row locks, by who changes them."""
+    held = to_change and connection.features.has_select_for_update_skip_locked
     with connection.cursor() as cursor:
-        cursor.execute(_TO_RING, [connection.ops.adapt_datetimefield_value(now), BATCH])
-        due = cursor.fetchall()
-    for run_id, rings in due:
-        again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
-        if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
-            ring(run_id)
+        moment = connection.ops.adapt_datetimefield_value(now)
+        cursor.execute(f"{_TO_RING} FOR UPDATE SKIP LOCKED" if held else _TO_RING, [moment, BATCH])
+        found: list[tuple[str, int]] = cursor.fetchall()
+    return found
 
 
 def _wake_waiters(now: datetime) -> bool:
@@ -105,8 +97,9 @@ def _wake_oldest(subject: str, now: datetime) -> None:
         if waits_at in paused:
             continue
         woken = Run.objects.waiters_of(subject, now).filter(pk=run_id)
-        if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
-            ring(run_id)
+        with transaction.atomic():
+            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
+                ring(run_id)
 
 
 def _next_subject(*, after: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from integrations.delivering import NotNow
+from loops import ending
 from loops.models import (
     Callback,
     CallbackState,
@@ -25,6 +26,7 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
+from mobius.engine import liveness
 from mobius.prepared import Insert, Select, Update
 
 
@@ -35,7 +37,8 @@ class Overtaken(Exception):
 _save_run = Update(
     Run,
     writes=[
-        *("claim", "revision", "status", "result", "stop_reason", "error_type", "error_message", "last_sequence"),
+        *("claim", "worker", "revision", "status", "result", "stop_reason"),
+        *("error_type", "error_message", "last_sequence"),
         *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
         *("started_at", "completed_at", "updated_at"),
     ],
@@ -82,6 +85,7 @@ class Turn:
         run.claim += 1
         run.status = RunStatus.RUNNING
         self._rest(wake_at=None)
+        run.worker = liveness.worker()
 
     def complete_run(self, result: dict[str, Any]) -> None:
         self.run.result = result
@@ -100,13 +104,28 @@ class Turn:
 
     def fail_as_a_whole(self, *, stop_reason: str, error_type: str, error_message: str) -> None:
         """Fail the run, and whatever step it was at."""
-        for step in self.steps.values():
-            if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
-                step.error_type, step.error_message = error_type, error_message
-                self._end_step(step, StepStatus.FAILED)
-                if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
-                    self._closed_waits[step.pk] = WaitState.CANCELLED
+        for step in self._unfinished():
+            step.error_type, step.error_message = error_type, error_message
+            self._end_step(step, StepStatus.FAILED)
+            if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
+                self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
+
+    def cancel_run(self, *, stop_reason: str, reason: str) -> None:
+        """End the run where it is. A row on the wire goes on; its attempt gets its outcome all the same."""
+        for step in self._unfinished():
+            step.error_type = step.error_message = ""
+            self._end_step(step, StepStatus.CANCELLED)
+            self._closed_waits[step.pk] = WaitState.CANCELLED
+        self._end(RunStatus.CANCELLED, stop_reason)
+        self.log("run.cancelled", reason=reason)
+
+    def revive_run(self) -> None:
+        """Undo the run's end: it is ready for a worker, who goes on with the first step that is not done."""
+        run = self.run
+        run.status, run.result, run.completed_at = RunStatus.QUEUED, None, None
+        run.stop_reason = run.error_type = run.error_message = ""
+        self._rest(wake_at=None)
 
     def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "", waits_at: str = "") -> None:
         run = self.run
@@ -140,10 +159,18 @@ class Turn:
         if step is None:
             step = self._make_step(spec)
             self.log("step.started", step)
-        elif step.status == StepStatus.SUSPENDED:
+        elif step.status in (StepStatus.SUSPENDED, StepStatus.PENDING):
+            if step.status == StepStatus.PENDING:
+                self.log("step.started", step)
             step.status = StepStatus.RUNNING
             self._change(step)
         return step
+
+    def reopen_step(self, step: Step) -> None:
+        """The step has failed and is to be done once more."""
+        step.status, step.result, step.completed_at = StepStatus.PENDING, None, None
+        step.error_type = step.error_message = ""
+        self._change(step)
 
     def skip_step(self, spec: StepSpec) -> None:
         step = self.steps.get(spec.key) or self._make_step(spec)
@@ -262,6 +289,8 @@ class Turn:
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if self._is_counted:
+            ending.lock_loop(self.run.loop_id)
         if self._is_new:
             return
         if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
@@ -290,6 +319,17 @@ class Turn:
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)
+        if self._is_counted and run.has_ended:
+            ending.tell_loop(run, self.spec, now=self.now)
+
+    @property
+    def _is_counted(self) -> bool:
+        """Does the loop want to know when the run ends?"""
+        return self.run.governed or self.spec.pause_after_consecutive_failures is not None
+
+    def _unfinished(self) -> list[Step]:
+        at_work = (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.SUSPENDED)
+        return [step for step in self.steps.values() if step.status in at_work]
 
     def _unchanged(self) -> Any:
         return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
@@ -333,3 +373,4 @@ class Turn:
     def _rest(self, *, wake_at: datetime | None) -> None:
         self.run.wake_at = self.run.ring_due_at = wake_at
         self.run.rings = 0
+        self.run.worker = ""

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +44,11 @@ def ensure_installed(lock: Path) -> None:
     stamp.write_text(wanted)
 
 
+def lock_for(environment: Mapping[str, str]) -> str:
+    """`run`, or `postgres` when the database is PostgreSQL."""
+    return "postgres" if environment.get("DATABASE_URL", "").startswith("postgres") else "run"
+
+
 def hand_over(args: list[str]) -> None:
     """Become the command. On Windows, where exec returns at once, wait for it instead."""
     command = [str(PYTHON), *args]
@@ -63,7 +69,7 @@ def main() -> None:
     args = sys.argv[1:] or ["--help"]
     testing = args[0] == "test"
     ensure_venv()
-    ensure_installed(ROOT / "requirements" / ("dev.txt" if testing else "run.txt"))
+    ensure_installed(ROOT / "requirements" / f"{'dev' if testing else lock_for(os.environ)}.txt")
     hand_over(["-m", "pytest", *args[1:]] if testing else ["-m", "mobius.cli", *args])
 
 

@@ -39,7 +39,7 @@ def start_django() -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--demo", is_flag=True, help="Add a project with a simulated Clay table and a run that went there.")
 def serve(host: str, port: int, demo: bool) -> None:
-    """Run the console: web, workers and clock in one process."""
+    """Run the console: web, workers and clock in one process. On PostgreSQL others may run beside it."""
     from mobius.commands.serve import run
 
     run(host=host, port=port, demo=demo)
@@ -47,10 +47,10 @@ def serve(host: str, port: int, demo: bool) -> None:
 
 @main.command()
 def work() -> None:
-    """Run a worker of the distributed engine."""
-    raise click.ClickException(
-        "The embedded engine has its workers inside `mobius serve`; there is nothing for another process to do."
-    )
+    """Run a worker of the distributed engine: as many as you like, on any machine that reaches the database."""
+    from mobius.commands.work import run
+
+    run()
 
 
 @main.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 import sys
 import threading
@@ -11,15 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
 from waitress import wasyncore
 from waitress.server import create_server
 
-from mobius.engine import doorbell, embedded
-from mobius.engine.pool import Pool
-from mobius.engine.ticker import Ticker
+from mobius.working import Works, settle_down
 
-_SENDS_END_WITHIN_SECONDS = 25
 _ANSWERS_END_WITHIN_SECONDS = 5
 _LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
 
@@ -78,13 +73,8 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     """Serve until SIGTERM or SIGINT. False when a send was still under way after 25 seconds."""
     stopping = threading.Event()
     server = Server(application, host=host, port=port)  # binds first: a taken port must not recover anything
-    answer = doorbell.current_answer()
-    answer.recover()
-    pool = Pool(answer, threads=settings.MOBIUS_WORKERS)
-    ticker = Ticker(answer, ring_file=embedded.ring_file())
-    embedded.use_pool(pool)
-    pool.start()
-    ticker.start()
+    works = Works()
+    works.start()
 
     def stop(*_: object) -> None:
         stopping.set()
@@ -93,16 +83,7 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     when_up()
-    # What the start has made stays; looking through it again at every collection costs a fiftieth of a core.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
-    # Threads that are pushed out every 5 ms wait for each other more than they work; 20 ms cost a tenth less CPU a run.
-    sys.setswitchinterval(0.02)
+    settle_down()
     server.run(stopping)
     server.drain()
-    ticker.stop()
-    ended = pool.stop(patience_seconds=_SENDS_END_WITHIN_SECONDS)
-    embedded.use_pool(None)
-    connections.close_all()
-    return ended
+    return works.stop()

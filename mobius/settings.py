@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,9 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", d
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
-MOBIUS_ENGINE = env.str("MOBIUS_ENGINE", default="embedded")
 MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
+# A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
+MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
 MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
 MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
 if MOBIUS_RETENTION_DAYS < 0:
@@ -127,13 +129,38 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    # A process that hangs must not hold locks for ever: no transaction of ours waits for the network.
+    DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
+        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- engine ---------------------------------------------------------------------------------------------------------
 
-if MOBIUS_ENGINE != "embedded":
-    raise ImproperlyConfigured(f"MOBIUS_ENGINE={MOBIUS_ENGINE} is unknown; this release has: embedded.")
-TASKS = {"default": {"BACKEND": "mobius.engine.embedded.EmbeddedBackend"}}
+_ENGINE_FOR = {"mobius.engine.sqlite3": "embedded", "django.db.backends.postgresql": "procrastinate"}
+_BACKENDS = {
+    "embedded": "mobius.engine.embedded.EmbeddedBackend",
+    "procrastinate": "mobius.engine.procrastinate.ProcrastinateBackend",
+}
+_engine_for_database = _ENGINE_FOR.get(DATABASES["default"]["ENGINE"], "")
+MOBIUS_ENGINE = env.str("MOBIUS_ENGINE", default="") or _engine_for_database
+if MOBIUS_ENGINE not in _BACKENDS:
+    raise ImproperlyConfigured(
+        f"MOBIUS_ENGINE={MOBIUS_ENGINE} is unknown: use embedded with SQLite, or procrastinate with PostgreSQL."
+    )
+if _engine_for_database != MOBIUS_ENGINE:
+    raise ImproperlyConfigured(
+        "MOBIUS_ENGINE=embedded is one process on SQLite: leave DATABASE_URL away, or use MOBIUS_ENGINE=procrastinate."
+        if MOBIUS_ENGINE == "embedded"
+        else "MOBIUS_ENGINE=procrastinate needs PostgreSQL: set DATABASE_URL=postgres://user:password@host/name."
+    )
+TASKS = {"default": {"BACKEND": _BACKENDS[MOBIUS_ENGINE]}}
+if MOBIUS_ENGINE == "procrastinate":
+    if not find_spec("procrastinate"):
+        raise ImproperlyConfigured("PostgreSQL needs more packages: pip install -r requirements/postgres.txt")
+    INSTALLED_APPS.append("procrastinate.contrib.django")
+    PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""
+    PROCRASTINATE_ON_APP_READY = "mobius.engine.procrastinate.register"
 
 # --- people and browsers --------------------------------------------------------------------------------------------
 
@@ -219,6 +246,7 @@ LOGGING = {
         "django": {"level": "WARNING", "propagate": True, "handlers": []},
         "django.request": {"level": "ERROR"},
         "axes": {"level": "WARNING"},
+        "procrastinate": {"level": "WARNING"},  # at INFO it writes three lines a run
         "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret
     },
 }

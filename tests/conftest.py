@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection
+from django.utils import timezone
+from pytest_django.plugin import DjangoDbBlocker
+
+from mobius import clock
 
 pytest_plugins = ["tests.cast"]
 
@@ -20,9 +25,28 @@ def _quick_settings() -> None:
     Path(django_settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
+@pytest.fixture(autouse=True)
+def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that travel in time take the clock along; `test_clock.py` asks the database itself."""
+    if django_settings.MOBIUS_ENGINE != "embedded" and request.module.__name__ != "tests.mobius.test_clock":
+        monkeypatch.setattr(clock, "now", timezone.now)
+        monkeypatch.setattr(clock, "ask", timezone.now)
+
+
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """A database in a file, as the product has it: threads that share one in memory lock each other's tables."""
     database = django_settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         database.setdefault("TEST", {})["NAME"] = str(django_settings.MOBIUS_DATA_DIR / "tests.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Tests with transactions of their own delete all rows afterwards, which the audit would refuse.
+
+    That it does refuse is tested by `tests/mobius/projects/test_auditing.py`.
+    """
+    if connection.vendor == "sqlite":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER audit_refuses_delete")

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 
-# A developer's own environment must not decide what the tests find.
-for name in [one for one in os.environ if one.startswith("MOBIUS_") and one != "MOBIUS_TEST_REQUIRE"]:
+# A developer's own environment must not decide what the tests find; it may only name, with MOBIUS_ENGINE=procrastinate,
+# the PostgreSQL that the suite is to run on instead of SQLite.
+if os.environ.get("MOBIUS_ENGINE") != "procrastinate":
+    os.environ.pop("DATABASE_URL", None)
+for name in [
+    one for one in os.environ if one.startswith("MOBIUS_") and one not in ("MOBIUS_TEST_REQUIRE", "MOBIUS_ENGINE")
+]:
     del os.environ[name]
 _directory = tempfile.TemporaryDirectory(prefix="mobius-tests-")
 os.environ |= {
@@ -17,5 +22,5 @@ os.environ |= {
     # Playwright keeps an event loop on the test's thread, which Django would take for async code.
     "DJANGO_ALLOW_ASYNC_UNSAFE": "true",
 }
-for name in ("DATABASE_URL", "DEBUG", "HTTPS", "ALLOWED_HOSTS"):
+for name in ("DEBUG", "HTTPS", "ALLOWED_HOSTS"):
     os.environ.pop(name, None)

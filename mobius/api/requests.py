@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from mobius.api.envelope import Problem, answer, is_api
@@ -33,11 +33,13 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "\x00" in request.path_info:  # PostgreSQL would not even take the question
+            raise Http404
         if not is_api(request):
             return self.get_response(request)
         name = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = name  # type: ignore[attr-defined]
-        response = self._refuse_unmeasured(request) or self.get_response(request)
+        response = self._refuse_unmeasured(request) or self._refuse_nul(request) or self.get_response(request)
         if isinstance(response, HttpResponse) and response.status_code >= 400:
             _speak_json(response)
         for header, value in _ALWAYS.items():
@@ -54,6 +56,12 @@ class ApiMiddleware:
         if "HTTP_TRANSFER_ENCODING" not in request.META or request.META.get("CONTENT_LENGTH"):
             return None
         return Problem(status=411, message="Send the body with a Content-Length.").response()
+
+    def _refuse_nul(self, request: HttpRequest) -> HttpResponse | None:
+        """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
+        if "%00" not in request.META.get("QUERY_STRING", ""):
+            return None
+        return Problem(status=400, message="The query holds a NUL character (%00); leave it out.").response()
 
 
 def request_id_for(proposed: str) -> str:

@@ -23,8 +23,6 @@ from mobius.bench.stage import PROJECT, Stage, StageBroken, ask
 ROOT = f"/v1/projects/{PROJECT}"
 PATIENCE_SECONDS = 75.0  # without change; a lost ring is found after 60
 TRIES = 100  # of a start with a key, which may be repeated until it is answered
-ENGINES: dict[str, type[Stage]] = {"embedded": Stage}
-"""What `--engine` offers: a stage starts, stops and kills the processes of its engine, and looks after its database."""
 
 
 def _push(**parameters: str) -> dict[str, Any]:

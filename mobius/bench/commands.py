@@ -11,8 +11,9 @@ from types import FrameType
 import click
 
 from mobius.bench.callbacks import CallbackPlan, Callbacks
-from mobius.bench.chaos import ENGINES, Chaos
+from mobius.bench.chaos import Chaos
 from mobius.bench.chaos import Plan as ChaosPlan
+from mobius.bench.engines import ENGINES
 from mobius.bench.figures import Figure, table
 from mobius.bench.pacing import PacingBench, decide
 from mobius.bench.pacing import Plan as PacingPlan
@@ -38,14 +39,16 @@ def end_in_order(_number: int, _frame: FrameType | None) -> None:
 @click.option("--connections", default=16, show_default=True, help="Kept-alive connections that start runs.")
 @click.option("--rate", default=20.0, show_default=True, help="Starts a second while latencies are measured.")
 @click.option("--backlog", default=1000, show_default=True, help="Runs that wait before the backlog is measured.")
-def run_start(seconds: float, connections: int, rate: float, backlog: int) -> None:
+@click.option("--engine", type=click.Choice(list(ENGINES)), default="embedded", show_default=True)
+def run_start(seconds: float, connections: int, rate: float, backlog: int, engine: str) -> None:
     """From a started run to its row at a simulated Clay: rate, latency, CPU, memory, second start.
 
-    Starts `mobius serve` on a fresh temporary data directory and an unpaced Clay simulator, and ends both. Prints
-    what it measured beside what it must be; it judges nothing.
+    Starts an unpaced Clay simulator and, on a fresh temporary data directory, `mobius serve`; with `--engine postgres`
+    two web processes and one worker on a database of their own beside the one that DATABASE_URL names. Ends all of
+    them. Prints what it measured beside what it must be; it judges nothing.
     """
     plan = Plan(seconds=seconds, connections=connections, rate=rate, backlog=backlog)
-    _measure(lambda stage: RunStart(stage, plan, _say).figures())
+    _measure(lambda stage: RunStart(stage, plan, _say).figures(), on=ENGINES[engine])
 
 
 @bench.command("callbacks")
@@ -65,9 +68,9 @@ def suspended(runs: int) -> None:
     _measure(lambda stage: Suspended(stage, runs, _say).figures())
 
 
-def _measure(measurements: Callable[[Stage], Iterator[Figure]]) -> None:
+def _measure(measurements: Callable[[Stage], Iterator[Figure]], *, on: Callable[..., Stage] = Stage) -> None:
     try:
-        with Stage() as stage:
+        with on() as stage:
             figures = list(measurements(stage))
     except (StageBroken, OSError) as error:
         raise click.ClickException(str(error)) from None

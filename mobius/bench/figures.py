@@ -104,3 +104,18 @@ class ProcessTree:
                 if line.startswith(name):
                     return int(line.split()[1]) * 1024
         return 0
+
+
+class Processes:
+    """Several trees, read as one."""
+
+    def __init__(self, trees: Sequence[ProcessTree]) -> None:
+        self.trees = trees
+
+    def cpu_seconds(self) -> float | None:
+        found = [tree.cpu_seconds() for tree in self.trees]
+        return None if None in found else sum(one for one in found if one is not None)
+
+    def memory_bytes(self) -> int | None:
+        found = [tree.memory_bytes() for tree in self.trees]
+        return None if None in found else sum(one for one in found if one is not None)

@@ -133,17 +133,17 @@ class RunStart:
     def throughput(self) -> Iterator[Figure]:
         plan = self.plan
         self.say(f"throughput: {plan.connections} connections, {plan.seconds:g} s, then until the last row")
-        before = self.stage.tree.cpu_seconds()
+        before = self.stage.cpu_seconds()
         outcome = self.load("throughput", closed_loop(plan.seconds), connections=plan.connections)
         arrived = self.rows("throughput", outcome.accepted)
         time.sleep(0.5)  # the last outcomes are recorded after their rows arrived
-        after = self.stage.tree.cpu_seconds()
+        after = self.stage.cpu_seconds()
         completed = len(arrived) / (max(arrived.values()) - outcome.began_at) if arrived else 0.0
         cpu = None if before is None or after is None or not arrived else (after - before) * 1000 / len(arrived)
         accepted = outcome.accepted_per_second
         latencies = outcome.latency.values()
-        yield Figure("runs accepted a second", shown(accepted), "250", "800")
-        yield Figure("runs completed a second", shown(completed), "250", "800")
+        yield Figure("runs accepted a second", shown(accepted), *self.stage.must)
+        yield Figure("runs completed a second", shown(completed), *self.stage.must)
         yield Figure("completed / accepted", shown(completed / accepted, digits=3), "0.98", "1.00")
         yield Figure("accepted runs without a row", str(outcome.accepted - len(arrived)), "0", "0")
         yield Figure(f"accept p50, {plan.connections} connections", milliseconds(latencies, 50))
@@ -174,7 +174,7 @@ class RunStart:
         self.stage.call("PUT", integration, {"status": "active"})
         arrived = self.rows("backlog", outcome.accepted)
         rate = (len(arrived) - early) / (max(arrived.values()) - resumed_at) if len(arrived) > early else 0.0
-        yield Figure("rows a second from a backlog", shown(rate), "250", "800")
+        yield Figure("rows a second from a backlog", shown(rate), *self.stage.must)
         yield Figure("backlog runs without a row", str(outcome.accepted - len(arrived)), "0", "0")
         yield Figure("rows while paused", str(early), "0", "0")
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from mobius.bench.figures import ProcessTree
+from mobius.bench.figures import Processes, ProcessTree
 
 ROOT = Path(__file__).resolve().parents[2]
 MOBIUS = [sys.executable, "-m", "mobius.cli"]
@@ -108,12 +108,21 @@ class Stage:
     def webhook_url(self) -> str:
         return f"http://127.0.0.1:{self.simulator_port}/v3/sources/webhook/demo"
 
+    @property
+    def must(self) -> tuple[str, str]:
+        """Runs a second that this console must hold, and that it aims at (performance.md of the design)."""
+        return "400", "800"
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all that a run costs so far, the database included."""
+        return self.tree.cpu_seconds()
+
     def start_console(self, *, by: Sequence[str] = MOBIUS) -> float:
         """Start `mobius serve`; seconds until it answered. `by` is the command that stands for `mobius`."""
         began = time.monotonic()
         self.console = self._launch("serve", ["serve", "--port", str(self.port)], by=by)
         self._await(self.console, "serve", self.port, "/healthz")
-        self.tree = ProcessTree(self.console.pid)
+        self.tree: ProcessTree | Processes = ProcessTree(self.console.pid)
         return time.monotonic() - began
 
     def stop_console(self) -> tuple[int, float]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 
 from mobius.engine import embedded
 
@@ -107,6 +107,11 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
         with transaction.atomic():
             for piece in pieces:
                 piece.do()
+                if piece is pieces[0] and connection.vendor == "postgresql":
+                    # From here on we hold locks. Who holds some must not wait for others that hold some: another
+                    # process's crowd may wait for ours.
+                    with connection.cursor() as cursor:
+                        cursor.execute("SET LOCAL lock_timeout = '10ms'")
     except BaseException as error:  # the commit itself: nothing of all this has happened
         for piece in pieces:
             piece.fail(error)
@@ -115,11 +120,20 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
 _crowd = Crowd()
 
 
-def together(work: Callable[[], T], *, working: bool = False) -> T:
-    """What `work` returns or raises, once it is committed; `working` for the pool's threads.
+def together(work: Callable[[], T], *, working: bool = False, alone: bool = False) -> T:
+    """What `work` returns or raises, once it is committed; `working` for the threads that carry runs on.
 
-    Only the embedded engine, all in one process, has a crowd; elsewhere the caller does its work itself.
+    Where several processes share the database, only `working` threads share commits, and a piece may meet a lock that
+    another process holds: OperationalError, for which `was_in_the_way` is true. Then bring it again, `alone`.
     """
-    if settings.MOBIUS_ENGINE != "embedded":
+    if settings.MOBIUS_ENGINE != "embedded" and not working:
         return work()
+    if alone:
+        with transaction.atomic():
+            return work()
     return _crowd.do(work, working=working)
+
+
+def was_in_the_way(error: OperationalError) -> bool:
+    """Did a lock of another process stop this, for which it would not wait among others? (SQLSTATE 55P03)"""
+    return getattr(error.__cause__, "sqlstate", None) == "55P03"

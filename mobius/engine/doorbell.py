@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from django_tasks import task
 
 GoOn = Callable[[], bool]
 """Asked between two steps of a run: False when this process is about to end."""
+
+
+def _unknown(worker: str) -> Any:
+    raise NotImplementedError("this answer is for the embedded engine")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +27,9 @@ class Answer:
     advance: Callable[[str, GoOn], None]  # take one run as far as it goes
     recover: Callable[[], None]  # once, when every earlier worker is known to be dead
     sweep: Callable[[], float]  # ring what is due; returns the seconds until it wants to be called again
+    # Where several processes work (mobius/engine/liveness.py):
+    beat: Callable[[str], str] = _unknown  # the worker of this name is alive; returns the name that it goes on under
+    leave: Callable[[str], None] = _unknown  # the worker of this name works no more
 
 
 _answers: list[Answer] = []

@@ -149,8 +149,15 @@ def test_many_threads_lose_nothing() -> None:
     assert not gathering._led
 
 
-def test_other_engines_have_no_crowd(settings: Any) -> None:
+def test_where_others_share_the_database_only_workers_share_commits(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.MOBIUS_ENGINE = "procrastinate"
-    before = crowd._crowd
+    brought: list[bool] = []
+    monkeypatch.setattr(crowd._crowd, "do", lambda work, *, working: (brought.append(working), work())[1])
     assert crowd.together(lambda: "done") == "done"
-    assert not before._led
+    assert brought == []
+    assert crowd.together(lambda: "done", working=True) == "done"
+    assert brought == [True]
+    assert crowd.together(lambda: connection.in_atomic_block, working=True, alone=True)
+    assert brought == [True]

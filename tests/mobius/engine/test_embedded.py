@@ -1,4 +1,4 @@
-"""The embedded engine: rings, the pool, the queue of writers, the sweep."""
+"""The embedded engine: rings, the pool, the queue of writers. What both engines promise is in test_contract.py."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.utils import OperationalError
 
 from integrations.models import Attempt, AttemptState
-from integrations.providers.clay.simulator import ClaySimulator
-from loops.models import Loop, Run, RunStatus
+from loops.models import Loop, Run
 from loops.starting import Start, start_run
 from loops.sweeping import recover, sweep
 from mobius import clock
 from mobius.engine import embedded
-from mobius.engine.doorbell import Answer, current_answer, ring
+from mobius.engine.doorbell import Answer, ring
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
+
+if settings.MOBIUS_ENGINE != "embedded":
+    pytest.skip("the engine of SQLite", allow_module_level=True)
 
 EMPTY = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={})
 
@@ -57,16 +60,6 @@ def rung() -> Iterator[Rung]:
     embedded.use_pool(None)
 
 
-@pytest.fixture
-def engine() -> Iterator[Pool]:
-    pool = Pool(current_answer(), threads=4)
-    embedded.use_pool(pool)
-    pool.start()
-    yield pool
-    assert pool.stop(patience_seconds=10)
-    embedded.use_pool(None)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_ring_in_a_transaction_is_heard_when_it_commits(rung: Rung) -> None:
     with transaction.atomic():
@@ -91,26 +84,6 @@ def test_a_process_without_a_pool_touches_the_ring_file(settings: object, tmp_pa
     assert (tmp_path / "ring").exists()
 
 
-@pytest.mark.usefixtures("integration", "engine")
-@pytest.mark.django_db(transaction=True)
-def test_runs_are_taken_as_soon_as_they_are_started(push_leads: Loop, clay: ClaySimulator) -> None:
-    runs = [start_run(loop=push_leads, start=EMPTY).run for _ in range(20)]
-    wait_until(lambda: Run.objects.filter(status=RunStatus.COMPLETED).count() == 20)
-    assert sorted(row.body["request_id"] for row in clay.rows) == sorted(run.pk for run in runs)
-
-
-@pytest.mark.usefixtures("integration")
-@pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_rung_many_times_at_once_makes_one_post(
-    push_leads: Loop, clay: ClaySimulator, engine: Pool
-) -> None:
-    run = start_run(loop=push_leads, start=EMPTY).run
-    for _ in range(50):
-        engine.put(run.pk)
-    wait_until(lambda: Run.objects.get(pk=run.pk).status == RunStatus.COMPLETED)
-    assert len(clay.rows) == 1
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_ring_is_found_by_the_sweep(rung: Rung, push_leads: Loop) -> None:
     run = start_run(loop=push_leads, start=EMPTY).run
@@ -133,7 +106,7 @@ def test_what_was_on_the_wire_when_the_process_died_is_in_doubt_and_everything_e
 
     sent, queued = (start_run(loop=push_leads, start=EMPTY).run for _ in range(2))
     died = pytest.MonkeyPatch()
-    died.setattr(delivering, "send", lambda sending: (_ for _ in ()).throw(KeyboardInterrupt))
+    died.setattr(delivering, "send", lambda sending, **_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         advance.advance(sent.pk)
     died.undo()

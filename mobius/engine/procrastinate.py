@@ -1,0 +1,60 @@
+"""The distributed engine's doorbell: a ring is a Procrastinate job, deferred on Django's own connection.
+
+So it is heard when the transaction commits, by whichever worker process listens, and never if it rolls back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import procrastinate
+from django.db import connections
+from django_tasks.backends.base import BaseTaskBackend
+from django_tasks.base import Task, TaskResult, TaskResultStatus
+from procrastinate.contrib.django.utils import connector_params
+from psycopg_pool import AsyncConnectionPool
+
+JOB = "advance"
+QUEUE = "runs"
+
+_deferrers: list[procrastinate.jobs.JobDeferrer] = []
+
+
+def register(app: procrastinate.App) -> None:
+    """Called by Procrastinate's Django app once it is ready (PROCRASTINATE_ON_APP_READY)."""
+    _deferrers[:] = [app.configure_task(JOB, queue=QUEUE, allow_unknown=True)]
+
+
+class ProcrastinateBackend(BaseTaskBackend):
+    """Hands a task to the workers, in the caller's transaction."""
+
+    def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
+        run_id: str = args[0]
+        return TaskResult(
+            task=task,
+            id=str(_deferrers[0].defer(run_id=run_id)),
+            status=TaskResultStatus.READY,
+            enqueued_at=None,
+            started_at=None,
+            finished_at=None,
+            last_attempted_at=None,
+            args=[run_id],
+            kwargs={},
+            backend=self.alias,
+            errors=[],
+            worker_ids=[],
+        )
+
+
+def listening_app() -> procrastinate.App:
+    """An app of its own for a worker: connections that can wait for notifications, which Django's cannot."""
+    return procrastinate.App(
+        connector=procrastinate.PsycopgConnector(
+            kwargs=connector_params(connections["default"].alias), min_size=1, max_size=4, pool_factory=_pool
+        )
+    )
+
+
+def _pool(**arguments: Any) -> AsyncConnectionPool[Any]:
+    """Without a question to the database before every statement: a broken connection starts the listener anew."""
+    return AsyncConnectionPool(**arguments | {"check": None})

@@ -1,0 +1,16 @@
+"""How gunicorn serves the web processes of the distributed engine: `gunicorn --config mobius/gunicorn.py …`.
+
+A web process has neither workers nor a ticker: `mobius work` has them.
+"""
+
+from __future__ import annotations
+
+bind = "0.0.0.0:8000"
+workers = 1  # more of them: more containers, or --workers
+worker_class = "gthread"
+threads = 12
+keepalive = 75
+graceful_timeout = 25  # an answer may wait for a row that is on its way
+timeout = 60
+preload_app = True
+control_socket_disable = True  # it would lie in the home directory, shared by every gunicorn of the user

@@ -1,0 +1,82 @@
+"""The engine of this run of the suite: embedded on SQLite, or Procrastinate on PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from mobius.engine import doorbell, embedded
+from mobius.engine.pool import Pool
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.01)
+
+
+class Engine:
+    """Starts and stops the workers of whatever engine is set; before that, counts what is rung."""
+
+    def __init__(self) -> None:
+        self._workers: Pool | None = None
+        self._noted: list[str] = []
+        if settings.MOBIUS_ENGINE == "embedded":
+            embedded.use_pool(self)  # type: ignore[arg-type]  # we note what a pool would take
+        else:
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM procrastinate_jobs")
+
+    is_behind = False
+
+    def put(self, run_id: str) -> None:
+        self._noted.append(run_id)
+
+    def keep_place(self) -> None:
+        """Nobody is free."""
+
+    @property
+    def rung(self) -> list[str]:
+        """The runs that were rung while nobody worked, in order."""
+        if settings.MOBIUS_ENGINE == "embedded":
+            return list(self._noted)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT args->>'run_id' FROM procrastinate_jobs ORDER BY id")
+            return [run_id for (run_id,) in cursor.fetchall()]
+
+    def forget(self) -> None:
+        """Lose every ring."""
+        self._noted.clear()
+        if settings.MOBIUS_ENGINE != "embedded":
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM procrastinate_jobs")
+
+    def start(self) -> None:
+        if settings.MOBIUS_ENGINE == "embedded":
+            self._workers = Pool(doorbell.current_answer(), threads=4)
+            embedded.use_pool(self._workers)
+            for run_id in self._noted:
+                self._workers.put(run_id)
+        else:
+            from mobius.engine.worker import Worker
+
+            self._workers = Worker(doorbell.current_answer(), threads=4)  # type: ignore[assignment]
+        self._workers.start()  # type: ignore[union-attr]
+
+    def stop(self) -> None:
+        workers, self._workers = self._workers, None
+        embedded.use_pool(None)
+        if workers is not None:
+            assert workers.stop(patience_seconds=10)
+
+
+@pytest.fixture
+def engine(transactional_db: None) -> Iterator[Engine]:
+    engine = Engine()
+    yield engine
+    engine.stop()

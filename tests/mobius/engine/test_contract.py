@@ -1,0 +1,104 @@
+"""What every engine promises. The suite runs once on SQLite and once on PostgreSQL; these tests do not know which."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+
+from integrations.models import Attempt, AttemptState
+from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from loops.models import Loop, Run, RunStatus
+from loops.starting import Start, start_run
+from loops.sweeping import sweep
+from mobius import clock
+from mobius.engine.doorbell import ring
+from tests.mobius.engine.conftest import Engine, wait_until
+
+ADA = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={})
+
+
+def completed() -> int:
+    return Run.objects.filter(status=RunStatus.COMPLETED).count()
+
+
+def test_a_ring_in_a_transaction_is_heard_when_it_commits(engine: Engine) -> None:
+    with transaction.atomic():
+        ring("run_1")
+    assert engine.rung == ["run_1"]
+
+
+def test_a_start_in_a_transaction_that_rolls_back_rings_nothing_and_sends_nothing(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+        start_run(loop=push_leads, start=ADA)
+        raise RuntimeError
+    assert engine.rung == []
+
+    engine.start()
+    after = start_run(loop=push_leads, start=ADA).run  # what came after it is done, so it would have been done
+    wait_until(lambda: completed() == 1)
+    assert [row.body["request_id"] for row in clay.rows] == [after.pk]
+    assert list(Run.objects.all()) == [after]
+
+
+def test_runs_are_taken_as_soon_as_they_are_started(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    engine.start()
+    runs = [start_run(loop=push_leads, start=ADA).run for _ in range(20)]
+    wait_until(lambda: completed() == 20)
+    assert sorted(row.body["request_id"] for row in clay.rows) == sorted(run.pk for run in runs)
+
+
+def test_what_was_rung_before_there_was_a_worker_is_taken_by_the_first_one(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    run = start_run(loop=push_leads, start=ADA).run
+    engine.start()
+    wait_until(lambda: completed() == 1)
+    assert [row.body["request_id"] for row in clay.rows] == [run.pk]
+
+
+def test_a_run_that_is_rung_many_times_at_once_makes_one_post(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    clay.next_answers(Behaviour(slow=0.2))
+    run = start_run(loop=push_leads, start=ADA).run
+    for _ in range(30):
+        ring(run.pk)
+    engine.start()
+    wait_until(lambda: completed() == 1)
+    engine.stop()
+    assert len(clay.rows) == 1
+    assert Attempt.objects.get().state == AttemptState.ACCEPTED
+
+
+def test_a_lost_ring_is_found_by_the_sweep_once(engine: Engine, push_leads: Loop) -> None:
+    run = start_run(loop=push_leads, start=ADA).run
+    engine.forget()
+    sweep()
+    assert engine.rung == [], "it was rung a moment ago"
+
+    Run.objects.filter(pk=run.pk).update(ring_due_at=clock.now() - timedelta(seconds=1))
+    sweep()
+    sweep()
+    assert engine.rung == [run.pk], "once, and then not again for a while"
+
+
+def test_a_stop_takes_no_new_run_waits_for_the_sends_and_leaves_nothing_in_hand(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    clay.next_answers(*[Behaviour(slow=0.4)] * 4)
+    for _ in range(12):
+        start_run(loop=push_leads, start=ADA)
+    engine.start()
+    wait_until(lambda: Attempt.objects.filter(state=AttemptState.SENDING).count() == 4)
+    engine.stop()
+
+    states = set(Attempt.objects.values_list("state", flat=True))
+    assert states == {AttemptState.ACCEPTED}
+    assert not Run.objects.filter(status=RunStatus.RUNNING).exists()
+    assert Run.objects.filter(status=RunStatus.QUEUED).count() == 8
