@@ -23,6 +23,7 @@ class Picture:
         self.now = clock.now()
         self.up = world.up
         self.never_twice = world.table.never_twice
+        self.settled = world.settled
         self.is_sending = world.is_sending
         self.rows: list[ArrivedRow] = world.clay.rows
         self.attempts = {attempt.pk: attempt for attempt in Attempt.objects.all()}
@@ -49,8 +50,6 @@ class Checker:
 
     def __init__(self) -> None:
         self._seen: dict[str, str] = {}  # attempt -> state
-        # Who adds a verb by which a person, or a late answer, ends a doubt notes the attempt here.
-        self.ended_otherwise: set[str] = set()
 
     def __call__(self, world: World) -> None:
         picture = Picture(world)
@@ -63,7 +62,7 @@ class Checker:
         assert self._seen.keys() <= picture.attempts.keys(), "an attempt vanished"
         for pk, before in self._seen.items():
             attempt = picture.attempts[pk]
-            if attempt.state == before or before == AttemptState.SENDING or pk in self.ended_otherwise:
+            if attempt.state == before or before == AttemptState.SENDING or pk in picture.settled:
                 continue
             assert before not in FINAL, f"{pk} was {before} and became {attempt.state}"
             assert attempt.state == AttemptState.ACCEPTED, f"a doubt became {attempt.state} by itself"

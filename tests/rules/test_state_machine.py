@@ -19,6 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from integrations.settling import Decision
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
 from tests.rules.invariants import Checker
 from tests.rules.wire import ANSWERS
@@ -47,6 +48,8 @@ meanwhile: st.SearchStrategy[Happening] = st.one_of(
     starts,
     st.tuples(st.just("pass_time"), st.sampled_from([1, 15])),
     st.just(("sweep",)),
+    st.tuples(st.just("settle"), picks, st.sampled_from([Decision.SEND_AGAIN, Decision.GIVE_UP])),
+    st.tuples(st.sampled_from(["cancel", "retry"]), picks),
     changes,
 )
 posts = st.builds(Post, answers, st.lists(st.one_of(call_backs, meanwhile), max_size=3).map(tuple))
@@ -62,7 +65,18 @@ starts_and_works = st.tuples(st.just("start_and_work"), starts, journeys, fates)
 times = st.tuples(st.just("let_time_pass"), seconds)
 # One rule for all that happens: Hypothesis leaves rules out of whole examples, and without starts nothing happens.
 events: st.SearchStrategy[Happening] = st.sampled_from(
-    [starts_and_works, starts_and_works, starts_and_works, works, works, starts, call_backs, meanwhile, times]
+    [
+        starts_and_works,
+        starts_and_works,
+        starts_and_works,
+        works,
+        works,
+        starts,
+        call_backs,
+        meanwhile,
+        meanwhile,
+        times,
+    ]
 ).flatmap(lambda kind: kind)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,15 +24,19 @@ from integrations.models import Attempt, AttemptState, Integration, Pacer
 from integrations.providers.contract import Connection, Exchange, OutgoingRequest
 from integrations.providers.registry import get_provider
 from integrations.secrets import fingerprint
-from loops import acting, callbacks
+from integrations.settling import Decision
+from loops import acting, callbacks, operating, retrying, settling
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus
+from loops.settling import NothingToSend
 from loops.starting import IdempotencyKeyConflict, Start, StartedRun, start_run
 from loops.sweeping import recover, sweep
 from loops.turn import Turn
 from mobius import clock
-from mobius.projects.models import Project
+from mobius.errors import MobiusError
+from mobius.projects.auditing import Actor
+from mobius.projects.models import ActorKind, Project
 from tests.rules.wire import ANSWERS, FakeClay
 
 JsonObject = dict[str, Any]
@@ -40,6 +44,7 @@ Happening = tuple[Any, ...]
 """The name of a method of World, and its arguments."""
 
 WEBHOOK = "https://api.clay.com/v3/sources/webhook/"
+SOMEBODY = Actor(kind=ActorKind.USER, name="bob")
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -118,6 +123,7 @@ class World:
     def __init__(self, check: Callable[[World], None]) -> None:
         self.clay = FakeClay()
         self.up = True
+        self.settled: set[str] = set()  # attempts whose doubt a person ended
         self._check = check
         self._posts: list[list[Post]] = []  # what is to come for each worker at work, the innermost last
         self._dies_in: int | None = None  # moments
@@ -179,6 +185,31 @@ class World:
         else:
             callbacks.receive_by_request_id(self.project, body | {"request_id": row.request_id})
 
+    def settle(self, pick: int, otherwise: Decision) -> None:
+        """A person looks into the table and says what is true; `otherwise` when the row is not there."""
+        doubts = list(Attempt.objects.in_doubt().order_by("id"))
+        if not doubts:
+            return
+        attempt = doubts[-1 - pick % len(doubts)]
+        arrived = any(row.attempt_id == attempt.pk for row in self.clay.rows)
+        with suppress(NothingToSend):
+            settling.settle(attempt, Decision.ARRIVED if arrived else otherwise, reason="Looked.", by=SOMEBODY)
+            self.settled.add(attempt.pk)
+
+    def cancel(self, pick: int) -> None:
+        if run := self._pick(pick):
+            operating.cancel(run, by=SOMEBODY)
+
+    def retry(self, pick: int) -> None:
+        """Refused unless the run has failed, or was cancelled, and may be tried again."""
+        if run := self._pick(pick):
+            with suppress(MobiusError):
+                retrying.retry(run, by=SOMEBODY)
+
+    def _pick(self, pick: int) -> Run | None:
+        runs = list(Run.objects.order_by("-id"))
+        return runs[pick % len(runs)] if runs else None
+
     def pause(self) -> None:
         connecting.pause(Integration.objects.get())
 
@@ -211,9 +242,8 @@ class World:
 
     def ring(self, pick: int, *posts: Post) -> None:
         """A worker answers the doorbell for any run at all, ready or not."""
-        runs = list(Run.objects.order_by("id").values_list("pk", flat=True))
-        if runs:
-            self._work(runs[pick % len(runs)], posts)
+        if run := self._pick(pick):
+            self._work(run.pk, posts)
 
     def work(self, pick: int, posts: Sequence[Post], fate: Fate) -> None:
         """A worker takes a run that is ready."""
