@@ -61,16 +61,21 @@ class Rows:
 class Select(Rows, Generic[M]):
     """As `Rows`, as instances: `Select(lambda id: Run.objects.filter(pk=id))`.
 
-    With what `select_related` joins; deferred fields and annotations are not for this.
+    With what `select_related` joins; deferred fields and annotations are not for this. `shared` instances are kept for
+    as long as their rows stay the same to the last letter, and given to everybody: nobody may change them.
     """
 
-    def __init__(self, build: Callable[..., models.QuerySet[M]]) -> None:
+    def __init__(self, build: Callable[..., models.QuerySet[M]], *, shared: bool = False) -> None:
         super().__init__(build)
+        self._instance = lru_cache(maxsize=1000)(self._make_instance) if shared else self._make_instance
 
     def __call__(self, *values: str) -> list[M]:
         plan = self._planned(len(values))
-        database = connections[DEFAULT_DB_ALIAS]
-        return [plan.instance(row, database) for row in plan.rows(values)]
+        return [self._instance(plan, row) for row in plan.rows(values)]
+
+    def _make_instance(self, plan: _Plan, row: tuple[Any, ...]) -> M:
+        made: M = plan.instance(row, connections[DEFAULT_DB_ALIAS])
+        return made
 
     def first(self, *values: str) -> M | None:
         found = self(*values)

@@ -27,7 +27,7 @@ PREFIX = "mbx_"
 _LONGEST = 200
 _USE_IS_NOTED_EVERY = timedelta(minutes=5)
 DEFAULT_PRINCIPAL = "api"
-_by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest))
+_by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest), shared=True)
 
 
 @dataclass(frozen=True, kw_only=True)
