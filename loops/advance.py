@@ -149,7 +149,9 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
-    if sent is not None and not sent.withheld:
+    if sent is not None and sent.withheld:
+        turn.suspend_run(wake_at=turn.now)  # for a worker that may send
+    elif sent is not None:
         take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()

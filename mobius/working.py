@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from django.conf import settings
 from django.db import connections
@@ -18,6 +19,14 @@ from mobius.engine.ticker import Ticker
 SENDS_END_WITHIN_SECONDS = 25
 
 
+class Workers(Protocol):
+    """What either engine's workers are to the process that has them."""
+
+    def start(self) -> None: ...
+
+    def stop(self, *, patience_seconds: float) -> bool: ...
+
+
 class Works:
     """Workers and ticker of this process, from the first run that they take to the last send."""
 
@@ -26,8 +35,9 @@ class Works:
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
         if settings.MOBIUS_ENGINE == "embedded":
             answer.recover()
-            self._workers: Pool = Pool(answer, threads=settings.MOBIUS_WORKERS)
-            embedded.use_pool(self._workers)
+            pool = Pool(answer, threads=settings.MOBIUS_WORKERS)
+            embedded.use_pool(pool)
+            self._workers: Workers = pool
         else:
             from mobius.engine.worker import Worker  # its packages are there only with PostgreSQL
 

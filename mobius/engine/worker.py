@@ -55,7 +55,7 @@ class Worker:
         deadline = time.monotonic() + patience_seconds
         self._closing.set()
         if self._listener is not None:
-            self._listener.stop()
+            self._listener.stop()  # type: ignore[no-untyped-call]
         self._ear.join(patience_seconds)  # it waits for its jobs, and gives back what nobody has in hand yet
         for _ in self._hands:
             self._given.put(None)
@@ -124,7 +124,7 @@ class Worker:
         clearing = asyncio.create_task(self._clear_stalled(app))
         try:
             if not self._closing.is_set():
-                await self._listener.run()
+                await self._listener.run()  # type: ignore[no-untyped-call]
         finally:
             clearing.cancel()
 
