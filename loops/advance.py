@@ -157,8 +157,10 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
     with transaction.atomic(savepoint=False):  # the crowd does each turn in one of its own
-        turn.lock()
         if sent is not None:
+            turn.lock()  # before the attempt, as a callback does
+            if parcel is not None:
+                delivering.lock_pacer(parcel)
             _record(sent, now=turn.now)
         sending = reserve_row(turn, parcel) if parcel else None
         turn.save()

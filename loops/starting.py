@@ -15,7 +15,7 @@ from loops.placeholders import key_is_unfilled, unfilled
 from loops.spec import KeyAfterEnd, LoopSpec
 from loops.versions import spec_of, version_of
 from mobius import clock
-from mobius.engine.doorbell import ring
+from mobius.engine.doorbell import is_heard, ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
 from mobius.prepared import Insert, Select
@@ -101,16 +101,23 @@ def _insert(run: Run) -> None:
     try:
         with transaction.atomic():
             if not begin(run):
-                _insert_run(run)
-                ring(run.pk)
+                _insert_and_ring(run)
     except (DatabaseError, MobiusError):
         raise
     except Exception:
         # A fault of ours in the first turn is not the caller's: a worker meets it again and fails the run for it.
         logger.exception("run %s could not be begun where it was started", run.pk)
         with transaction.atomic():
-            _insert_run(run)
-            ring(run.pk)
+            _insert_and_ring(run)
+
+
+def _insert_and_ring(run: Run) -> None:
+    if is_heard():
+        run.ring_due_at = run.created_at
+        _insert_run(run)
+    else:
+        _insert_run(run)
+        ring(run.pk)
 
 
 def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:

@@ -29,9 +29,10 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
-    if settings.MOBIUS_ENGINE != "embedded":
-        give_up_silent(now=now)
-    _ring_due(now)
+    if settings.MOBIUS_ENGINE == "embedded":
+        _ring_due(now)
+    else:
+        give_up_silent(now=now)  # and what is due is taken by the workers themselves
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
@@ -64,6 +65,24 @@ def _ring_due(now: datetime) -> None:
         with transaction.atomic():  # of several sweeps at once, one finds it due
             if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
                 ring(run_id)
+
+
+_TAKE_DUE = """
+    WITH due AS (
+        SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1
+    FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
+"""
+
+
+def take_due(most: int) -> list[str]:
+    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while. Only on
+    PostgreSQL, where several workers ask at once."""
+    now = clock.now()
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS])
+        return [run_id for (run_id,) in cursor.fetchall()]
 
 
 def _wake_waiters(now: datetime) -> bool:
