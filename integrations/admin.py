@@ -82,8 +82,9 @@ class PacerAdmin(SupportAdmin):
         return False  # connecting makes them
 
 
-@admin.register(Attempt)
 class AttemptAdmin(ReadingAdmin):
+    """Registered in loops/admin.py: what settles a delivery moves its run."""
+
     not_in_lists = ("body", "response")
     list_display = ("id", "project", "state", "kind", "status_code", "request_id", "run_id", "latency_ms", "created_at")
     list_select_related = ("project", "integration", "webhook")

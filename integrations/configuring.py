@@ -6,24 +6,25 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, pacer_for, rename, set_options
+from integrations.connecting import current_webhook, note, pacer_for, rename, set_options
 from integrations.forms import Options
 from integrations.models import Integration, Webhook
 from integrations.providers.registry import get_provider
+from mobius.projects.auditing import SYSTEM, Actor
 
 _SWITCHES = ("never_twice", "deduplicates", "wait_at_limit")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Configured:
-    """What was changed, for whoever keeps a record of it: old and new value by the name of the setting."""
+    """What was changed: old and new value by the name of the setting."""
 
     integration: Integration
     changes: dict[str, tuple[object, object]]
 
 
 @transaction.atomic
-def configure(integration: Integration, options: Options) -> Configured:
+def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM) -> Configured:
     """Set what `options` give; what they leave at None stays as it is.
 
     Rows per second and burst are set for the whole workspace. `submissions_used` is the other side's own count of the
@@ -32,7 +33,7 @@ def configure(integration: Integration, options: Options) -> Configured:
     webhook = current_webhook(integration)
     before = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     if options.name and options.name != integration.name:
-        rename(integration, options.name)
+        rename(integration, options.name, by=by)
     provider = get_provider(integration.provider)
     integration.pacer = pacer_for(
         project=integration.project, provider=provider, options=options, integration=integration
@@ -44,6 +45,8 @@ def configure(integration: Integration, options: Options) -> Configured:
     _set_budget(webhook, options)
     after = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     changes = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
+    if changes:
+        note(by, "configure", integration, changed=changes)
     return Configured(integration=integration, changes=changes)
 
 

@@ -20,6 +20,8 @@ from integrations.providers.contract import Connection, Provider
 from integrations.secrets import fingerprint, fingerprints
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
+from mobius.projects import auditing
+from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
 
 DEFAULT_WORKSPACE = "default"
@@ -28,7 +30,7 @@ UNCHANGED = Options()
 
 @transaction.atomic
 def connect(
-    *, project: Project, provider: Provider, connection: Connection, options: Options = UNCHANGED, by: str = ""
+    *, project: Project, provider: Provider, connection: Connection, options: Options = UNCHANGED, by: Actor = SYSTEM
 ) -> Integration:
     """Store `connection` as the project's integration of that name, replacing what it had before.
 
@@ -39,7 +41,7 @@ def connect(
     integration = Integration.objects.filter(project=project, provider=provider.id, name=name).first()
     pacer = pacer_for(project=project, provider=provider, options=options, integration=integration)
     if integration is None:
-        integration = Integration(project=project, provider=provider.id, name=name, created_by=by)
+        integration = Integration(project=project, provider=provider.id, name=name, created_by=by.principal_id or by.id)
     integration.pacer = pacer
     integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
     integration.save()
@@ -47,29 +49,41 @@ def connect(
     _make_current(webhook, integration)
     set_options(webhook, options)
     keep_secret(webhook, connection)
+    note(by, "connect", integration, changed=["webhook_url", "auth_header_name", "auth_header_value"])
     return integration
 
 
 @transaction.atomic
-def rotate(integration: Integration, *, auth_header_name: str, auth_header_value: str) -> Integration:
+def rotate(
+    integration: Integration, *, auth_header_name: str, auth_header_value: str, by: Actor = SYSTEM
+) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name
     webhook.refusals_in_a_row = 0
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
     WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
-    return resume(integration)
+    note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
+    return _activate(integration)
 
 
-def pause(integration: Integration, *, reason: str = "") -> Integration:
+@transaction.atomic
+def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> Integration:
     """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
+    note(by, "pause", integration, reason=reason)
     return integration
 
 
-def resume(integration: Integration) -> Integration:
+@transaction.atomic
+def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again. The sweep wakes the rows that wait."""
+    note(by, "resume", integration)
+    return _activate(integration)
+
+
+def _activate(integration: Integration) -> Integration:
     integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
     integration.save(update_fields=["status", "attention", "updated_at"])
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
@@ -81,20 +95,22 @@ def clear_attention(integration: Integration) -> None:
     Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
 
 
-def rename(integration: Integration, name: str) -> Integration:
+def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
     integration.name = name
     try:
         with transaction.atomic():
             integration.save(update_fields=["name", "updated_at"])
+            note(by, "rename", integration, changed=["name"])
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
     return integration
 
 
 @transaction.atomic
-def disconnect(integration: Integration) -> None:
+def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
+    note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
@@ -106,6 +122,20 @@ def current_webhook(integration: Integration) -> Webhook:
     if webhook is None:
         raise Conflict("This integration has no webhook; connect it again.")
     return webhook
+
+
+def note(by: Actor, deed: str, integration: Integration, *, reason: str = "", changed: Iterable[str] = ()) -> None:
+    """Write the deed down in the audit, in the transaction of the deed. `changed` names fields, never values."""
+    auditing.record(
+        by,
+        f"integration.{deed}",
+        project_id=integration.project_id,
+        kind="integration",
+        id=integration.pk,
+        name=integration.name,
+        reason=reason,
+        changed=changed,
+    )
 
 
 def pacer_for(*, project: Project, provider: Provider, options: Options, integration: Integration | None) -> Pacer:
@@ -135,9 +165,10 @@ def pacer_for(*, project: Project, provider: Provider, options: Options, integra
 def webhook_at(*, project: Project, provider: Provider, integration: Integration, url: str) -> Webhook:
     """The record of this address: an earlier one with its count, or a new one with its own destination, not yet saved.
 
-    Raises Conflict when the address belongs to another integration of the project.
+    An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when the address belongs to another integration of the project.
     """
-    webhook = Webhook.objects.filter(project=project, url_fingerprint__in=fingerprints(url)).first()
+    known = Webhook.objects.select_for_update().filter(project=project, url_fingerprint__in=fingerprints(url))
+    webhook = known.first()
     if webhook is None:
         return Webhook(
             project=project,

@@ -317,6 +317,7 @@ class Attempt(models.Model):
             models.Index(fields=["id"], condition=Q(state="sending"), name="attempts_sending"),
             models.Index(fields=["project", "id"], condition=Q(state="in_doubt"), name="attempts_in_doubt"),
         ]
+        permissions = [("settle_attempt", "Can settle deliveries in doubt")]
 
     def __str__(self) -> str:
         return self.id

@@ -21,6 +21,7 @@ from integrations.providers.contract import Diagnosis, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
 from mobius.errors import RateLimitExceeded
+from mobius.projects.auditing import SYSTEM, Actor
 
 TEST_SECONDS = 15.0
 
@@ -38,7 +39,9 @@ class Probe:
         return self.attempt.state == AttemptState.ACCEPTED
 
 
-def probe(integration: Integration, row: JsonObject | None = None, *, webhook: Webhook | None = None) -> Probe:
+def probe(
+    integration: Integration, row: JsonObject | None = None, *, webhook: Webhook | None = None, by: Actor = SYSTEM
+) -> Probe:
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
     It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
@@ -61,10 +64,10 @@ def probe(integration: Integration, row: JsonObject | None = None, *, webhook: W
     if isinstance(answer, NotNow):
         raise RateLimitExceeded("Other rows of this workspace are being sent; test again in a moment.")
     assert isinstance(answer, Sending)  # a test has no ledger entry, so it is never a duplicate
-    return _send(integration, answer)
+    return _send(integration, answer, by)
 
 
-def _send(integration: Integration, sending: Sending) -> Probe:
+def _send(integration: Integration, sending: Sending, by: Actor) -> Probe:
     reached: list[Stage] = []
     exchange = delivering.send(sending, on_stage=reached.append)
     delivery = delivering.weigh(sending, exchange)
@@ -72,14 +75,14 @@ def _send(integration: Integration, sending: Sending) -> Probe:
         delivering.record(sending, exchange, delivery, now=clock.now())
     to_current = Webhook.objects.filter(pk=sending.parcel.chosen.webhook.pk, state=WebhookState.CURRENT).exists()
     if to_current and delivery.state == AttemptState.ACCEPTED:
-        _all_is_well(integration)
+        _all_is_well(integration, by)
     diagnosis = get_provider(integration.provider).diagnose(exchange)
     attempt = Attempt.objects.get(pk=sending.parcel.attempt_id)
     return Probe(attempt=attempt, diagnosis=diagnosis, stages=tuple(reached))
 
 
-def _all_is_well(integration: Integration) -> None:
+def _all_is_well(integration: Integration, by: Actor) -> None:
     if integration.status == IntegrationStatus.INACTIVE:
-        connecting.resume(integration)
+        connecting.resume(integration, by=by)
     else:
         connecting.clear_attention(integration)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import F
 
-from integrations import ledger, pacing, succession
+from integrations import connecting, ledger, pacing, succession
 from integrations.choosing import Chosen
 from integrations.judging import Delivery
 from integrations.models import (
@@ -22,6 +22,7 @@ from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
 from mobius.prepared import Select, Update
+from mobius.projects.auditing import SYSTEM
 
 _REFUSALS_UNTIL_PAUSED = 3
 _MOST_ROWS = 100
@@ -200,4 +201,7 @@ def _flag(chosen: Chosen, delivery: Delivery) -> None:
     changes: dict[str, object] = {"attention": delivery.error_message[:500]}
     if delivery.at_limit or webhook.refusals_in_a_row >= _REFUSALS_UNTIL_PAUSED:
         changes["status"] = IntegrationStatus.INACTIVE
-    Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE).update(**changes)
+    active = Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE)
+    if active.update(**changes) and "status" in changes:
+        paused = Integration.objects.get(pk=chosen.integration.pk)
+        connecting.note(SYSTEM, "pause", paused, reason=paused.attention)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, keep_secret, retire, set_options, webhook_at
+from integrations.connecting import current_webhook, keep_secret, note, retire, set_options, webhook_at
 from integrations.forms import Options
 from integrations.models import Integration, Webhook, WebhookState
 from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
 from mobius.errors import Conflict
+from mobius.projects.auditing import SYSTEM, Actor
 
 
 @transaction.atomic
-def stage(integration: Integration, connection: Connection, options: Options) -> Webhook:
+def stage(integration: Integration, connection: Connection, options: Options, *, by: Actor = SYSTEM) -> Webhook:
     """Keep `connection` ready for the day when the current webhook is full; one staged before is replaced.
 
     It shares the current webhook's destination, so that log and ledger span both. It takes over once a test of it has
@@ -41,17 +42,19 @@ def stage(integration: Integration, connection: Connection, options: Options) ->
     webhook.destination = current.destination
     webhook.last_success_at = None  # what it took in an earlier life proves nothing about this header
     keep_secret(webhook, connection)
+    note(by, "stage_successor", integration)
     return webhook
 
 
 @transaction.atomic
-def unstage(integration: Integration) -> None:
+def unstage(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Remove the staged webhook, and erase its secret. Its count stays. Raises Conflict when there is none."""
     in_line = {webhook.state: webhook for webhook in Webhook.objects.in_line(integration.pk)}
     staged = in_line.get(WebhookState.STAGED)
     if staged is None:
         raise Conflict("There is no successor. Perhaps it has taken over in this moment.")
     retire([staged.pk])
+    note(by, "remove_successor", integration)
 
 
 def follows(webhook_id: str) -> bool:
@@ -76,4 +79,6 @@ def take_over(webhook_id: str) -> bool:
         return False
     retire([current.pk])
     Webhook.objects.filter(pk=staged.pk).update(state=WebhookState.CURRENT)
+    integration = Integration.objects.get(pk=staged.integration_id)
+    note(SYSTEM, "take_over", integration, reason=f"{current.masked_url} is full; rows go to {staged.masked_url} now.")
     return True

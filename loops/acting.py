@@ -73,7 +73,7 @@ def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:
         return True
     if attempt.failure == Failure.WITHHELD:  # its sender had lost the right to send: nobody has tried yet
         return True
-    tries_left = step.attempt < spec.retry.max_attempts
+    tries_left = step.tries < spec.retry.max_attempts
     if attempt.state == AttemptState.ACCEPTED:
         turn.complete_step(step, delivering.output_of(attempt))
         return False
@@ -143,7 +143,7 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
         return
     deduplicated = sent.sending.parcel.deduplicated
     match machine.after_delivery(
-        delivery, retry=spec.retry, attempts=step.attempt, chance=chance, deduplicated=deduplicated
+        delivery, retry=spec.retry, attempts=step.tries, chance=chance, deduplicated=deduplicated
     ):
         case machine.Completes(output=output):
             turn.complete_step(step, output)

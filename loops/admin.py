@@ -1,14 +1,27 @@
-"""Loops, runs and what came back, for support staff: read only, with bodies masked."""
+"""Loops, runs and what came back, for support staff: read only, with bodies masked.
+
+Three things can be done, each with a permission of its own and a page that asks: settle a delivery, cancel a run, retry
+a run.
+"""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
 from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
+from integrations.admin import AttemptAdmin
 from integrations.models import Attempt
+from integrations.settling import Decision
+from loops import operating
+from loops.console.forms import ReasonForm, SettleForm
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
+from loops.retrying import retry
+from loops.settling import settle
+from mobius.projects.admin_asking import actor, ask, may
 from mobius.projects.admin_reading import ReadingAdmin, ReadingInline, lines, link, masked, preformatted
 
 _MOST_LINES = 50
@@ -50,8 +63,36 @@ class StepInline(ReadingInline):
     ordering = ("seq",)
 
 
+@admin.register(Attempt)
+class SettlingAdmin(AttemptAdmin):
+    actions = ("settle_deliveries",)
+
+    def has_settle_permission(self, request: HttpRequest) -> bool:
+        return may(request, "integrations.settle_attempt")
+
+    @admin.action(description="Settle deliveries in doubt", permissions=["settle"])
+    def settle_deliveries(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
+        def settle_one(attempt: Attempt, form: SettleForm) -> None:
+            settle(
+                attempt, Decision(form.cleaned_data["decision"]), reason=form.cleaned_data["reason"], by=actor(request)
+            )
+
+        return ask(
+            self,
+            request,
+            attempts,
+            title="Did the rows arrive?",
+            button="Settle",
+            action="settle_deliveries",
+            explanation="Look into the table first. “Send again” may create the row a second time, and spends credits.",
+            form_class=SettleForm,
+            do=settle_one,
+        )
+
+
 @admin.register(Run)
 class RunAdmin(ReadingAdmin):
+    actions = ("cancel_runs", "retry_runs")
     not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
     list_display = ("id", "project", "loop", "status", "error_type", "attempt", "created_at", "completed_at")
     list_select_related = ("project", "loop", "loop_version")
@@ -66,6 +107,37 @@ class RunAdmin(ReadingAdmin):
         *("event_masked", "result_masked", "attempts", "callbacks", "timeline"),
     )
     inlines: ClassVar = [StepInline]
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        return may(request, "loops.operate_run")
+
+    @admin.action(description="Cancel runs", permissions=["operate"])
+    def cancel_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
+        return ask(
+            self,
+            request,
+            runs,
+            title="Cancel these runs?",
+            button="Cancel the runs",
+            action="cancel_runs",
+            explanation="They end at once and cannot be brought back. Rows that were sent stay in the table.",
+            form_class=ReasonForm,
+            do=lambda run, form: operating.cancel(run, by=actor(request), reason=form.cleaned_data["reason"]),
+        )
+
+    @admin.action(description="Retry failed runs", permissions=["operate"])
+    def retry_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
+        return ask(
+            self,
+            request,
+            runs,
+            title="Retry these runs?",
+            button="Retry the runs",
+            action="retry_runs",
+            explanation="They go on from the step that failed. A row that was accepted is not sent again.",
+            form_class=ReasonForm,
+            do=lambda run, form: retry(run, by=actor(request), reason=form.cleaned_data["reason"]),
+        )
 
     @admin.display(description="event, masked")
     def event_masked(self, run: Run) -> SafeString:

@@ -146,7 +146,10 @@ def _ours(run_id: str, claim: int) -> Run | None:
 
 
 def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Sending | None:
-    """Decide and write one turn. Gives the row that is to go out next, if any. Raises Overtaken."""
+    """Decide and write one turn, in the caller's transaction. Gives the row that is to go out next, if any.
+
+    Raises Overtaken, and then nothing may be committed.
+    """
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
     if sent is not None and sent.withheld:
@@ -156,14 +159,13 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
-    with transaction.atomic(savepoint=False):  # the crowd does each turn in one of its own
-        if sent is not None:
-            turn.lock()  # before the attempt, as a callback does
-            if parcel is not None:
-                delivering.lock_pacer(parcel)
-            _record(sent, now=turn.now)
-        sending = reserve_row(turn, parcel) if parcel else None
-        turn.save()
+    if sent is not None:
+        turn.lock()  # before the attempt, as a callback does
+        if parcel is not None:
+            delivering.lock_pacer(parcel)
+        _record(sent, now=turn.now)
+    sending = reserve_row(turn, parcel) if parcel else None
+    turn.save()
     return sending
 
 
@@ -211,6 +213,7 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
     )
     try:
         with transaction.atomic():
+            turn.lock()
             turn.save()
     except Overtaken:  # a callback came in between
         _give_up(run_id, claim, None)

@@ -2,90 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 
 from integrations.providers.registry import all_actions
-from loops.models import Loop, LoopStatus, LoopVersion
+from loops.ending import let_next_in
+from loops.models import Loop, LoopStatus, LoopVersion, Run
 from loops.spec import Concurrency, LoopSpec, parse_loop
 from mobius import clock
 from mobius.errors import AlreadyExists, InvalidFields
+from mobius.projects import auditing
+from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
 
 JsonObject = dict[str, Any]
 
 
-def create_loop(*, project: Project, authored: JsonObject) -> Loop:
+def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -> Loop:
     """A new loop: active when it has steps, else a draft. Raises InvalidFields, and AlreadyExists for a taken name."""
     spec = _parse(authored)
     now = clock.now()
     loop = Loop(project=project, name=spec.name, status=_status(spec), created_at=now, updated_at=now)
-    _save(loop, spec, first=True)
+    with _unique_name(loop), transaction.atomic():
+        loop.save(force_insert=True)
+        _save_version(loop, spec)
+        _note(by, "create", loop, changed=authored)
     return loop
 
 
-def update_loop(loop: Loop, changes: JsonObject) -> Loop:
+def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
     """Write the fields that are present; absent ones stay. `status` may be `active` or `paused`.
 
-    Raises InvalidFields, and AlreadyExists for a taken name.
+    Setting it active forgets the failures that were counted. Raises InvalidFields, and AlreadyExists for a taken name.
     """
-    changes = dict(changes)
-    status = changes.pop("status", None)
+    authored = {name: value for name, value in changes.items() if name != "status"}
+    status = changes.get("status")
     if status is not None and status not in (LoopStatus.ACTIVE, LoopStatus.PAUSED):
         raise InvalidFields({"status": ["Write active or paused."]})
-    before = loop.current_version.spec if loop.current_version else {}
-    spec = _parse(before | changes)
-    if status == LoopStatus.ACTIVE and not spec.steps:
-        raise InvalidFields({"status": ["The loop has no steps yet, so it cannot be active."]})
-    if status is not None:
-        loop.status = status
-    elif loop.status == LoopStatus.DRAFT:
-        loop.status = _status(spec)
-    loop.name, loop.updated_at = spec.name, clock.now()
-    _save(loop, spec if changes else None, first=False)
+    with _unique_name(loop), transaction.atomic():
+        loop.refresh_from_db(from_queryset=Loop.objects.select_for_update())
+        before = loop.current_version.spec if loop.current_version else {}
+        spec = _parse(before | authored)
+        if status == LoopStatus.ACTIVE and not spec.steps:
+            raise InvalidFields({"status": ["The loop has no steps yet, so it cannot be active."]})
+        if status is not None:
+            loop.status, loop.paused_because, loop.failures_in_a_row = status, "", 0
+        elif loop.status == LoopStatus.DRAFT:
+            loop.status = _status(spec)
+        loop.name, loop.updated_at = spec.name, clock.now()
+        if authored:
+            _save_version(loop, spec)
+            _apply_policy(loop, spec)
+        loop.save(update_fields=["name", "status", "paused_because", "failures_in_a_row", "updated_at"])
+        _note(by, "update", loop, changed=[name for name in changes if changes[name] != before.get(name)])
     return loop
 
 
-def delete_loop(loop: Loop) -> None:
+def delete_loop(loop: Loop, *, by: Actor = SYSTEM) -> None:
     """No new run can start; those that there are go on and stay readable."""
-    loop.status, loop.updated_at = LoopStatus.DELETED, clock.now()
-    loop.save(update_fields=["status", "updated_at"])
+    with transaction.atomic():
+        loop.status, loop.updated_at = LoopStatus.DELETED, clock.now()
+        loop.save(update_fields=["status", "updated_at"])
+        _note(by, "delete", loop)
+
+
+def _apply_policy(loop: Loop, spec: LoopSpec) -> None:
+    """The loop's row is held. Runs that are active already count for a new policy; a wider one lets more of them go."""
+    if spec.concurrency != Concurrency.ALLOW:
+        ungoverned = Run.objects.of_loop(loop.pk).active().filter(governed=False)
+        # Their workers read them again, and see that the loop wants to know of their end.
+        ungoverned.update(governed=True, revision=F("revision") + 1)
+    let_next_in(loop.pk, now=loop.updated_at)
 
 
 def _parse(authored: JsonObject) -> LoopSpec:
     spec = parse_loop(authored, actions=all_actions().keys())
-    if problems := _not_yet(spec):
-        raise InvalidFields(problems)
-    return spec
-
-
-def _not_yet(spec: LoopSpec) -> dict[str, list[str]]:
-    """What the contract knows and this release does not do: refused, because to accept it would be a promise."""
-    problems: dict[str, list[str]] = {}
-    if spec.concurrency != Concurrency.ALLOW:
-        problems["concurrency"] = ["This release runs loops with allow only; leave it out or write allow."]
-    if spec.pause_after_consecutive_failures is not None:
-        problems["limits.pause_after_consecutive_failures"] = ["This release does not pause loops; leave it out."]
     if "/" in spec.name:
-        problems["name"] = ["Leave out the slash: the name stands in addresses."]
-    return problems
+        raise InvalidFields({"name": ["Leave out the slash: the name stands in addresses."]})
+    return spec
 
 
 def _status(spec: LoopSpec) -> LoopStatus:
     return LoopStatus.ACTIVE if spec.steps else LoopStatus.DRAFT
 
 
-def _save(loop: Loop, spec: LoopSpec | None, *, first: bool) -> None:
+@contextmanager
+def _unique_name(loop: Loop) -> Iterator[None]:
+    """The database says whether the name is taken."""
     try:
-        with transaction.atomic():
-            if first:
-                loop.save(force_insert=True)
-            if spec is not None:
-                last = LoopVersion.objects.filter(loop=loop).order_by("-number").first()
-                loop.current_version = LoopVersion.objects.create(
-                    loop=loop, number=last.number + 1 if last else 1, spec=spec.authored, created_at=loop.updated_at
-                )
-            loop.save()
+        yield
     except IntegrityError:
         raise AlreadyExists(f"There is a loop named “{loop.name}” already; choose another name.") from None
+
+
+def _save_version(loop: Loop, spec: LoopSpec) -> None:
+    last = LoopVersion.objects.filter(loop=loop).order_by("-number").first()
+    loop.current_version = LoopVersion.objects.create(
+        loop=loop, number=last.number + 1 if last else 1, spec=spec.authored, created_at=loop.updated_at
+    )
+    loop.save(update_fields=["current_version"])
+
+
+def _note(by: Actor, deed: str, loop: Loop, *, changed: Iterable[str] = ()) -> None:
+    auditing.record(
+        by, f"loop.{deed}", project_id=loop.project_id, kind="loop", id=loop.pk, name=loop.name, changed=changed
+    )

@@ -115,12 +115,20 @@ def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
     if not rows:
         raise NotFound("No row was sent with this request_id.")
     still_open = _open_rows(rows)
-    if len(still_open) > 1:
+    if len(still_open) > 1 or (still_open and _may_be_anothers(still_open[0], rows)):
         return _store_unclear(callback)
     if still_open:
         return _store(callback, still_open[0].run_id, still_open[0].step_id)
     came = Callback.objects.to_steps({row.step_id for row in rows}).with_body(callback.body_digest).first()
     return _again(came) if came is not None else _store(callback, rows[-1].run_id, rows[-1].step_id)
+
+
+def _may_be_anothers(row: Attempt, rows: Sequence[Attempt]) -> bool:
+    """Clay's columns run again: the callback may be one more for another row of the same request_id, which is there.
+
+    It must not prove the arrival of a row of which nobody knows whether it is.
+    """
+    return row.state != AttemptState.ACCEPTED and any(other.step_id != row.step_id for other in rows)
 
 
 def _may_call_back(key: ApiKey | None, run: Run) -> bool:
@@ -222,8 +230,10 @@ def _tell(run: Run, step_id: str) -> None:
         return
     # The row is locked, so nobody else counts on.
     told = {"revision": run.revision + 1, "updated_at": now, "wake_at": now, "ring_due_at": now + RING_AGAIN_AFTER}
-    if run.status == RunStatus.SUSPENDED and not any(
-        step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk)
+    queued = bool(run.queue_reason)  # it waits for another run of its loop, whose end lets it go
+    if queued or (
+        run.status == RunStatus.SUSPENDED
+        and not any(step.awaits_callback or (proven and step.pk == step_id) for step in _suspended_in(run.pk))
     ):
         _note(told, {"id": run.pk})
         return

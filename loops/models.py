@@ -57,6 +57,8 @@ class Loop(models.Model):
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=16, choices=LoopStatus.choices, default=LoopStatus.DRAFT)
     current_version = models.ForeignKey("LoopVersion", on_delete=models.RESTRICT, null=True, related_name="+")
+    failures_in_a_row = models.PositiveIntegerField(default=0)  # counted only where the loop's limits ask for it
+    paused_because = models.CharField(max_length=300, blank=True)  # when the console paused it, not a person
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -117,6 +119,13 @@ class RunStatus(models.TextChoices):
         return self not in RunStatus.active()
 
 
+class QueueReason(models.TextChoices):
+    """Why a run waits for an earlier run of its loop (mobius-contract §6)."""
+
+    LOOP_POLICY = "loop_policy", "The loop's own concurrency"
+    TRIGGER_CONCURRENCY = "trigger_concurrency", "The concurrency policy of its trigger"
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         return self.filter(status__in=RunStatus.active())
@@ -129,6 +138,18 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def of_loop(self, loop_id: str) -> Self:
         return self.filter(loop_id=loop_id)
+
+    def governed_by(self, loop_id: str) -> Self:
+        """What the loop's concurrency policy looks at: the runs under it that have not ended, oldest first."""
+        return self.filter(loop_id=loop_id, governed=True, completed_at__isnull=True).order_by("id")
+
+    def let_in(self) -> Self:
+        """Runs that wait for no other run of their loop."""
+        return self.filter(queue_reason="")
+
+    def queued_for(self, reason: QueueReason) -> Self:
+        """Runs that wait for an earlier run of their loop. Nobody rings them; the end of that run lets them go."""
+        return self.filter(queue_reason=reason)
 
     def holding_key(self, key: str) -> Self:
         """The run that holds this idempotency key. That it is not empty lets the partial index answer."""
@@ -185,7 +206,8 @@ class Run(models.Model):
     result = models.JSONField(null=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
     attempt = models.PositiveIntegerField(default=1)  # one more with each retry or resume
-    queue_reason = models.CharField(max_length=40, blank=True)
+    governed = models.BooleanField(default=False)  # counts for its loop's concurrency policy: any but allow
+    queue_reason = models.CharField(max_length=40, blank=True)  # it waits for its loop's policy, and is not rung
     stop_reason = models.CharField(max_length=40, blank=True)
     error_type = models.CharField(max_length=60, blank=True)
     error_message = models.CharField(max_length=1000, blank=True)
@@ -226,8 +248,14 @@ class Run(models.Model):
             models.Index(fields=["ring_due_at"], condition=Q(ring_due_at__isnull=False), name="runs_to_ring"),
             models.Index(fields=["waits_for", "waits_since", "id"], condition=~Q(waits_for=""), name="waiting_runs"),
             models.Index(fields=["waits_at", "waits_since", "id"], condition=~Q(waits_at=""), name="queued_rows"),
+            models.Index(
+                fields=["loop", "queue_reason", "id"],
+                condition=Q(governed=True, completed_at__isnull=True),
+                name="governed_runs",
+            ),
             models.Index(fields=["worker"], condition=~Q(worker=""), name="runs_of_workers"),
         ]
+        permissions = [("operate_run", "Can cancel and retry runs")]
 
     def __str__(self) -> str:
         return self.id
@@ -288,6 +316,7 @@ class Step(models.Model):
     kind = models.CharField(max_length=20)
     status = models.CharField(max_length=16, choices=StepStatus.choices, default=StepStatus.RUNNING)
     attempt = models.PositiveIntegerField(default=1)
+    attempts_before = models.PositiveIntegerField(default=0)  # those before the run's last retry: `retry` counts anew
     inputs = models.JSONField(null=True)  # rendered; a callback's address stays a placeholder
     result = models.JSONField(null=True)
     error_type = models.CharField(max_length=60, blank=True)
@@ -312,6 +341,11 @@ class Step(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def tries(self) -> int:
+        """The attempts that count against the step's `retry`."""
+        return self.attempt - self.attempts_before
 
     @property
     def awaits_callback(self) -> bool:

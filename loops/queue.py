@@ -15,8 +15,11 @@ from django.db.models import F
 from integrations.models import Integration, Webhook
 from integrations.pacing import Pace, pace_of
 from integrations.usage import Usage, usage_of
+from loops.ending import let_next_in, lock_loop
 from loops.models import Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor, Wait, WaitState
 from mobius import clock
+from mobius.projects import auditing
+from mobius.projects.auditing import Actor
 
 BATCH = 500
 """Runs in one transaction: short enough for a row that wants to go out meanwhile."""
@@ -53,20 +56,41 @@ def queue_of(integration: Integration) -> Queue:
     )
 
 
-def discard(integration: Integration, *, by: str) -> int:
+def discard(integration: Integration, *, by: Actor) -> int:
     """Cancel every run whose row waits at `integration`: those rows are never sent. Returns how many there were.
 
     Rows that come while this goes on stay. What is on its way, or in doubt, does not wait and is left alone.
     """
     now, last, discarded = clock.now(), "", 0
-    while True:
+    reason = f"{by.name} discarded the rows that waited at {integration.name}; this row was not sent."
+    while batch := _waiting(integration, until=now, after=last):
         with transaction.atomic():
-            waiting = Run.objects.filter(pk__in=Run.objects.queue_at(integration.pk).values("pk"), created_at__lte=now)
-            runs = list(waiting.filter(pk__gt=last).select_for_update().order_by("pk")[:BATCH])
-            _cancel(runs, f"{by} discarded the rows that waited at {integration.name}; this row was not sent.", now)
-        if not runs:
-            return discarded
-        discarded, last = discarded + len(runs), runs[-1].pk
+            governing = sorted({run.loop_id for run in batch if run.governed})
+            for loop_id in governing:
+                lock_loop(loop_id)  # before any run (design §4, lock order)
+            still_waiting = Run.objects.queue_at(integration.pk).filter(pk__in=[run.pk for run in batch])
+            runs = list(Run.objects.filter(pk__in=still_waiting.values("pk")).select_for_update().order_by("pk"))
+            _cancel(runs, reason, now)
+            for loop_id in governing:
+                let_next_in(loop_id, now=now)
+        discarded, last = discarded + len(runs), batch[-1].pk
+    auditing.record(
+        by,
+        "integration.discard_queue",
+        project_id=integration.project_id,
+        kind="integration",
+        id=integration.pk,
+        name=integration.name,
+        reason=f"Rows that waited and were discarded: {discarded:,}.",
+    )
+    return discarded
+
+
+def _waiting(integration: Integration, *, until: datetime, after: str) -> list[Run]:
+    """The next runs, by their ids, whose rows wait at `integration` since `until` or longer."""
+    queue = Run.objects.queue_at(integration.pk).values("pk")
+    waiting = Run.objects.filter(pk__in=queue, created_at__lte=until, pk__gt=after)
+    return list(waiting.only("loop_id", "governed").order_by("pk")[:BATCH])
 
 
 def stand_aside(subject_id: str, integration_id: str, *, now: datetime) -> None:

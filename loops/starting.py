@@ -8,17 +8,18 @@ from typing import Any
 
 from django.db import DatabaseError, IntegrityError, transaction
 
+from loops.admitting import admit
 from loops.advance import begin
 from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
-from loops.spec import KeyAfterEnd, LoopSpec
+from loops.spec import Concurrency, KeyAfterEnd, LoopSpec
 from loops.versions import spec_of, version_of
 from mobius import clock
 from mobius.engine.doorbell import is_heard, ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
-from mobius.prepared import Insert, Select
+from mobius.prepared import Insert, New, Select
 from mobius.projects.models import Project
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Start:
 
 _by_id = Select(lambda project, id: Loop.objects.present().filter(project=project, pk=id))
 _by_name = Select(lambda project, name: Loop.objects.present().filter(project=project, name=name))
+_make_run = New(Run)
 _insert_run = Insert(Run)
 
 
@@ -72,8 +74,8 @@ def find_loop(project: Project, id_or_name: str) -> Loop:
 def start_run(*, loop: Loop, start: Start) -> StartedRun:
     """Start a run of `loop`, or give back the active run that holds the same idempotency key.
 
-    Raises LoopPaused, Conflict for a loop without steps, InvalidFields, and IdempotencyKeyConflict once the key's
-    run has ended (unless the loop's settings say `return` or `restart`).
+    Raises LoopPaused, Conflict for a loop without steps, InvalidFields, LoopBusy (the policy skip), and
+    IdempotencyKeyConflict once the key's run has ended (unless the loop's settings say `return` or `restart`).
     """
     version = version_of(loop.current_version_id) if loop.current_version_id else None
     if loop.status == LoopStatus.PAUSED:
@@ -85,7 +87,7 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
         run = _new_run(loop, version, spec, start)
         try:
-            _insert(run)
+            _insert_safely(run, spec)
             return StartedRun(run=run, created=True)
         except IntegrityError:
             holder = Run.objects.filter(project_id=loop.project_id).holding_key(start.idempotency_key).first()
@@ -96,28 +98,32 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     raise Conflict("Other starts with the same idempotency key keep coming in between; try again.")
 
 
-def _insert(run: Run) -> None:
-    """Insert the run and begin it, or ring for a worker. Raises IntegrityError when its idempotency key is taken."""
+def _insert_safely(run: Run, spec: LoopSpec) -> None:
+    """Raises LoopBusy, and IntegrityError when the run's idempotency key is taken."""
     try:
-        with transaction.atomic():
-            if not begin(run):
-                _insert_and_ring(run)
+        _insert(run, spec)
     except (DatabaseError, MobiusError):
         raise
     except Exception:
         # A fault of ours in the first turn is not the caller's: a worker meets it again and fails the run for it.
         logger.exception("run %s could not be begun where it was started", run.pk)
-        with transaction.atomic():
-            _insert_and_ring(run)
+        _insert(run, spec, begin_here=False)
 
 
-def _insert_and_ring(run: Run) -> None:
-    if is_heard():
-        run.ring_due_at = run.created_at
+def _insert(run: Run, spec: LoopSpec, *, begin_here: bool = True) -> None:
+    """Insert the run and begin it, ring for a worker, or let it wait for its loop's policy."""
+    with transaction.atomic():
+        if spec.concurrency != Concurrency.ALLOW:
+            admit(run, spec)
+        waits = bool(run.queue_reason)
+        if begin_here and not waits and begin(run):
+            return
+        heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
+        if heard:
+            run.ring_due_at = run.created_at
         _insert_run(run)
-    else:
-        _insert_run(run)
-        ring(run.pk)
+        if not waits and not heard:
+            ring(run.pk)
 
 
 def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:
@@ -160,11 +166,11 @@ def _check(spec: LoopSpec, start: Start) -> None:
 
 def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> Run:
     now = clock.now()
-    run = Run(
+    run = _make_run(
         id=new_id("run"),
         project_id=loop.project_id,
-        loop=loop,
-        loop_version=version,
+        loop_id=loop.pk,
+        loop_version_id=version.pk,
         event=start.event,
         meta=start.meta,
         config=start.config,
@@ -176,6 +182,7 @@ def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> 
         created_at=now,
         updated_at=now,
     )
+    run._state.fields_cache.update(loop=loop, loop_version=version)
     _name(run, spec)
     return run
 

@@ -60,9 +60,11 @@ def _ring_due(now: datetime) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_TO_RING, [connection.ops.adapt_datetimefield_value(now), BATCH])
         due = cursor.fetchall()
-    for run_id, rings in due:
-        again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
-        with transaction.atomic():  # of several sweeps at once, one finds it due
+    if not due:
+        return
+    with transaction.atomic():  # one commit for all of them
+        for run_id, rings in due:
+            again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
             if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
                 ring(run_id)
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import connection
 
 from integrations.delivering import NotNow
+from loops import ending
 from loops.models import (
     Callback,
     CallbackState,
@@ -26,7 +27,7 @@ from loops.models import (
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.engine import liveness
-from mobius.prepared import Insert, Select, Update
+from mobius.prepared import Insert, New, Select, Update
 
 
 class Overtaken(Exception):
@@ -53,6 +54,7 @@ _save_step = Update(
 )
 _insert_run = Insert(Run)
 _open_waits = Select(lambda step: Wait.objects.filter(step=step, state=WaitState.OPEN))
+_make_step = New(Step)
 _insert_steps = Insert(Step)
 _insert_events = Insert(RunEvent)
 
@@ -103,13 +105,28 @@ class Turn:
 
     def fail_as_a_whole(self, *, stop_reason: str, error_type: str, error_message: str) -> None:
         """Fail the run, and whatever step it was at."""
-        for step in self.steps.values():
-            if step.status in (StepStatus.RUNNING, StepStatus.SUSPENDED):
-                step.error_type, step.error_message = error_type, error_message
-                self._end_step(step, StepStatus.FAILED)
-                if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
-                    self._closed_waits[step.pk] = WaitState.CANCELLED
+        for step in self._unfinished():
+            step.error_type, step.error_message = error_type, error_message
+            self._end_step(step, StepStatus.FAILED)
+            if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
+                self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
+
+    def cancel_run(self, *, stop_reason: str, reason: str) -> None:
+        """End the run where it is. A row on the wire goes on; its attempt gets its outcome all the same."""
+        for step in self._unfinished():
+            step.error_type = step.error_message = ""
+            self._end_step(step, StepStatus.CANCELLED)
+            self._closed_waits[step.pk] = WaitState.CANCELLED
+        self._end(RunStatus.CANCELLED, stop_reason)
+        self.log("run.cancelled", reason=reason)
+
+    def revive_run(self) -> None:
+        """Undo the run's end: it is ready for a worker, who goes on with the first step that is not done."""
+        run = self.run
+        run.status, run.result, run.completed_at = RunStatus.QUEUED, None, None
+        run.stop_reason = run.error_type = run.error_message = ""
+        self._rest(wake_at=None)
 
     def suspend_run(self, *, wake_at: datetime | None, waits_for: str = "", waits_at: str = "") -> None:
         run = self.run
@@ -143,10 +160,18 @@ class Turn:
         if step is None:
             step = self._make_step(spec)
             self.log("step.started", step)
-        elif step.status == StepStatus.SUSPENDED:
+        elif step.status in (StepStatus.SUSPENDED, StepStatus.PENDING):
+            if step.status == StepStatus.PENDING:
+                self.log("step.started", step)
             step.status = StepStatus.RUNNING
             self._change(step)
         return step
+
+    def reopen_step(self, step: Step) -> None:
+        """The step has failed and is to be done once more."""
+        step.status, step.result, step.completed_at = StepStatus.PENDING, None, None
+        step.error_type = step.error_message = ""
+        self._change(step)
 
     def skip_step(self, spec: StepSpec) -> None:
         step = self.steps.get(spec.key) or self._make_step(spec)
@@ -265,6 +290,8 @@ class Turn:
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+        if self._is_counted:
+            ending.lock_loop(self.run.loop_id)
         if self._is_new:
             return
         if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
@@ -293,12 +320,23 @@ class Turn:
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)
+        if self._is_counted and run.has_ended:
+            ending.tell_loop(run, self.spec, now=self.now)
+
+    @property
+    def _is_counted(self) -> bool:
+        """Does the loop want to know when the run ends?"""
+        return self.run.governed or self.spec.pause_after_consecutive_failures is not None
+
+    def _unfinished(self) -> list[Step]:
+        at_work = (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.SUSPENDED)
+        return [step for step in self.steps.values() if step.status in at_work]
 
     def _unchanged(self) -> Any:
         return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
 
     def _make_step(self, spec: StepSpec) -> Step:
-        step = Step(
+        step = _make_step(
             id=f"{self.run.pk}:{spec.key}",
             run_id=self.run.pk,
             key=spec.key,

@@ -34,7 +34,8 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
         cursor = database.cursor()
         cursor.execute(sql, params)
         return cursor
-    database.ensure_connection()
+    if database.connection is None:
+        database.connect()
     with database.wrap_database_errors:
         cursor = _cursor(database)
         cursor.execute(sql, params)
@@ -69,16 +70,21 @@ class Rows:
 class Select(Rows, Generic[M]):
     """As `Rows`, as instances: `Select(lambda id: Run.objects.filter(pk=id))`.
 
-    With what `select_related` joins; deferred fields and annotations are not for this.
+    With what `select_related` joins; deferred fields and annotations are not for this. `shared` instances are kept for
+    as long as their rows stay the same to the last letter, and given to everybody: nobody may change them.
     """
 
-    def __init__(self, build: Callable[..., models.QuerySet[M]]) -> None:
+    def __init__(self, build: Callable[..., models.QuerySet[M]], *, shared: bool = False) -> None:
         super().__init__(build)
+        self._instance = lru_cache(maxsize=1000)(self._make_instance) if shared else self._make_instance
 
     def __call__(self, *values: str) -> list[M]:
         plan = self._planned(len(values))
-        database = connections[DEFAULT_DB_ALIAS]
-        return [plan.instance(row, database) for row in plan.rows(values)]
+        return [self._instance(plan, row) for row in plan.rows(values)]
+
+    def _make_instance(self, plan: _Plan, row: tuple[Any, ...]) -> M:
+        made: M = plan.instance(row, connections[DEFAULT_DB_ALIAS])
+        return made
 
     def first(self, *values: str) -> M | None:
         found = self(*values)
@@ -216,6 +222,31 @@ def _preparing_json(prepare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], 
 def _adapted(adapt: Callable[[datetime], Any], moment: datetime) -> Any:
     """A turn writes one moment to many columns."""
     return adapt(moment)
+
+
+class New(Generic[M]):
+    """Makes instances that are yet to be inserted: as the model itself does, without a look at every field.
+
+    The values are given by attribute name (`run_id`, not `run`); what is left out gets its field's default.
+    """
+
+    def __init__(self, model: type[M]) -> None:
+        self._model = model
+        fields = [field for field in model._meta.local_concrete_fields if not isinstance(field, models.AutoField)]
+        self._made = {
+            field.attname: field.default for field in fields if field.has_default() and callable(field.default)
+        }
+        self._fixed = {field.attname: field.get_default() for field in fields if field.attname not in self._made}
+
+    def __call__(self, **values: Any) -> M:
+        made = self._model.__new__(self._model)
+        made.__dict__.update(self._fixed)
+        made.__dict__.update(values)
+        for name, default in self._made.items():
+            if name not in values:
+                made.__dict__[name] = default()
+        made._state = ModelState()
+        return made
 
 
 class Insert(Generic[M]):

@@ -6,10 +6,10 @@ from django.urls import include, path
 
 from mobius.web import views
 
-API = [
-    path("", include("mobius.projects.api.urls")),
-    path("", include("integrations.api.urls")),
+API = [  # run starts first: what is asked most often is found soonest
     path("", include("loops.api.urls")),
+    path("", include("integrations.api.urls")),
+    path("", include("mobius.projects.api.urls")),
 ]
 
 CONSOLE = [

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import connections
@@ -16,15 +16,10 @@ from mobius.engine import doorbell, embedded
 from mobius.engine.pool import Pool
 from mobius.engine.ticker import Ticker
 
+if TYPE_CHECKING:  # its packages are there only with PostgreSQL
+    from mobius.engine.worker import Worker
+
 SENDS_END_WITHIN_SECONDS = 25
-
-
-class Workers(Protocol):
-    """What either engine's workers are to the process that has them."""
-
-    def start(self) -> None: ...
-
-    def stop(self, *, patience_seconds: float) -> bool: ...
 
 
 class Works:
@@ -35,11 +30,10 @@ class Works:
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
         if settings.MOBIUS_ENGINE == "embedded":
             answer.recover()
-            pool = Pool(answer, threads=settings.MOBIUS_WORKERS)
-            embedded.use_pool(pool)
-            self._workers: Workers = pool
+            self._workers: Pool | Worker = Pool(answer, threads=settings.MOBIUS_WORKERS)
+            embedded.use_pool(self._workers)
         else:
-            from mobius.engine.worker import Worker  # its packages are there only with PostgreSQL
+            from mobius.engine.worker import Worker
 
             self._workers = Worker(answer, threads=settings.MOBIUS_WORKERS)
 

@@ -149,6 +149,6 @@ def work_off() -> None:
 def _ready_runs() -> list[str]:
     due = Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=clock.now())
     return [
-        *Run.objects.filter(status=RunStatus.QUEUED).values_list("pk", flat=True),
+        *Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").values_list("pk", flat=True),
         *due.values_list("pk", flat=True),
     ]

@@ -72,7 +72,7 @@ class ProviderViewSet(ProjectViewSet):
             provider=chosen,
             connection=form.connection,
             options=options.options,
-            by=self.key.principal_id,
+            by=self.actor,
         )
         shown = integration_json(integration, webhook_url=form.connection.webhook_url)
         return Response({"kind": "complete", "integration": shown})
@@ -120,20 +120,20 @@ class IntegrationViewSet(ProjectViewSet):
         if "config" in changes or "credentials" in changes:
             found = self._connect(get_provider(found.provider), found.name, self._whole(found, changes))
         if "name" in changes and changes["name"] != found.name:
-            found = connecting.rename(found, changes["name"])
+            found = connecting.rename(found, changes["name"], by=self.actor)
         if "settings" in changes or "submissions_used" in changes:
             self._configure(found, changes)
         if "status" in changes:
-            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found)
+            found = (connecting.resume if changes["status"] == "active" else connecting.pause)(found, by=self.actor)
         return Response(integration_json(found))
 
     def destroy(self, request: Request, project: str, integration: str) -> Response:
-        connecting.disconnect(self._integration(integration))
+        connecting.disconnect(self._integration(integration), by=self.actor)
         return Response(status=204)
 
     def test(self, request: Request, project: str, integration: str) -> Response:
         row = TestSerializer.read(request.data).get("row")
-        return Response(probe_json(probing.probe(self._integration(integration), row)))
+        return Response(probe_json(probing.probe(self._integration(integration), row, by=self.actor)))
 
     def successor(self, request: Request, project: str, integration: str) -> Response:
         return Response(successor_json(self._staged(self._integration(integration))))
@@ -141,18 +141,18 @@ class IntegrationViewSet(ProjectViewSet):
     def stage(self, request: Request, project: str, integration: str) -> Response:
         found = self._integration(integration)
         form, budget = read_connection(get_provider(found.provider), request.data, BudgetForm)
-        return Response(successor_json(succession.stage(found, form.connection, budget.options)))
+        return Response(successor_json(succession.stage(found, form.connection, budget.options, by=self.actor)))
 
     def unstage(self, request: Request, project: str, integration: str) -> Response:
         found = self._integration(integration)
         self._staged(found)
-        succession.unstage(found)
+        succession.unstage(found, by=self.actor)
         return Response(status=204)
 
     def test_successor(self, request: Request, project: str, integration: str) -> Response:
         row = TestSerializer.read(request.data).get("row")
         found = self._integration(integration)
-        return Response(probe_json(probing.probe(found, row, webhook=self._staged(found))))
+        return Response(probe_json(probing.probe(found, row, webhook=self._staged(found), by=self.actor)))
 
     def _staged(self, integration: Integration) -> Webhook:
         staged = Webhook.objects.staged_for(integration)
@@ -173,7 +173,7 @@ class IntegrationViewSet(ProjectViewSet):
             settings=changes.get("settings", {}),
             submissions_used=changes.get("submissions_used"),
         )
-        configure(integration, options)
+        configure(integration, options, by=self.actor)
 
     def _connect(self, provider: Provider, name: str, wanted: dict[str, Any]) -> Integration:
         """Through the same gate and form as the connect call: `config` and `credentials` together are its fields."""
@@ -184,7 +184,7 @@ class IntegrationViewSet(ProjectViewSet):
             provider=provider,
             connection=form.connection,
             options=options.options,
-            by=self.key.principal_id,
+            by=self.actor,
         )
 
     def _whole(self, integration: Integration, changes: dict[str, Any]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from integrations.console.showing import open_rows, show
 from integrations.forms import SettingsForm
 from integrations.models import Integration
 from mobius.errors import AlreadyExists, MobiusError
+from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -30,7 +31,7 @@ form_page = require_http_methods(["GET", "HEAD", "POST"])
 @project_page(Permission.ADMINISTER)
 @require_POST
 def pause(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = connecting.pause(find_integration(project, integration_id))
+    integration = connecting.pause(find_integration(project, integration_id), by=request.actor)
     messages.success(request, f"{integration.name} is paused. Rows wait until you resume it.")
     return _back_to(integration)
 
@@ -38,7 +39,7 @@ def pause(request: ProjectRequest, project: Project, integration_id: str) -> Htt
 @project_page(Permission.ADMINISTER)
 @require_POST
 def resume(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = connecting.resume(find_integration(project, integration_id))
+    integration = connecting.resume(find_integration(project, integration_id), by=request.actor)
     messages.success(request, f"{integration.name} sends again.")
     return _back_to(integration)
 
@@ -68,6 +69,7 @@ def rotate(request: ProjectRequest, project: Project, integration_id: str) -> Ht
         integration,
         auth_header_name=form.cleaned_data["auth_header_name"],
         auth_header_value=form.cleaned_data["auth_header_value"],
+        by=request.actor,
     )
     messages.success(request, f"{integration.name} uses the new auth header from now on. Test it.")
     for warning in form.warnings():
@@ -85,7 +87,7 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
         messages.error(request, error.message)
         return _back_to(integration)
     form = SettingsForm(settings_of(integration, webhook), posted(request), counted=webhook.used)
-    if form.is_valid() and _configure(integration, form):
+    if form.is_valid() and _configure(integration, form, request.actor):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)
     return _page(request, "integrations/settings.html", find_integration(project, integration_id), form)
@@ -101,15 +103,15 @@ def disconnect(request: ProjectRequest, project: Project, integration_id: str) -
         counts = {"attempts": attempts, "on_their_way": on_their_way, "in_doubt": in_doubt}
         return _page(request, "integrations/disconnect.html", integration, form, **counts)
     name = integration.name
-    connecting.disconnect(integration)
+    connecting.disconnect(integration, by=request.actor)
     messages.success(request, f"{name} is disconnected, and its URL and header are erased.")
     return redirect("console:integrations", project.handle)
 
 
-def _configure(integration: Integration, form: SettingsForm) -> bool:
+def _configure(integration: Integration, form: SettingsForm, by: Actor) -> bool:
     """False when the new name is taken; the form then says so."""
     try:
-        configure(integration, form.options)
+        configure(integration, form.options, by=by)
     except AlreadyExists as error:
         form.add_error("name", error.message)
         return False

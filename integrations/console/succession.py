@@ -18,6 +18,7 @@ from integrations.console.showing import show
 from integrations.forms import BudgetForm
 from integrations.models import Integration, Webhook
 from mobius.errors import Conflict, MobiusError
+from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -36,7 +37,7 @@ def successor(request: ProjectRequest, project: Project, integration_id: str) ->
         return _page(request, integration, stage_form(provider))
     pasted = unpack(fields, token_header(provider))
     form = stage_form(provider, pasted)
-    staged = _stage(integration, form) if form.is_valid() else None
+    staged = _stage(integration, form, request.actor) if form.is_valid() else None
     if staged is None:
         return _page(request, integration, form)
     messages.success(request, f"The successor {staged.masked_url} is staged.")
@@ -61,17 +62,17 @@ def test(request: ProjectRequest, project: Project, integration_id: str) -> Http
 def remove(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     integration = find_integration(project, integration_id)
     try:
-        succession.unstage(integration)
+        succession.unstage(integration, by=request.actor)
         messages.success(request, "The successor is removed, and its URL and header are erased.")
     except Conflict as error:
         messages.error(request, error.message)
     return _back_to(integration)
 
 
-def _stage(integration: Integration, form: Any) -> Webhook | None:
+def _stage(integration: Integration, form: Any, by: Actor) -> Webhook | None:
     """None when the address cannot be used; the form then says why."""
     try:
-        return succession.stage(integration, form.connection, form.options)
+        return succession.stage(integration, form.connection, form.options, by=by)
     except Conflict as error:
         form.add_error("webhook_url", error.message)
         return None
@@ -80,7 +81,7 @@ def _stage(integration: Integration, form: Any) -> Webhook | None:
 def _test(request: ProjectRequest, integration: Integration, staged: Webhook) -> HttpResponse:
     """One row to the successor; its page shows what came of it."""
     try:
-        probe = probing.probe(integration, webhook=staged)
+        probe = probing.probe(integration, webhook=staged, by=request.actor)
     except MobiusError as error:
         messages.error(request, f"The test could not be sent. {error.message}")
         return _back_to(integration)

@@ -78,7 +78,7 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
     form = RowForm(find_provider(found.provider), posted(request))
     if form.is_valid():
         try:
-            return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"])))
+            return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"], by=request.actor)))
         except MobiusError as error:
             form.add_error(None, error.message)
     return _integration_page(request, found, form)
@@ -92,7 +92,7 @@ def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integrat
             provider=provider,
             connection=form.connection,
             options=form.options,
-            by=request.user.get_username(),
+            by=request.actor,
         )
     except Conflict as error:
         form.add_error("webhook_url", error.message)
@@ -106,7 +106,7 @@ def _arrive(request: ProjectRequest, integration: Integration, form: Any, *, the
         messages.warning(request, warning)
     if then_test:
         try:
-            return redirect(_outcome_url(integration, probing.probe(integration)))
+            return redirect(_outcome_url(integration, probing.probe(integration, by=request.actor)))
         except MobiusError as error:
             messages.error(request, f"The test could not be sent. {error.message}")
     return redirect("console:integration", integration.project.handle, integration.pk)

@@ -34,7 +34,7 @@ class QueueViewSet(ProjectViewSet):
     def discard(self, request: Request, project: str, integration: str) -> Response:
         """Cancel the runs whose rows wait."""
         RequestSerializer.read(request.data)
-        return Response({"discarded": discard(self._integration(integration), by=f"API key {self.key.name}")})
+        return Response({"discarded": discard(self._integration(integration), by=self.actor)})
 
     def _integration(self, integration_id: str) -> Integration:
         found = Integration.objects.filter(project=self.project, pk=integration_id).select_related("pacer").first()

@@ -50,7 +50,9 @@ def run_json(run: Run) -> JsonObject:
     for name in ("config", "source"):
         if value := getattr(run, name):
             shown[name] = value
-    for name in ("name", "description", "queue_reason", "stop_reason", "error_message", "error_type"):
+    if run.status == "queued" and run.queue_reason:
+        shown["queue_reason"] = run.queue_reason
+    for name in ("name", "description", "stop_reason", "error_message", "error_type"):
         if text := getattr(run, name):
             shown[name] = text
     return without_nulls(shown)

@@ -3,24 +3,30 @@
 from django.urls import path
 
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
+from loops.api.operating import OperatingViewSet, SettlingViewSet
 from loops.api.queue import QueueViewSet
 from loops.api.views import LoopViewSet, RunViewSet
 
 PROJECT = "projects/<str:project>"
 
 urlpatterns = [
+    path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
+    path("callbacks/<str:token>", CallbackAtAddress.as_view()),
     path(f"{PROJECT}/loops", LoopViewSet.as_view({"get": "list", "post": "create"})),
     path(
         f"{PROJECT}/loops/<str:loop>",
         LoopViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
-    path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
     path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
+    path(f"{PROJECT}/runs/<str:run>/cancel", OperatingViewSet.as_view({"post": "cancel"})),
+    path(f"{PROJECT}/runs/<str:run>/retry", OperatingViewSet.as_view({"post": "retry"})),
+    path(f"{PROJECT}/runs/<str:run>/resume", OperatingViewSet.as_view({"post": "resume"})),
+    path(f"{PROJECT}/runs/<str:run>/signals", OperatingViewSet.as_view({"post": "signal"})),
+    path(f"{PROJECT}/deliveries/<str:delivery>/settle", SettlingViewSet.as_view({"post": "settle"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue", QueueViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue/discard", QueueViewSet.as_view({"post": "discard"})),
-    path("callbacks/<str:token>", CallbackAtAddress.as_view()),
 ]

@@ -36,7 +36,7 @@ class LoopViewSet(ProjectViewSet):
         return Response(page(loops, request.query_params, serialize=loop_json))
 
     def create(self, request: Request, project: str) -> Response:
-        loop = authoring.create_loop(project=self.project, authored=read_object(request.data))
+        loop = authoring.create_loop(project=self.project, authored=read_object(request.data), by=self.actor)
         return Response(loop_json(loop), status=201)
 
     def retrieve(self, request: Request, project: str, loop: str) -> Response:
@@ -44,10 +44,11 @@ class LoopViewSet(ProjectViewSet):
         return Response(loop_json(_with_last_run(Loop.objects.filter(pk=found.pk)).get()))
 
     def partial_update(self, request: Request, project: str, loop: str) -> Response:
-        return Response(loop_json(authoring.update_loop(find_loop(self.project, loop), read_object(request.data))))
+        found = find_loop(self.project, loop)
+        return Response(loop_json(authoring.update_loop(found, read_object(request.data), by=self.actor)))
 
     def destroy(self, request: Request, project: str, loop: str) -> Response:
-        authoring.delete_loop(find_loop(self.project, loop))
+        authoring.delete_loop(find_loop(self.project, loop), by=self.actor)
         return Response(status=204)
 
     def start(self, request: Request, project: str, loop: str) -> Response:

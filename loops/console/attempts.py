@@ -34,6 +34,10 @@ class ShownAttempt:
         return self.attempt.error_message or _ROW[AttemptState(self.attempt.state)]
 
     @property
+    def in_doubt(self) -> bool:
+        return self.attempt.state == AttemptState.IN_DOUBT
+
+    @property
     def went_wrong(self) -> bool:
         return self.attempt.state in (AttemptState.REFUSED, AttemptState.NOT_SENT)
 

@@ -46,4 +46,5 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
     attempt = Attempt.objects.of_project(project).with_destination().filter(pk=delivery_id).first()
     if attempt is None:
         raise Http404("There is no such delivery.")
-    return render(request, "loops/delivery.html", {"one": shown_attempt(attempt), "attempt": attempt})
+    context = {"handle": project.handle, "may_operate": request.access.allows(Permission.OPERATE)}
+    return render(request, "loops/delivery.html", context | {"one": shown_attempt(attempt), "attempt": attempt})

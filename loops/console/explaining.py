@@ -56,6 +56,12 @@ class Situation:
 def why(situation: Situation) -> Why:
     run = situation.run
     match run.status:
+        case RunStatus.QUEUED if run.queue_reason:
+            return Why(
+                tone="wait",
+                sentence="It waits for an earlier run of its loop to end: the loop's concurrency policy says so.",
+                todo="Nothing: it starts by itself. If it is not needed any more, cancel it.",
+            )
         case RunStatus.QUEUED:
             return Why(
                 tone="info",
@@ -69,7 +75,8 @@ def why(situation: Situation) -> Why:
         case RunStatus.FAILED:
             return _failed(situation)
         case RunStatus.CANCELLED:
-            return Why(tone="wait", sentence=f"It was cancelled. {_rows_of_an_ended_run(situation)}".strip())
+            was = "replaced by a newer run of its loop" if run.stop_reason == "replaced" else "cancelled"
+            return Why(tone="wait", sentence=f"It was {was}. {_rows_of_an_ended_run(situation)}".strip())
     took = duration(run.started_at, run.completed_at)
     return Why(tone="good", sentence=f"Every step has ended well. It took {took}.")
 
@@ -96,6 +103,8 @@ def _suspended(situation: Situation) -> Why:
             return Why(tone="info", sentence=sentence)
         case SuspendedFor.RETRYING:
             words = "The next attempt is due at"
+            if situation.has(AttemptState.IN_DOUBT):
+                return Why(tone="wait", sentence=_SENT_AGAIN, until=run.wake_at, until_words=words)
             return Why(tone="wait", sentence=f"The last attempt failed. {said}", until=run.wake_at, until_words=words)
         case SuspendedFor.INTEGRATION_PAUSED:
             todo = "Resume the integration, or connect it again; the row then goes out by itself."
@@ -114,6 +123,10 @@ def _suspended(situation: Situation) -> Why:
     return _resting(situation, step)
 
 
+_SENT_AGAIN = (
+    "The row may or may not have arrived. It is sent again under the same request_id, by which the table tells that "
+    "it is one row."
+)
 _NO_ANSWER = "The row was sent, but no answer came back: it may or may not have arrived."
 
 
@@ -150,12 +163,12 @@ def _failed(situation: Situation) -> Why:
 
 _FIXES = {
     "expression_error": "Change the loop, or start a new run with an event that has what the step reads.",
-    "not_connected": "Connect the integration, then start a new run.",
-    "submission_limit_reached": "Make a new webhook in Clay, connect its URL, then start a new run.",
+    "not_connected": "Connect the integration, then retry the run.",
+    "submission_limit_reached": "Make a new webhook in Clay, connect its URL, then retry the run.",
     "rate_limited": "Give the step a retry, such as three attempts with a delay of 2s, then start a new run.",
-    "wait_timed_out": "See in Clay whether the HTTP API column ran and what it was answered, then start a new run.",
+    "wait_timed_out": "See in Clay whether the HTTP API column ran and what it was answered, then retry the run.",
     "step_timed_out": "Give the step a longer timeout, or find out what it waited for, then start a new run.",
-    "wall_clock_exceeded": "Give the loop a longer wall_clock_timeout, or find out what it waited for.",
+    "wall_clock_exceeded": "Find out what it waited for, and resume it with more time.",
 }
 _MENDED_AT_THE_INTEGRATION = {"not_connected", "submission_limit_reached", "delivery_refused", "delivery_not_sent"}
 
@@ -168,7 +181,7 @@ def _look_in_clay(situation: Situation) -> str:
     doubtful = [attempt for attempt in situation.attempts if attempt.state == AttemptState.IN_DOUBT]
     request_id = doubtful[-1].request_id if doubtful else ""
     what = f"the request_id {request_id}" if request_id else "this row"
-    return f"Look for {what} in the Clay table. A callback for the row settles the doubt by itself."
+    return f"Look for {what} in the Clay table. Then settle the delivery; a callback for the row does that by itself."
 
 
 def _rows_of_an_ended_run(situation: Situation) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from integrations.settling import Decision
 from loops.models import Loop
 from loops.starting import LONGEST_KEY
 from mobius.api.parsing import json_type, parse_json
 from mobius.errors import InvalidFields, MobiusError
+from mobius.projects.auditing import LONGEST_REASON
 
 JsonObject = dict[str, Any]
 
@@ -79,6 +81,51 @@ class StartForm(forms.Form):
         max_length=LONGEST_KEY,
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "mono"}),
         help_text="A repeated start with the same key gives back the run that is active instead of a second one.",
+    )
+
+
+class ReasonForm(forms.Form):
+    """Why somebody does something; it is written down in the audit."""
+
+    reason = forms.CharField(
+        label="Reason",
+        required=False,
+        max_length=LONGEST_REASON,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Written down in the audit, with your name.",
+    )
+
+
+class RetryForm(ReasonForm):
+    """A run whose time is used up needs more of it."""
+
+    wall_clock_extend_seconds = forms.IntegerField(
+        label="Seconds more",
+        min_value=1,
+        max_value=366 * 24 * 3600,
+        help_text="The run has used up its wall_clock_timeout: how much longer may it take?",
+    )
+
+    def __init__(self, *arguments: Any, out_of_time: bool, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        extension = self.fields["wall_clock_extend_seconds"]
+        extension.required = out_of_time
+        if not out_of_time:
+            extension.widget = forms.HiddenInput()
+
+
+class SignalForm(forms.Form):
+    result = JsonObjectField(label="Output", rows=6, help_text="JSON; it becomes the output of the step.")
+
+
+class SettleForm(forms.Form):
+    decision = forms.ChoiceField(label="Did the row arrive?", choices=Decision.choices, widget=forms.RadioSelect)
+    reason = forms.CharField(
+        label="How do you know?",
+        max_length=LONGEST_REASON,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Such as: looked into the table. Written down in the audit, with your name.",
+        error_messages={"required": "Say how you know, such as: looked into the table."},
     )
 
 

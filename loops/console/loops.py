@@ -49,7 +49,7 @@ def loop_new(request: ProjectRequest, project: Project) -> HttpResponse:
     form = LoopForm(request.POST or None, initial={"spec": editable(STARTER_LOOP)})
     if request.method == "POST" and form.is_valid():
         try:
-            loop = authoring.create_loop(project=project, authored=form.cleaned_data["spec"])
+            loop = authoring.create_loop(project=project, authored=form.cleaned_data["spec"], by=request.actor)
         except MobiusError as error:
             explain(form, error, field="spec")
         else:
@@ -77,7 +77,7 @@ def loop_save(request: ProjectRequest, project: Project, loop_id: str) -> HttpRe
             messages.info(request, "Nothing was changed, so there is no new version.")
             return redirect("console:loop", project.handle, loop.pk)
         try:
-            authoring.update_loop(loop, form.changes())
+            authoring.update_loop(loop, form.changes(), by=request.actor)
         except MobiusError as error:
             explain(form, error, field="spec")
         else:
@@ -114,7 +114,7 @@ def loop_status(request: ProjectRequest, project: Project, loop_id: str) -> Http
     """Pause the loop, or make it active again."""
     loop = _loop(project, loop_id)
     try:
-        authoring.update_loop(loop, {"status": request.POST.get("status", "")})
+        authoring.update_loop(loop, {"status": request.POST.get("status", "")}, by=request.actor)
     except MobiusError as error:
         messages.error(request, error.message)
     else:
@@ -128,7 +128,7 @@ def loop_status(request: ProjectRequest, project: Project, loop_id: str) -> Http
 def loop_delete(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     loop = _loop(project, loop_id)
     if request.method == "POST":
-        authoring.delete_loop(loop)
+        authoring.delete_loop(loop, by=request.actor)
         messages.success(request, f"The loop “{loop.name}” is deleted. Its runs stay readable.")
         return redirect("console:loops", project.handle)
     active = Run.objects.of_project(project).of_loop(loop.pk).active().exists()

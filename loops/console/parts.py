@@ -10,12 +10,13 @@ from typing import Any
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 
-from integrations.models import Attempt
+from integrations.models import Attempt, AttemptState
 from loops.console.attempts import ShownAttempt, shown_attempt
 from loops.console.explaining import Situation, name_of, why
 from loops.console.showing import Shown, duration, shown
 from loops.events import payload_of
-from loops.models import Callback, Run, RunEvent, Step, StepStatus, SuspendedFor
+from loops.models import Callback, Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor
+from loops.retrying import why_not
 from loops.spec import ActionConfig, StepKind, StepSpec
 from loops.versions import spec_of
 from mobius.web.states import look_of
@@ -90,18 +91,19 @@ class ShownStep:
         return duration(self.step.started_at, self.step.completed_at) if self.step else ""
 
 
-def parts_of(run: Run, handle: str) -> list[Part]:
+def parts_of(run: Run, handle: str, *, may_operate: bool) -> list[Part]:
     """Every part of the page of `run`, in the page's order, from one reading of it."""
     steps = {step.key: step for step in run.steps.all()}
     attempts = _last_attempts(run)
     situation = Situation(run=run, spec=spec_of(run.loop_version_id), steps=steps, attempts=attempts)
-    return list(_parts(situation, handle))
+    return list(_parts(situation, handle, may_operate))
 
 
-def _parts(situation: Situation, handle: str) -> Iterator[Part]:
+def _parts(situation: Situation, handle: str, may_operate: bool) -> Iterator[Part]:
     run = situation.run
-    common = {"run": run, "handle": handle}
+    common = {"run": run, "handle": handle, "may_operate": may_operate}
     yield _part("badge", common, tag="span")
+    yield _part("actions", common | {"may": _may(situation) if may_operate else {}})
     yield _part("why", common | {"why": why(situation), "active": not run.has_ended})
     for one in _steps(situation):
         tone = look_of(one.status).tone
@@ -114,6 +116,18 @@ def _parts(situation: Situation, handle: str) -> Iterator[Part]:
 def _part(name: str, context: dict[str, Any], *, template: str = "", tag: str = "div", css: str = "") -> Part:
     content = render_to_string(f"loops/parts/{template or name}.html", context)
     return Part(name=name, content=content, tag=tag, css=css)
+
+
+def _may(situation: Situation) -> dict[str, Any]:
+    """What an operator can do to the run as it is; the word for going on after a failure tells whether time ran out."""
+    run, step = situation.run, situation.present_step
+    waits = step is not None and step.status == StepStatus.SUSPENDED and step.kind == StepKind.WAIT_FOR_EVENT
+    go_on = "Resume" if run.stop_reason == "wall_clock_exceeded" else "Retry"
+    return {
+        "cancel": not run.has_ended,
+        "signal": run.status == RunStatus.SUSPENDED and waits,
+        "retry": "" if why_not(run) or situation.has(*AttemptState.open()) else go_on,
+    }
 
 
 def _last_attempts(run: Run) -> list[Attempt]:

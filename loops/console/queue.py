@@ -76,7 +76,7 @@ def integration_queue(request: ProjectRequest, project: Project, integration_id:
 @require_POST
 def discard_queue(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     integration = _integration(project, integration_id)
-    discarded = discard(integration, by=request.user.get_username())
+    discarded = discard(integration, by=request.actor)
     messages.success(request, f"{rows_in_words(discarded)} discarded: nothing was sent, and the runs are cancelled.")
     return redirect("console:integration_queue", project.handle, integration.pk)
 

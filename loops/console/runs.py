@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from integrations.models import Attempt
 from loops.console.lists import chosen, rows, searched
-from loops.console.parts import parts_of
+from loops.console.parts import Part, parts_of
 from loops.console.showing import duration, shown
 from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
 from mobius.projects.models import Project
@@ -66,8 +66,8 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
 @require_GET
 @project_page(Permission.READ)
 def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
-    run = _run(project, run_id)
-    parts = parts_of(run, project.handle)
+    run = find_run(project, run_id)
+    parts = _parts_for(request, run)
     return render(
         request,
         "loops/run.html",
@@ -89,15 +89,19 @@ def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResp
 @project_page(Permission.READ)
 def run_live(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
     """The parts of the page that differ from those that it has, named by `seen`; nothing when none does."""
-    run = _run(project, run_id)
+    run = find_run(project, run_id)
     seen = set(request.GET.getlist("seen"))
-    news = [part for part in parts_of(run, project.handle) if part.seen not in seen]
+    news = [part for part in _parts_for(request, run) if part.seen not in seen]
     status = STOP_POLLING if run.has_ended else 200
     if not news:
         return HttpResponse(status=204 if status == 200 else status)
     # Only a change of the run's own status is read out.
     says = f"The run is {run.get_status_display().lower()}." if any(part.name == "badge" for part in news) else ""
     return render(request, "loops/run_live.html", {"run": run, "parts": news, "says": says}, status=status)
+
+
+def _parts_for(request: ProjectRequest, run: Run) -> list[Part]:
+    return parts_of(run, request.access.project.handle, may_operate=request.access.allows(Permission.OPERATE))
 
 
 def listed(runs: list[Run]) -> list[ListedRun]:
@@ -140,8 +144,8 @@ def _loops(project: Project, chosen_id: str) -> list[Loop]:
     return sorted(newest, key=lambda loop: loop.name.casefold())
 
 
-def _run(project: Project, run_id: str) -> Run:
-    runs: RunQuerySet = Run.objects.of_project(project).select_related("loop", "loop_version")
+def find_run(project: Project, run_id: str) -> Run:
+    runs: RunQuerySet = Run.objects.of_project(project).select_related("loop", "loop_version", "project")
     run = runs.defer("loop_version__spec").filter(pk=run_id).first()
     if run is None:
         raise Http404("There is no such run.")

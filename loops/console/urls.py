@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, queue, runs
+from loops.console import callbacks, deliveries, home, loops, operating, queue, runs
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -16,8 +16,12 @@ urlpatterns = [
     path("operate/runs/", runs.run_list, name="runs"),
     path("operate/runs/<str:run_id>/", runs.run_page, name="run"),
     path("operate/runs/<str:run_id>/live/", runs.run_live, name="run_live"),
+    path("operate/runs/<str:run_id>/cancel/", operating.run_cancel, name="run_cancel"),
+    path("operate/runs/<str:run_id>/retry/", operating.run_retry, name="run_retry"),
+    path("operate/runs/<str:run_id>/signal/", operating.run_signal, name="run_signal"),
     path("operate/deliveries/", deliveries.delivery_list, name="deliveries"),
     path("operate/deliveries/<str:delivery_id>/", deliveries.delivery_page, name="delivery"),
+    path("operate/deliveries/<str:delivery_id>/settle/", operating.delivery_settle, name="delivery_settle"),
     path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
     path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
     path("operate/callbacks/", callbacks.callback_list, name="callbacks"),

@@ -109,7 +109,9 @@ class LoopSpec:
     name: str
     description: str
     steps: tuple[StepSpec, ...]
-    concurrency: Concurrency
+    concurrency: Concurrency  # the manual trigger's policy, else the loop's
+    max_concurrent_runs: int  # means nothing with allow
+    by_trigger: bool  # the policy is the trigger's
     event: dict[str, DeclaredInput]
     config: dict[str, DeclaredInput]
     default_config: JsonObject
@@ -140,11 +142,14 @@ class LoopSpec:
         """The spec of a loop that was validated when it was stored; nothing is checked again."""
         limits, run_name, settings = (_member(data, name, {}) for name in ("limits", "run_name", "settings"))
         wall_clock = parse_duration(_member(limits, "wall_clock_timeout", "0"))
+        policy = _policy(data)
         return cls(
             name=_member(data, "name", ""),
             description=_member(data, "description", ""),
             steps=tuple(_step(index, step) for index, step in enumerate(_member(data, "steps", []))),
-            concurrency=Concurrency(_member(data, "concurrency", Concurrency.ALLOW)),
+            concurrency=Concurrency(policy.get("concurrency_policy") or _member(data, "concurrency", "allow")),
+            max_concurrent_runs=_member(policy, "max_concurrent_runs", 1),
+            by_trigger=bool(policy),
             event=_declared(data, "event"),
             config=_declared(data, "config"),
             default_config=_member(data, "default_config", {}),
@@ -185,6 +190,14 @@ def parse_loop(
 def _member(data: JsonObject, name: str, default: Any) -> Any:
     value = data.get(name)
     return default if value is None else value
+
+
+def _policy(data: JsonObject) -> JsonObject:
+    """The manual trigger with a concurrency policy of its own; every start is by that trigger. {}: there is none."""
+    for trigger in _member(data, "triggers", []):
+        if trigger.get("concurrency_policy") and _member(trigger, "enabled", True):
+            return dict(trigger)
+    return {}
 
 
 def _declared(data: JsonObject, name: str) -> dict[str, DeclaredInput]:

@@ -124,8 +124,11 @@ def _check_triggers(fields: Fields) -> None:
         trigger.text("key")
         trigger.text("name", blank=True)
         trigger.boolean("enabled")
-        trigger.choice("concurrency_policy", CONCURRENCY)
+        policy = trigger.choice("concurrency_policy", CONCURRENCY)
         trigger.integer("max_concurrent_runs", low=1, high=1_000_000)
+        if trigger.data.get("max_concurrent_runs") is not None and policy in (None, "allow"):
+            sentence = "It needs a concurrency_policy beside it: queue, skip or replace. With allow there is no most."
+            trigger.fault("max_concurrent_runs", sentence)
 
 
 def _check_tags(fields: Fields) -> None:

@@ -72,6 +72,7 @@ class Callbacks:
     def sustained(self, phase: str, count: int) -> Iterator[Figure]:
         plan = self.plan
         self.say(f"{plan.rate:g} callbacks and {plan.busy:g} other starts a second, {plan.seconds:g} s")
+        before = self.stage.tree.cpu_seconds()
         meanwhile: list[Outcome] = []
         other = threading.Thread(target=lambda: meanwhile.append(self.start_others()))
         other.start()
@@ -79,6 +80,9 @@ class Callbacks:
         other.join()
         yield from self.woken(f"{plan.rate:g}/s", phase, outcome, count)
         rows = self.busy.rows("busy", meanwhile[0].accepted)
+        after = self.stage.tree.cpu_seconds()
+        cpu = None if before is None or after is None else (after - before) * 1000 / (count + len(rows))
+        yield Figure("CPU a callback with its run's next row, or a run", shown(cpu, "ms", 2))
         to_row = [at - meanwhile[0].sent_at[number] for number, at in rows.items()]
         yield Figure("other runs: start to row p50", milliseconds(to_row, 50))
         yield Figure("other runs: start to row p99", milliseconds(to_row, 99))

@@ -43,7 +43,7 @@ def _copy(
 ) -> None:
     with connection.cursor() as columns_of:
         columns_of.execute(f"PRAGMA table_info({table})")
-        columns = [(row[1], row[2]) for row in columns_of.fetchall()]
+        columns = [(row[1], row[2].lower()) for row in columns_of.fetchall()]
     kept = [(column, kind) for column, kind in columns if not (column == "id" and kind == "integer")]
     chosen = ", ".join(_copied(column, kind, prefix, attempt, name) for column, kind in kept)
     names = ", ".join(f'"{column}"' for column, _ in kept)

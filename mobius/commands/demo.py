@@ -59,7 +59,7 @@ LOOP: dict[str, Any] = {
 def prepare(webhook_url: str) -> None:
     """Make what is missing, connect the simulator that runs now, start one run, and say how to start another."""
     project, _ = Project.objects.get_or_create(handle=PROJECT, defaults={"name": "Platform"})
-    connect(project=project, provider=get_provider("clay"), connection=Connection(webhook_url=webhook_url), by="demo")
+    connect(project=project, provider=get_provider("clay"), connection=Connection(webhook_url=webhook_url))
     loop = Loop.objects.present().filter(project=project, name=LOOP["name"]).first()
     loop = loop or create_loop(project=project, authored=LOOP)
     start = Start(

@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from mobius.errors import MobiusError
+from mobius.projects.auditing import COMMAND_LINE
 from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
@@ -30,7 +31,7 @@ def make_project(*, handle: str, name: str) -> str:
 def make_key(*, handle: str, name: str, role: str) -> str:
     """The key's text."""
     try:
-        return create_key(project=_project(handle), name=name, role=Role(role)).text
+        return create_key(project=_project(handle), name=name, role=Role(role), by=COMMAND_LINE).text
     except MobiusError as error:
         raise click.ClickException(error.message) from None
 

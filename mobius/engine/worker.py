@@ -61,7 +61,7 @@ class Worker:
         deadline = time.monotonic() + patience_seconds
         self._closing.set()
         if self._listener is not None:
-            self._listener.stop()  # type: ignore[no-untyped-call]
+            self._listener.stop()  # type: ignore[no-untyped-call]  # the library's own
         self._rung.set()
         self._watch.join(5)
         self._ear.join(patience_seconds)  # it waits for its jobs, and gives back what nobody has in hand yet
@@ -164,7 +164,7 @@ class Worker:
         clearing = asyncio.create_task(self._clear_stalled(app))
         try:
             if not self._closing.is_set():
-                await self._listener.run()  # type: ignore[no-untyped-call]
+                await self._listener.run()  # type: ignore[no-untyped-call]  # the library's own
         finally:
             clearing.cancel()
 

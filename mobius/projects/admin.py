@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from mobius.projects.admin_reading import ReadingAdmin, SupportAdmin
-from mobius.projects.models import ApiKey, Membership, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 
 admin.site.site_header = admin.site.site_title = "Mobius console"
 admin.site.index_title = "Support"
@@ -65,3 +65,15 @@ class ApiKeyAdmin(ReadingAdmin):
     @admin.display(boolean=True)
     def live(self, key: ApiKey) -> bool:
         return key.is_live(timezone.now())
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadingAdmin):
+    list_display = ("created_at", "project_id", "actor_name", "action", "object_kind", "object_id", "ip")
+    list_filter = ("action", "actor_kind", "created_at")
+    search_fields = ("id__exact", "object_id__exact", "actor_id__exact", "project__handle__exact")
+    search_help_text = "By exact id, object id, user name or key id, or project handle."
+    fields = (
+        *("id", "project", "actor_kind", "actor_id", "actor_name", "ip", "action"),
+        *("object_kind", "object_id", "object_name", "reason", "changed", "created_at"),
+    )

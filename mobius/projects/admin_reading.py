@@ -59,7 +59,7 @@ class SupportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     paginator = CappedPaginator
     list_per_page = 50
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
-    actions = None
+    actions: Any = None
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -18,6 +18,8 @@ from django.db import DatabaseError, IntegrityError, transaction
 from mobius import clock
 from mobius.errors import AlreadyExists, InvalidFields, Unauthorized
 from mobius.prepared import Select
+from mobius.projects import auditing
+from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import ApiKey, Project, ServicePrincipal
 from mobius.projects.roles import Role
 
@@ -25,7 +27,7 @@ PREFIX = "mbx_"
 _LONGEST = 200
 _USE_IS_NOTED_EVERY = timedelta(minutes=5)
 DEFAULT_PRINCIPAL = "api"
-_by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest))
+_by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest), shared=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ def create_key(
     principal: ServicePrincipal | None = None,
     expires_at: datetime | None = None,
     created_by: User | None = None,
+    by: Actor = SYSTEM,
 ) -> NewKey:
     """Make a key of `project`. Raises AlreadyExists when a live key has this name, InvalidFields on a past expiry."""
     if not name.strip():
@@ -63,6 +66,7 @@ def create_key(
                 expires_at=expires_at,
                 created_by=created_by,
             )
+            _note(by, "api_key.create", record)
     except IntegrityError:
         raise AlreadyExists(f"There is a live key named “{name.strip()}”; choose another name or revoke it.") from None
     return NewKey(record=record, text=text)
@@ -73,11 +77,13 @@ def default_principal(project: Project) -> ServicePrincipal:
     return ServicePrincipal.objects.get_or_create(project=project, name=DEFAULT_PRINCIPAL)[0]
 
 
-def revoke(key: ApiKey) -> ApiKey:
+@transaction.atomic
+def revoke(key: ApiKey, *, by: Actor = SYSTEM) -> ApiKey:
     """End the key at once; its record stays. Revoking twice changes nothing."""
     if key.revoked_at is None:
         key.revoked_at = clock.now()
         key.save(update_fields=["revoked_at", "updated_at"])
+        _note(by, "api_key.revoke", key)
     return key
 
 
@@ -114,6 +120,10 @@ def _well_formed(text: str) -> bool:
 def _checksum(body: str) -> str:
     """Six characters: the low 24 bits of CRC-32. It finds typing errors; it protects nothing."""
     return f"{zlib.crc32(body.encode('ascii')) & 0xFFFFFF:06x}"
+
+
+def _note(by: Actor, action: str, key: ApiKey) -> None:
+    auditing.record(by, action, project_id=key.project_id, kind="api_key", id=key.pk, name=key.name)
 
 
 def _note_use(key: ApiKey, now: datetime) -> None:

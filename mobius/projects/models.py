@@ -1,4 +1,4 @@
-"""Projects (the tenants), who belongs to them, and the API keys that act in them."""
+"""Projects (the tenants), who belongs to them, the API keys that act in them, and what was done there by whom."""
 
 from __future__ import annotations
 
@@ -123,3 +123,46 @@ class ApiKey(models.Model):
 
     def is_live(self, now: datetime) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+class ActorKind(models.TextChoices):
+    USER = "user", "Person"
+    API_KEY = "api_key", "API key"
+    SYSTEM = "system", "The console itself"
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+
+class AuditEvent(models.Model):
+    """Something that somebody did, and cannot be undone here: the database refuses to change or delete it.
+
+    Holds names of fields, never their values, so that no secret can get in (safety §6).
+    """
+
+    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "aud"), editable=False)
+    # Without a constraint: what was done stays known, also in a project that is gone.
+    project = models.ForeignKey(
+        Project, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="audit_events"
+    )
+    actor_kind = models.CharField(max_length=8, choices=ActorKind.choices)
+    actor_id = models.CharField(max_length=150, blank=True)  # a user's name, a key's id
+    actor_name = models.CharField(max_length=200)
+    ip = models.CharField(max_length=45, blank=True)
+    action = models.CharField(max_length=60)  # such as `run.cancel`
+    object_kind = models.CharField(max_length=40)
+    object_id = models.CharField(max_length=ID_LENGTH)
+    object_name = models.CharField(max_length=200, blank=True)
+    reason = models.CharField(max_length=1000, blank=True)
+    changed = models.JSONField(default=list)
+    created_at = models.DateTimeField()
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["project", "id"], name="audit_by_project")]
+
+    def __str__(self) -> str:
+        return self.id

@@ -14,6 +14,7 @@ from django.http.response import HttpResponseBase
 
 from mobius import errors
 from mobius.projects.access import Access, access_for
+from mobius.projects.auditing import Actor, person
 from mobius.projects.roles import Permission
 
 Page = Callable[..., HttpResponseBase]
@@ -24,6 +25,7 @@ class ProjectRequest(HttpRequest):
 
     user: User
     access: Access
+    actor: Actor  # for the audit
 
 
 def project_page(needs: Permission) -> Callable[[Page], Page]:
@@ -43,6 +45,7 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
                 raise Http404(error.message) from None
             except errors.PermissionDenied as error:
                 raise PermissionDenied(error.message) from None
+            request.actor = person(request.user, ip=request.META.get("REMOTE_ADDR", ""))
             return page(request, request.access.project, *args, **kwargs)
 
         return with_project

@@ -10,16 +10,20 @@ import pytest
 from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
-from integrations import connecting
+from integrations import connecting, succession
 from integrations.choosing import open_connection
 from integrations.connecting import current_webhook
-from integrations.models import Integration
+from integrations.forms import Options
+from integrations.models import Integration, Webhook
 from integrations.probing import probe
 from integrations.providers.clay.simulator import ClaySimulator
+from integrations.providers.contract import Connection
+from loops.models import Loop
+from loops.starting import Start, start_run
 from mobius.projects.keys import create_key
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
-from tests.cast import PASSWORD
+from tests.cast import PASSWORD, work_off
 
 LIST = "/projects/platform/govern/integrations/"
 CONNECT = f"{LIST}clay/connect/"
@@ -105,6 +109,25 @@ def test_the_pages_that_change_an_integration_are_sound(
     connecting.pause(integration)
 
     assert_sound(open_as(alice, f"{LIST}{integration.pk}/{place}/"))
+
+
+@pytest.mark.parametrize("place", ["", "successor/", "queue/"])
+def test_the_pages_of_a_budget_that_goes_to_its_end_are_sound(
+    open_as: OpenAs,
+    alice: User,
+    integration: Integration,
+    push_leads: Loop,
+    clay: ClaySimulator,
+    assert_sound: Check,
+    place: str,
+) -> None:
+    succession.stage(integration, Connection(webhook_url=clay.url_for("next")), Options())
+    Webhook.objects.filter(state="current").update(submission_limit=1000, used=975)
+    connecting.pause(integration)
+    start_run(loop=push_leads, start=Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}))
+    work_off()
+
+    assert_sound(open_as(alice, f"{LIST}{integration.pk}/{place}"))
 
 
 def test_the_pages_of_api_keys_are_sound(open_as: OpenAs, alice: User, project: Project, assert_sound: Check) -> None:
@@ -216,6 +239,8 @@ def test_the_whole_life_of_an_integration_by_keyboard(
 
     keyboard.press("button", "Pause")
     keyboard.sees("clay is paused.")
+    keyboard.press("link", "Resume")
+    keyboard.sees("No row waits to go out through clay.")
     keyboard.press("button", "Resume")
     keyboard.sees("clay sends again.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from integrations.providers.clay.simulated_endpoint import Behaviour
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.authoring import create_loop
 from loops.callbacks import receive_by_request_id
-from loops.models import Loop, Run
+from loops.models import CallbackState, Loop, Run, Wait
 from loops.starting import Start, start_run
+from mobius import clock
 from mobius.commands.demo import LOOP as ENRICH_LEAD
 from mobius.engine import doorbell, embedded
 from mobius.engine.pool import Pool
@@ -155,6 +157,13 @@ def history(
     work_off()
     receive_by_request_id(project, {"request_id": runs["called back"].pk, "score": 9})
     work_off()
+    Wait.objects.update(created_at=clock.now() - timedelta(hours=3))
+    first = Attempt.objects.filter(run_id=runs["waiting"].pk)
+    first.update(request_id=runs["called back"].pk)  # two rows under one request_id, none of them answered
+    project.callbacks.update(state=CallbackState.UNMATCHED)
+    Run.objects.filter(pk=runs["called back"].pk).update(status="suspended")
+    unclear = receive_by_request_id(project, {"request_id": runs["called back"].pk, "score": 10})
+    assert unclear.ambiguous
     runs["queued"] = begin(enrich_lead)
     pages = {
         "home": "",
@@ -167,7 +176,9 @@ def history(
         "deliveries": "operate/deliveries/",
         "delivery": f"operate/deliveries/{Attempt.objects.latest('pk').pk}/",
         "callbacks": "operate/callbacks/",
-        "callback": f"operate/callbacks/{project.callbacks.get().pk}/",
+        "callbacks_overdue": "operate/callbacks/overdue/",
+        "callback": f"operate/callbacks/{project.callbacks.exclude(pk=unclear.callback.pk).get().pk}/",
+        "callback_ambiguous": f"operate/callbacks/{unclear.callback.pk}/",
     }
     return pages | {f"run_{name.replace(' ', '_')}": f"operate/runs/{run.pk}/" for name, run in runs.items()}
 
@@ -180,6 +191,13 @@ def test_every_page_is_sound(open_as: OpenAs, alice: User, history: dict[str, st
 
 
 def test_an_empty_project_is_sound(open_as: OpenAs, alice: User, vera: User, assert_sound: Check) -> None:
-    for path in ("", "build/loops/", "operate/runs/", "operate/deliveries/", "operate/callbacks/"):
+    for path in (
+        "",
+        "build/loops/",
+        "operate/runs/",
+        "operate/deliveries/",
+        "operate/callbacks/",
+        "operate/callbacks/overdue/",
+    ):
         for person in (alice, vera):
             assert_sound(open_as(person, f"/projects/platform/{path}"))

@@ -167,6 +167,32 @@ def test_a_clock_that_stepped_back_is_mended(pacer: Pacer) -> None:
     assert take(pacer, NOW + 0.2)
 
 
+def test_a_hold_that_a_stepped_clock_made_longer_than_any_is_mended(pacer: Pacer) -> None:
+    pacing.hold(pacer.pk, until=NOW + 24 * 3600)
+
+    pacing.pull_back(now=NOW)
+
+    pacer.refresh_from_db()
+    assert pacer.tat == pacer.held_until == NOW + 3600
+    assert take(pacer, NOW + 3600)
+
+
+def test_after_a_hold_rows_leave_one_by_one(pacer: Pacer) -> None:
+    pacing.hold(pacer.pk, until=NOW + 5)
+
+    assert [take(pacer, NOW + 5), take(pacer, NOW + 5)] == [True, False], "a hold is not followed by a burst"
+
+
+def test_a_rest_of_any_length_gives_one_burst(pacer: Pacer) -> None:
+    assert take(pacer, NOW)
+
+    for rest in (30, 3600, 10**6):
+        pacer.refresh_from_db()
+        now = pacer.tat + rest
+        assert pacing.room(pacer.pk, now=now) == 18
+        assert sum(take(pacer, now) for _ in range(40)) == 18
+
+
 def test_a_hold_is_not_mended_away(pacer: Pacer) -> None:
     pacing.hold(pacer.pk, until=NOW + 60)
 

@@ -402,6 +402,19 @@ def test_the_same_row_of_another_run_is_a_duplicate(
     assert len(clay.rows) == 1
 
 
+def test_another_body_under_the_same_request_id_is_sent_and_the_log_warns(
+    project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    go(project, push(parameters={"payload": {"email": "a"}, "request_id": "lead-1"}))
+
+    run = go(project, push(parameters={"payload": {"email": "b"}, "request_id": "lead-1"}))
+
+    warning = RunEvent.objects.get(run=run, event_type="warning")
+    assert run.status == RunStatus.COMPLETED
+    assert "lead-1" in warning.payload["message"]
+    assert len(clay.rows) == 2
+
+
 def test_at_the_limit_the_step_fails_before_any_post(
     project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:

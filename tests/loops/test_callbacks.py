@@ -234,6 +234,25 @@ def alike(project: Project, integration: Integration) -> list[Run]:
     return runs
 
 
+def test_one_more_callback_for_a_row_proves_nothing_about_another_of_the_same_request_id(
+    project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    loop = loop_of(project, push(row={"payload": {"email": "${{ event.email }}"}, "request_id": "r"}), waiting())
+    clay.next_answers(Behaviour(reset=True, keep_row=False))
+    lost = begin(loop, email="a@b.c")
+    work_off()
+    there = begin(loop, email="d@e.f")
+    work_off()
+    first = callbacks.receive_by_request_id(project, {"request_id": "r", "score": 7})
+    callbacks.assign(first.callback, step_id=f"{there.pk}:push", by="bob")
+
+    again = callbacks.receive_by_request_id(project, {"request_id": "r", "score": 8})
+
+    assert again.ambiguous
+    assert Attempt.objects.get(run_id=lost.pk).state == AttemptState.IN_DOUBT
+    assert len(clay.rows) == 1
+
+
 def test_an_ambiguous_callback_is_kept_once_however_often_it_comes(project: Project, alike: list[Run]) -> None:
     for _ in range(3):
         received = callbacks.receive_by_request_id(project, {"request_id": "r", "score": 7})

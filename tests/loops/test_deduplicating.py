@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.contrib.auth.models import User
+from django.test import Client
 from django.utils import timezone
 
 from integrations import connecting, delivering
@@ -47,6 +49,19 @@ def hours() -> Iterator[Any]:
             work_off()
 
         yield pass_one
+
+
+def test_the_page_says_that_the_row_is_sent_again_and_why(
+    project: Project, clay: ClaySimulator, client: Client, vera: User
+) -> None:
+    clay.next_answers(NO_ANSWER)
+    run = go(project, push(retry=RETRY))
+    client.force_login(vera)
+
+    page = client.get(f"/projects/platform/operate/runs/{run.pk}/").content.decode()
+
+    assert "It is sent again under the same request_id" in page
+    assert "The next attempt is due at" in page
 
 
 def attempts() -> list[tuple[int, str]]:

@@ -16,6 +16,7 @@ from mobius import clock
 
 QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
     "which runs wait for this pacer": lambda: Run.objects.waiters_of("pac_1", clock.now()),
+    "which rows wait at this integration": lambda: Run.objects.queue_at("intg_1"),
     "does anybody wait for it": lambda: Run.objects.waiting_for("pac_1"),
     "which runs are to be rung": lambda: Run.objects.to_ring(clock.now()),
     "who holds this idempotency key": lambda: Run.objects.filter(project="prj_1").holding_key("key"),

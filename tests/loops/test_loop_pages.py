@@ -156,7 +156,6 @@ def test_the_loop_that_is_offered_works_as_it_is(admin: Client, project: Project
         ('{"steps": []}', "name: This field is required."),
         ('{"name": "a", "steps": [{"kind": "nap", "config": {}}]}', "steps[0].kind: There is no kind `nap`"),
         ('{"name": "a", "colour": "red"}', "colour: There is no field `colour`"),
-        ('{"name": "a", "concurrency": "skip"}', "concurrency: This release runs loops with allow only"),
     ],
 )
 def test_a_mistake_is_told_at_its_place_and_what_was_typed_is_kept(admin: Client, typed: str, sentence: str) -> None:

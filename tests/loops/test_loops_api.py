@@ -109,7 +109,7 @@ def test_a_name_is_taken_once_in_a_project(api: Api, stranger_api: Api) -> None:
             {"steps": [{"kind": "action", "config": {"action_name": "clay.webhook.submitt"}}]},
             "steps[0].config.action_name",
         ),
-        ({"concurrency": "skip"}, "concurrency"),
+        ({"concurrency": "forbid"}, "concurrency"),
         ({"triggers": [{"kind": "schedule"}]}, "triggers[0].kind"),
     ],
 )
@@ -324,8 +324,6 @@ def test_nothing_runs_because_a_loop_was_written(api: Api, project: Project) -> 
 @pytest.mark.parametrize(
     ("field", "change"),
     [
-        ("concurrency", {"concurrency": "queue"}),
-        ("limits.pause_after_consecutive_failures", {"limits": {"pause_after_consecutive_failures": 3}}),
         ("name", {"name": "a/b"}),
     ],
 )

@@ -21,8 +21,11 @@ from loops.authoring import create_loop
 from loops.models import Loop, Run, RunEvent, RunStatus, Step
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
-from mobius.projects.models import Project
+from mobius.projects.auditing import Actor
+from mobius.projects.models import ActorKind, AuditEvent, Project
 from tests.cast import PUSH_LEADS, work_off
+
+ALICE = Actor(kind=ActorKind.USER, name="alice", id="alice")
 
 
 def start(loop: Loop, email: str) -> Run:
@@ -260,7 +263,7 @@ def test_discarding_cancels_the_waiting_runs_and_says_who_did_it(
     connecting.pause(integration)
     runs = start_many(push_leads, "0", "1")
 
-    assert queue.discard(integration, by="alice") == 2
+    assert queue.discard(integration, by=ALICE) == 2
 
     for run in map(fresh, runs):
         assert (run.status, run.stop_reason, run.error_type) == (RunStatus.CANCELLED, "cancelled", "discarded")
@@ -274,6 +277,19 @@ def test_discarding_cancels_the_waiting_runs_and_says_who_did_it(
     assert clay.rows == []
     assert not Attempt.objects.exists()
     assert queue.queue_of(integration).rows == 0
+    event = AuditEvent.objects.get(action="integration.discard_queue")
+    assert (event.actor_id, event.reason) == ("alice", "Rows that waited and were discarded: 2.")
+
+
+def test_discarding_lets_the_next_run_of_a_queueing_loop_go(integration: Integration, project: Project) -> None:
+    loop = create_loop(project=project, authored={**PUSH_LEADS, "name": "one by one", "concurrency": "queue"})
+    connecting.pause(integration)
+    first, second = start_many(loop, "0", "1")
+    assert (fresh(first).status, fresh(second).queue_reason) == (RunStatus.SUSPENDED, "loop_policy")
+
+    assert queue.discard(integration, by=ALICE) == 1
+
+    assert (fresh(first).status, fresh(second).queue_reason) == (RunStatus.CANCELLED, "")
 
 
 def test_discarding_goes_on_until_the_last_of_many(
@@ -283,8 +299,8 @@ def test_discarding_goes_on_until_the_last_of_many(
     connecting.pause(integration)
     start_many(push_leads, *map(str, range(8)))
 
-    assert queue.discard(integration, by="alice") == 8
-    assert queue.discard(integration, by="alice") == 0
+    assert queue.discard(integration, by=ALICE) == 8
+    assert queue.discard(integration, by=ALICE) == 0
 
 
 def test_discarding_leaves_other_integrations_and_other_waits_alone(
@@ -302,7 +318,7 @@ def test_discarding_leaves_other_integrations_and_other_waits_alone(
     connecting.pause(sales)
     own, other = start_many(push_leads, "own")[0], start_many(loop_for(project, "sales"), "other")[0]
 
-    assert queue.discard(integration, by="alice") == 1
+    assert queue.discard(integration, by=ALICE) == 1
 
     assert [fresh(run).status for run in (own, other, in_doubt)] == ["cancelled", "suspended", "suspended"]
 
@@ -314,7 +330,7 @@ def test_a_worker_that_has_just_taken_a_row_wins_over_discarding(
     run = start_many(push_leads, "0")[0]
     Run.objects.update(status=RunStatus.RUNNING)
 
-    assert queue.discard(integration, by="alice") == 0
+    assert queue.discard(integration, by=ALICE) == 0
     assert fresh(run).status == RunStatus.RUNNING
 
 
@@ -324,7 +340,7 @@ def test_rows_that_wait_for_their_turn_can_be_discarded_while_the_integration_is
     Pacer.objects.update(rate_per_second=2, burst=1)
     start_many(push_leads, *map(str, range(4)))
 
-    assert queue.discard(integration, by="alice") == 3
+    assert queue.discard(integration, by=ALICE) == 3
 
     go_on(now, 3)
     assert emails(clay) == ["0"]

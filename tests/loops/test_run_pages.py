@@ -242,14 +242,14 @@ def test_a_run_that_waits_for_the_integration_says_where_to_go(
 
 def test_a_run_at_the_limit_asks_for_a_new_webhook(viewer: Client, integration: Integration, push_leads: Loop) -> None:
     Webhook.objects.update(submission_limit=1, used=1)
-    assert "connect its URL, then start a new run." in why(viewer, ran(push_leads))
+    assert "connect its URL, then retry the run." in why(viewer, ran(push_leads))
 
     Integration.objects.update(wait_at_limit=True)
     assert "the row then goes out by itself" in why(viewer, ran(push_leads))
 
 
 def test_a_run_without_a_connection_says_what_to_do(viewer: Client, push_leads: Loop) -> None:
-    assert "Connect the integration, then start a new run." in why(viewer, ran(push_leads))
+    assert "Connect the integration, then retry the run." in why(viewer, ran(push_leads))
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.utils import quote
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.db.models import Model
 from django.test import Client
@@ -26,12 +27,12 @@ from loops.authoring import create_loop
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
 from loops.starting import Start, start_run
 from mobius.projects.admin_reading import CappedPaginator, masked, masked_text
-from mobius.projects.models import ApiKey, Membership, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
 from tests.cast import PASSWORD, PUSH_LEADS, Api, work_off
 
 REGISTERED: list[type[Model]] = [
-    *(Project, ServicePrincipal, ApiKey, Integration, Pacer, Attempt, LedgerEntry),
+    *(Project, ServicePrincipal, ApiKey, AuditEvent, Integration, Pacer, Attempt, LedgerEntry),
     *(Loop, LoopVersion, Run, Step, Wait, Callback, RunEvent),
 ]
 HISTORY = [model for model in REGISTERED if model not in (Project, ServicePrincipal, Pacer)]
@@ -408,3 +409,78 @@ def test_a_body_is_shown_by_its_shape(text: str, shown: str) -> None:
 
 def test_a_long_body_is_cut() -> None:
     assert len(masked({f"key {number}": number for number in range(10_000)})) < 5000
+
+
+# --- what can be done: each with its own permission, a page that asks, and a line in the audit ---
+
+
+def allow(user: User, *codenames: str) -> None:
+    user.user_permissions.add(*Permission.objects.filter(codename__in=codenames))
+
+
+def act(client: Client, thing: Model, action: str, **fields: str) -> Any:
+    chosen = {"action": action, ACTION_CHECKBOX_NAME: [thing.pk]}
+    return client.post(page(type(thing), "changelist"), chosen | fields, follow=True)
+
+
+@pytest.fixture
+def in_doubt(integration: Integration, clay: ClaySimulator, push_leads: Loop) -> Attempt:
+    clay.next_answers(Behaviour(reset=True, keep_row=False))
+    start_run(loop=push_leads, start=Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}))
+    work_off()
+    return Attempt.objects.get()
+
+
+def test_support_is_offered_no_action_without_its_permission(support: Client, in_doubt: Attempt) -> None:
+    for model in (Attempt, Run):
+        assert "<option value=" not in support.get(page(model, "changelist")).content.decode()
+
+    act(support, in_doubt, "settle_deliveries", confirmed="yes", decision="arrived", reason="x")
+    act(support, Run.objects.get(), "cancel_runs", confirmed="yes")
+
+    assert Attempt.objects.get().state == "in_doubt"
+    assert Run.objects.get().status == "suspended"
+
+
+def test_settling_asks_first_and_demands_a_reason(support: Client, sam: User, in_doubt: Attempt) -> None:
+    allow(sam, "settle_attempt")
+
+    asked = act(support, in_doubt, "settle_deliveries")
+    assert "Did the rows arrive?" in asked.content.decode()
+    assert "spends credits" in asked.content.decode()
+    refused = act(support, in_doubt, "settle_deliveries", confirmed="yes", decision="arrived")
+    assert refused.status_code == 422
+    assert "Say how you know" in refused.content.decode()
+    assert Attempt.objects.get().state == "in_doubt"
+
+    done = act(support, in_doubt, "settle_deliveries", confirmed="yes", decision="arrived", reason="looked")
+    work_off()
+
+    assert f"Done: {in_doubt.pk}." in done.content.decode()
+    assert (Attempt.objects.get().state, Run.objects.get().status) == ("accepted", "completed")
+    event = AuditEvent.objects.get(action="delivery.arrived")
+    assert (event.actor_id, event.reason) == ("sam", "looked")
+    again = act(support, in_doubt, "settle_deliveries", confirmed="yes", decision="give_up", reason="x")
+    assert "This delivery is not in doubt. Settled by sam" in again.content.decode()
+
+
+def test_runs_are_cancelled_and_retried(support: Client, sam: User, clay: ClaySimulator, in_doubt: Attempt) -> None:
+    allow(sam, "operate_run")
+    run = Run.objects.get()
+
+    assert "cannot be brought back" in act(support, run, "cancel_runs").content.decode()
+    assert Run.objects.get().status == "suspended"
+    act(support, run, "cancel_runs", confirmed="yes", reason="a customer asked")
+    assert Run.objects.get().status == "cancelled"
+    assert AuditEvent.objects.get(action="run.cancel").actor_id == "sam"
+
+    refused = act(support, run, "retry_runs", confirmed="yes").content.decode()
+    assert "Only a run that has failed can go on; this one is cancelled." in refused
+
+
+def test_the_permission_to_operate_is_not_the_one_to_settle(support: Client, sam: User, in_doubt: Attempt) -> None:
+    allow(sam, "operate_run")
+
+    act(support, in_doubt, "settle_deliveries", confirmed="yes", decision="arrived", reason="x")
+
+    assert Attempt.objects.get().state == "in_doubt"

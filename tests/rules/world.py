@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,15 +24,19 @@ from integrations.models import Attempt, AttemptState, Integration, Pacer
 from integrations.providers.contract import Connection, Exchange, OutgoingRequest
 from integrations.providers.registry import get_provider
 from integrations.secrets import fingerprint
-from loops import acting, callbacks
+from integrations.settling import Decision
+from loops import acting, callbacks, operating, retrying, settling
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus
+from loops.settling import NothingToSend
 from loops.starting import IdempotencyKeyConflict, Start, StartedRun, start_run
 from loops.sweeping import recover, sweep
 from loops.turn import Turn
 from mobius import clock
-from mobius.projects.models import Project
+from mobius.errors import MobiusError
+from mobius.projects.auditing import Actor
+from mobius.projects.models import ActorKind, Project
 from tests.rules.wire import ANSWERS, FakeClay
 
 JsonObject = dict[str, Any]
@@ -40,6 +44,7 @@ Happening = tuple[Any, ...]
 """The name of a method of World, and its arguments."""
 
 WEBHOOK = "https://api.clay.com/v3/sources/webhook/"
+SOMEBODY = Actor(kind=ActorKind.USER, name="bob")
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -53,6 +58,16 @@ class Post:
 
     answer: str = "accepted"
     meanwhile: tuple[Happening, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the table takes, and what its integration is told."""
+
+    limit: int | None = None
+    paced: bool = False
+    wait_at_limit: bool = False
+    never_twice: bool = True  # off: the ledger does not cover up for a sender that sends again
 
 
 @dataclass(frozen=True)
@@ -91,9 +106,9 @@ _WAIT = {
 _RETRY = {"max_attempts": 3, "delay": "10s"}
 LOOPS: dict[str, JsonObject] = {
     "one row": {"steps": [push()]},
-    "the same row": {"steps": [push(row=_SHARED)]},
-    "a row without request_id": {"steps": [push(row=_NAMELESS)]},
-    "ask and wait": {"steps": [push(row=_ASKING), _WAIT]},
+    "the same row": {"steps": [push(row=_SHARED, retry=_RETRY)]},
+    "a row without request_id": {"steps": [push(row=_NAMELESS, retry=_RETRY)]},
+    "ask and wait": {"steps": [push(row=_ASKING, retry=_RETRY), _WAIT]},
     "ask and wait, hurried": {"steps": [push(row=_ASKING), _WAIT], "limits": {"wall_clock_timeout": "20m"}},
     "two rows, retried": {"steps": [push(retry=_RETRY), push("then", retry=_RETRY)]},
     "sleep first": {"steps": [{"id": "nap", "kind": "sleep", "config": {"duration": "5m"}}, push()]},
@@ -108,6 +123,7 @@ class World:
     def __init__(self, check: Callable[[World], None]) -> None:
         self.clay = FakeClay()
         self.up = True
+        self.settled: set[str] = set()  # attempts whose doubt a person ended
         self._check = check
         self._posts: list[list[Post]] = []  # what is to come for each worker at work, the innermost last
         self._dies_in: int | None = None  # moments
@@ -127,11 +143,11 @@ class World:
     def end(self) -> None:
         self._ending.close()
 
-    def connect_first(self, *, limit: int | None, paced: bool, wait_at_limit: bool) -> None:
-        self._limit = limit
+    def connect_first(self, table: Table) -> None:
+        self.table = table
         self.reconnect("one")
-        Integration.objects.update(wait_at_limit=wait_at_limit)
-        if paced:
+        Integration.objects.update(wait_at_limit=table.wait_at_limit, never_twice=table.never_twice)
+        if table.paced:
             Pacer.objects.update(rate_per_second=0.5, burst=2)
 
     def do(self, happening: Happening) -> None:
@@ -161,15 +177,38 @@ class World:
 
     def call_back(self, pick: int, door: str, body: JsonObject) -> None:
         """Clay calls back for a row that it has: only such a row can be called back for."""
-        asking = [row for row in self.clay.rows if (row.callback_token if door == "address" else row.request_id)]
-        if not asking:
+        if not self.clay.rows:
             return
-        row = asking[-1 - pick % len(asking)]
-        whole = body | {"request_id": row.request_id}
-        if door == "request_id":
-            callbacks.receive_by_request_id(self.project, whole)
+        row = self.clay.rows[-1 - pick % len(self.clay.rows)]
+        if row.callback_token and (door == "address" or not row.request_id):
+            callbacks.receive_at_address(row.callback_token, body)
         else:
-            callbacks.receive_at_address(row.callback_token, whole)
+            callbacks.receive_by_request_id(self.project, body | {"request_id": row.request_id})
+
+    def settle(self, pick: int, otherwise: Decision) -> None:
+        """A person looks into the table and says what is true; `otherwise` when the row is not there."""
+        doubts = list(Attempt.objects.in_doubt().order_by("id"))
+        if not doubts:
+            return
+        attempt = doubts[-1 - pick % len(doubts)]
+        arrived = any(row.attempt_id == attempt.pk for row in self.clay.rows)
+        with suppress(NothingToSend):
+            settling.settle(attempt, Decision.ARRIVED if arrived else otherwise, reason="Looked.", by=SOMEBODY)
+            self.settled.add(attempt.pk)
+
+    def cancel(self, pick: int) -> None:
+        if run := self._pick(pick):
+            operating.cancel(run, by=SOMEBODY)
+
+    def retry(self, pick: int) -> None:
+        """Refused unless the run has failed, or was cancelled, and may be tried again."""
+        if run := self._pick(pick):
+            with suppress(MobiusError):
+                retrying.retry(run, by=SOMEBODY)
+
+    def _pick(self, pick: int) -> Run | None:
+        runs = list(Run.objects.order_by("-id"))
+        return runs[pick % len(runs)] if runs else None
 
     def pause(self) -> None:
         connecting.pause(Integration.objects.get())
@@ -183,7 +222,7 @@ class World:
             provider=get_provider("clay"),
             connection=Connection(webhook_url=WEBHOOK + table),
             options=Options(
-                submission_limit=UNLIMITED if self._limit is None else self._limit,
+                submission_limit=UNLIMITED if self.table.limit is None else self.table.limit,
                 rate_per_second=None if Integration.objects.exists() else UNLIMITED,
             ),
         )
@@ -203,9 +242,8 @@ class World:
 
     def ring(self, pick: int, *posts: Post) -> None:
         """A worker answers the doorbell for any run at all, ready or not."""
-        runs = list(Run.objects.order_by("id").values_list("pk", flat=True))
-        if runs:
-            self._work(runs[pick % len(runs)], posts)
+        if run := self._pick(pick):
+            self._work(run.pk, posts)
 
     def work(self, pick: int, posts: Sequence[Post], fate: Fate) -> None:
         """A worker takes a run that is ready."""

@@ -13,7 +13,7 @@ from mobius.api.serializing import RequestSerializer, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, AuditEvent, Project, ServicePrincipal
 from mobius.projects.roles import Permission, Role
 
 
@@ -59,6 +59,23 @@ def key_json(key: ApiKey) -> dict[str, Any]:
             "updated_at": timestamp(key.updated_at),
         }
     )
+
+
+def audit_json(event: AuditEvent) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": event.pk,
+        "action": event.action,
+        "actor": {"kind": event.actor_kind, "name": event.actor_name} | _texts(id=event.actor_id, ip=event.ip),
+        "object": {"kind": event.object_kind, "id": event.object_id} | _texts(name=event.object_name),
+        "changed": event.changed,
+        "created_at": timestamp(event.created_at),
+    }
+    return shown | _texts(reason=event.reason)
+
+
+def _texts(**texts: str) -> dict[str, str]:
+    """Those that say anything."""
+    return {name: text for name, text in texts.items() if text}
 
 
 class NewKeySerializer(RequestSerializer):
@@ -109,6 +126,7 @@ class ApiKeyViewSet(ProjectViewSet):
             role=Role(wanted["scope_role_id"]),
             principal=self._principal(wanted.get("principal_id", "")),
             expires_at=wanted.get("expires_at"),
+            by=self.actor,
         )
         return Response(key_json(made.record) | {"key": made.text}, status=201)
 
@@ -116,7 +134,7 @@ class ApiKeyViewSet(ProjectViewSet):
         return Response(key_json(self._key(key)))
 
     def destroy(self, request: Request, project: str, key: str) -> Response:
-        revoke(self._key(key))
+        revoke(self._key(key), by=self.actor)
         return Response(status=204)
 
     def _key(self, key_id: str) -> ApiKey:
@@ -132,3 +150,14 @@ class ApiKeyViewSet(ProjectViewSet):
         if principal is None:
             raise InvalidFields({"principal_id": ["There is no such service principal in this project."]})
         return principal
+
+
+class AuditViewSet(ProjectViewSet):
+    needs: ClassVar = {"list": Permission.READ}
+
+    def list(self, request: Request, project: str) -> Response:
+        events = AuditEvent.objects.of_project(self.project)
+        for name in ("action", "object_id", "actor_id"):
+            if value := request.query_params.get(name):
+                events = events.filter(**{name: value})
+        return Response(page(events, request.query_params, serialize=audit_json))

@@ -8,6 +8,7 @@ from rest_framework import viewsets
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
+from mobius.projects.auditing import Actor, key_holder
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission
 
@@ -33,6 +34,11 @@ class ProjectViewSet(viewsets.ViewSet):
     def key(self) -> ApiKey:
         key: ApiKey = self.request.auth  # type: ignore[assignment]  # stubs know DRF's own tokens only
         return key
+
+    @property
+    def actor(self) -> Actor:
+        """Who is calling, for the audit."""
+        return key_holder(self.key, ip=self.request.META.get("REMOTE_ADDR", ""))
 
     @property
     def project(self) -> Project:

@@ -45,7 +45,7 @@ def revoke_api_key(request: ProjectRequest, project: Project, key_id: str) -> Ht
         raise Http404("There is no such API key.")
     if request.method != "POST":
         return render(request, "projects/api_key_revoke.html", {"key": key})
-    revoke(key)
+    revoke(key, by=request.actor)
     messages.success(request, f"The key {key.name} is revoked. It opens nothing any more.")
     return redirect("console:api_keys", project.handle)
 
@@ -60,6 +60,7 @@ def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewK
             role=Role(form.cleaned_data["role"]),
             expires_at=form.expires_at,
             created_by=request.user,
+            by=request.actor,
         )
     except InvalidFields as error:
         form.explain(error.fields)

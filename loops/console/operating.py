@@ -1,0 +1,198 @@
+"""What an operator does to a run or a delivery: each has a page that says what will happen and asks why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from integrations.models import Attempt, AttemptState
+from integrations.settling import Decision
+from loops import operating
+from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
+from loops.console.runs import find_run
+from loops.models import Run, Step
+from loops.retrying import resume, retry
+from loops.settling import settle, why_not_again
+from mobius.errors import MobiusError
+from mobius.projects.models import Project
+from mobius.projects.roles import Permission
+from mobius.web.access import ProjectRequest, project_page
+
+form_page = require_http_methods(["GET", "HEAD", "POST"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What the page asks before something is done."""
+
+    heading: str
+    happens: tuple[str, ...]  # a sentence each
+    button: str
+    back: str
+    parents: tuple[tuple[str, str], ...]  # the breadcrumbs: label and address
+    danger: bool = False
+
+
+@form_page
+@project_page(Permission.OPERATE)
+def run_cancel(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
+    run = find_run(project, run_id)
+    question = _about_run(
+        run,
+        heading="Cancel this run?",
+        happens=(
+            "The run ends at once, whatever it is doing. It cannot be brought back.",
+            "Rows that were sent stay in the table. A row that is on its way just now is not called back: "
+            "it may arrive, and the run's page will say so.",
+        ),
+        button="Cancel the run",
+        danger=True,
+    )
+
+    def cancel(form: forms.Form) -> str:
+        cancelled = operating.cancel(run, by=request.actor, reason=form.cleaned_data["reason"])
+        return f"The run is {cancelled.get_status_display().lower()}."
+
+    return _ask(request, question, ReasonForm(_posted(request)), cancel)
+
+
+@form_page
+@project_page(Permission.OPERATE)
+def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
+    run = find_run(project, run_id)
+    question = _about_run(
+        run,
+        heading="Retry this run?",
+        happens=(
+            "The run goes on from the step that failed. Steps that are done are not done again, "
+            "and a row that was accepted is not sent again.",
+            "While nobody knows whether the row of that step arrived, nothing is sent: settle its delivery first.",
+        ),
+        button="Retry",
+    )
+    out_of_time = run.stop_reason == "wall_clock_exceeded"
+
+    def go_on(form: forms.Form) -> str:
+        extend = timedelta(seconds=form.cleaned_data["wall_clock_extend_seconds"] or 0)
+        verb = resume if out_of_time else retry
+        verb(run, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
+        return "The run goes on from where it failed."
+
+    return _ask(request, question, RetryForm(_posted(request), out_of_time=out_of_time), go_on)
+
+
+@form_page
+@project_page(Permission.OPERATE)
+def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpResponse:
+    run = find_run(project, run_id)
+    step = Step.objects.waiting_in([run.pk]).filter(kind="wait_for_event").first()
+    if step is None:
+        messages.info(request, "No step of this run waits for an event now, so there is nothing to signal.")
+        return redirect("console:run", project.handle, run.pk)
+    question = _about_run(
+        run,
+        heading=f"Signal the step {step.name or step.key}?",
+        happens=(
+            "The step stops waiting, and what you write becomes its output.",
+            "A callback that comes later is kept, and changes nothing.",
+        ),
+        button="Signal",
+    )
+
+    def signal(form: forms.Form) -> str:
+        operating.signal(run, step_key=step.key, result=form.cleaned_data["result"], by=request.actor)
+        return "The step has its output, and the run goes on."
+
+    return _ask(request, question, SignalForm(_posted(request), initial={"result": "{}"}), signal, field="result")
+
+
+@form_page
+@project_page(Permission.OPERATE)
+def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
+    attempt = Attempt.objects.of_project(project).filter(pk=delivery_id).first()
+    if attempt is None:
+        raise Http404("There is no such delivery.")
+    run = Run.objects.select_related("loop").filter(pk=attempt.run_id).first() if attempt.run_id else None
+    page = reverse("console:delivery", args=[project.handle, attempt.pk])
+    if request.method != "POST" and attempt.state != AttemptState.IN_DOUBT:
+        messages.info(request, "This delivery is not in doubt, so there is nothing to settle.")
+        return redirect(page)
+    question = Question(
+        heading="Did the row arrive?",
+        happens=_what_settling_does(attempt, run),
+        button="Settle",
+        back=reverse("console:run", args=[project.handle, run.pk]) if run else page,
+        parents=(("Deliveries", reverse("console:deliveries", args=[project.handle])), (attempt.pk, page)),
+    )
+
+    def decide(form: forms.Form) -> str:
+        decision = Decision(form.cleaned_data["decision"])
+        settle(attempt, decision, reason=form.cleaned_data["reason"], by=request.actor)
+        goes_on = run is not None and not run.has_ended
+        return f"Settled: {decision.label}." + ("" if goes_on or decision == Decision.GIVE_UP else _RETRY_IF_FAILED)
+
+    return _ask(request, question, SettleForm(_posted(request)), decide)
+
+
+_RETRY_IF_FAILED = " If its run has failed, retry the run to go on."
+
+
+def _what_settling_does(attempt: Attempt, run: Run | None) -> tuple[str, ...]:
+    what = f"the request_id {attempt.request_id}" if attempt.request_id else "this row"
+    failed = run is not None and run.has_ended
+    again = (
+        f"It did not arrive: send again — {why_not_again(run)} So choose another."
+        if why_not_again(run)
+        else (
+            "It did not arrive: send again — "
+            + ("a retry of the run sends the row once more. " if failed else "the row goes out once more. ")
+            + "If it did arrive after all, the table then has it twice, and enrichments spend their credits twice."
+        )
+    )
+    return (
+        f"Look for {what} in the table first. What you choose is written down with your name, and cannot be changed.",
+        "It arrived — the row counts as accepted, and "
+        + ("a retry of the run goes on after it." if failed else "the run goes on."),
+        again,
+        "Give up — the row counts as not sent, and " + ("the run stays failed." if failed else "its step fails."),
+    )
+
+
+def _about_run(run: Run, **question: Any) -> Question:
+    page = reverse("console:run", args=[run.project.handle, run.pk])
+    parents = (("Runs", reverse("console:runs", args=[run.project.handle])), (run.pk, page))
+    return Question(back=page, parents=parents, **question)
+
+
+def _posted(request: ProjectRequest) -> Any:
+    return request.POST if request.method == "POST" else None
+
+
+def _ask(
+    request: ProjectRequest,
+    question: Question,
+    form: forms.Form,
+    do: Callable[[forms.Form], str],
+    *,
+    field: str = "reason",
+) -> HttpResponse:
+    """Show the question; once it is answered, do it and go back with what `do` says."""
+    if request.method == "POST" and form.is_valid():
+        try:
+            said = do(form)
+        except MobiusError as error:
+            explain(form, error, field=field)
+        else:
+            messages.success(request, said)
+            return redirect(question.back)
+    context = {"question": question, "form": form}
+    return render(request, "loops/operate.html", context, status=422 if form.errors else 200)
