@@ -41,6 +41,7 @@ from integrations.recording import (
 )
 from integrations.reserving import (
     SubmissionLimitReached,
+    lock_pacer,
     paced,
     pacer_behind,
     pacer_of,
@@ -65,6 +66,7 @@ __all__ = [
     "doubt_the_silent",
     "goes_to_successor",
     "last_attempt",
+    "lock_pacer",
     "output_of",
     "paced",
     "pacer_behind",

@@ -66,6 +66,12 @@ def pacer_of(parcel: Parcel) -> str:
     return parcel.chosen.integration.pacer_id if parcel.chosen.pace else ""
 
 
+def lock_pacer(parcel: Parcel) -> None:
+    """For a transaction that records one row and reserves another: recording locks a webhook, the pacer goes first."""
+    if parcel.chosen.pace:
+        pacing.lock(parcel.chosen.integration.pacer_id)
+
+
 def paced(pacer_id: str) -> NotNow:
     return NotNow(reason="paced", message="Waits for its turn at Clay's pace.", waits_for=pacer_id)
 

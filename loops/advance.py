@@ -152,13 +152,17 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     """
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
-    if sent is not None and not sent.withheld:
+    if sent is not None and sent.withheld:
+        turn.suspend_run(wake_at=turn.now)  # for a worker that may send
+    elif sent is not None:
         take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
-    turn.lock()
     if sent is not None:
+        turn.lock()  # before the attempt, as a callback does
+        if parcel is not None:
+            delivering.lock_pacer(parcel)
         _record(sent, now=turn.now)
     sending = reserve_row(turn, parcel) if parcel else None
     turn.save()

@@ -16,7 +16,7 @@ from loops.placeholders import key_is_unfilled, unfilled
 from loops.spec import Concurrency, KeyAfterEnd, LoopSpec
 from loops.versions import spec_of, version_of
 from mobius import clock
-from mobius.engine.doorbell import ring
+from mobius.engine.doorbell import is_heard, ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
 from mobius.prepared import Insert, New, Select
@@ -118,8 +118,11 @@ def _insert(run: Run, spec: LoopSpec, *, begin_here: bool = True) -> None:
         waits = bool(run.queue_reason)
         if begin_here and not waits and begin(run):
             return
+        heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
+        if heard:
+            run.ring_due_at = run.created_at
         _insert_run(run)
-        if not waits:
+        if not waits and not heard:
             ring(run.pk)
 
 

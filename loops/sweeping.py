@@ -29,9 +29,10 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
-    if settings.MOBIUS_ENGINE != "embedded":
-        give_up_silent(now=now)
-    _ring_due(now)
+    if settings.MOBIUS_ENGINE == "embedded":
+        _ring_due(now)
+    else:
+        give_up_silent(now=now)  # and what is due is taken by the workers themselves
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
@@ -56,23 +57,34 @@ def recover() -> None:
 
 def _ring_due(now: datetime) -> None:
     """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
-    if not _due(now):
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_RING, [connection.ops.adapt_datetimefield_value(now), BATCH])
+        due = cursor.fetchall()
+    if not due:
         return
-    with transaction.atomic():  # one commit for all of them; of several sweeps at once, one finds a run due
-        for run_id, rings in _due(now, to_change=True):
+    with transaction.atomic():  # one commit for all of them
+        for run_id, rings in due:
             again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
             if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
                 ring(run_id)
 
 
-def _due(now: datetime, *, to_change: bool = False) -> list[tuple[str, int]]:
-    """The runs to ring, and how often they were rung; held, where the database has row locks, by who changes them."""
-    held = to_change and connection.features.has_select_for_update_skip_locked
+_TAKE_DUE = """
+    WITH due AS (
+        SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1
+    FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
+"""
+
+
+def take_due(most: int) -> list[str]:
+    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while. Only on
+    PostgreSQL, where several workers ask at once."""
+    now = clock.now()
     with connection.cursor() as cursor:
-        moment = connection.ops.adapt_datetimefield_value(now)
-        cursor.execute(f"{_TO_RING} FOR UPDATE SKIP LOCKED" if held else _TO_RING, [moment, BATCH])
-        found: list[tuple[str, int]] = cursor.fetchall()
-    return found
+        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS])
+        return [run_id for (run_id,) in cursor.fetchall()]
 
 
 def _wake_waiters(now: datetime) -> bool:

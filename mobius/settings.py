@@ -130,9 +130,11 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A process that hangs must not hold locks for ever: no transaction of ours waits for the network.
-    DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
-        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "options", "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
     )
+    # A connection keeps the plans of the hot statements (mobius/prepared.py); so a pooler needs its session mode.
+    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- engine ---------------------------------------------------------------------------------------------------------

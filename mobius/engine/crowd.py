@@ -135,5 +135,5 @@ def together(work: Callable[[], T], *, working: bool = False, alone: bool = Fals
 
 
 def was_in_the_way(error: OperationalError) -> bool:
-    """Did a lock of another process stop this, for which it would not wait among others? (SQLSTATE 55P03)"""
-    return getattr(error.__cause__, "sqlstate", None) == "55P03"
+    """Did a lock of another process stop this: one that it would not wait for among others, or a deadlock?"""
+    return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")

@@ -159,6 +159,8 @@ def test_a_run_is_found_by_its_id_its_key_and_its_request_id(
 
 
 def test_a_search_reads_indexes_only(viewer: Client, push_leads: Loop) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
     project = push_leads.project
     looked_up = {
         "one_run_per_idempotency_key": Run.objects.of_project(project).holding_key("k"),
