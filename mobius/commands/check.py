@@ -51,11 +51,9 @@ def _database() -> str:
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError:
         return "it does not answer; see DATABASE_URL."
-    return (
-        f"{len(waiting)} migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`."
-        if waiting
-        else ""
-    )
+    if not waiting:
+        return ""
+    return f"{len(waiting)} migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`."
 
 
 def _encryption() -> str:

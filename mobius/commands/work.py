@@ -20,6 +20,11 @@ def run() -> None:
             "The embedded engine has its workers inside `mobius serve`; there is nothing for another process to do. "
             "For more processes use PostgreSQL: set DATABASE_URL."
         )
+    if not settings.MOBIUS_PUBLIC_URL:
+        raise click.ClickException(
+            "MOBIUS_PUBLIC_URL is not set, and rows could not say where Clay is to call back. "
+            "Set it to the address under which the console is reached, the same for every process."
+        )
     try:
         verify_key()
         ended = working.work(when_up=lambda: click.echo(f"Mobius worker: {settings.MOBIUS_WORKERS} threads"))

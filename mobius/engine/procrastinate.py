@@ -11,9 +11,11 @@ from typing import Any
 import procrastinate
 from django.db import connections, transaction
 from django_tasks.backends.base import BaseTaskBackend
-from django_tasks.base import Task, TaskResult, TaskResultStatus
+from django_tasks.base import Task, TaskResult
 from procrastinate.contrib.django.utils import connector_params
 from psycopg_pool import AsyncConnectionPool
+
+from mobius.engine.receipts import receipt
 
 JOB = "advance"
 QUEUE = "runs"
@@ -39,20 +41,7 @@ class ProcrastinateBackend(BaseTaskBackend):
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         run_id: str = args[0]
         transaction.on_commit(_note_ring)
-        return TaskResult(
-            task=task,
-            id=str(_deferrers[0].defer(run_id=run_id)),
-            status=TaskResultStatus.READY,
-            enqueued_at=None,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=[run_id],
-            kwargs={},
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
+        return receipt(task, run_id, id=str(_deferrers[0].defer(run_id=run_id)), backend=self.alias)
 
 
 def _note_ring() -> None:
