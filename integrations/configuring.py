@@ -66,7 +66,7 @@ def _set_budget(webhook: Webhook, options: Options) -> None:
     """Write only what was given: the count moves while rows are sent."""
     if options.submission_limit is None and options.submissions_used is None:
         return
-    held = Webhook.objects.select_for_update().get(pk=webhook.pk)
+    held = Webhook.objects.select_for_update(no_key=True).get(pk=webhook.pk)
     set_options(held, options)
     given = {"submission_limit": options.submission_limit, "used": options.submissions_used}
     held.save(update_fields=[name for name, value in given.items() if value is not None])

@@ -167,7 +167,9 @@ def webhook_at(*, project: Project, provider: Provider, integration: Integration
 
     An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when the address belongs to another integration of the project.
     """
-    known = Webhook.objects.select_for_update().filter(project=project, url_fingerprint__in=fingerprints(url))
+    known = Webhook.objects.select_for_update(no_key=True).filter(
+        project=project, url_fingerprint__in=fingerprints(url)
+    )
     webhook = known.first()
     if webhook is None:
         return Webhook(

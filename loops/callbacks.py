@@ -35,7 +35,7 @@ JsonObject = dict[str, Any]
 
 # Prepared: a hundred callbacks may come in a second.
 _step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
-_locked_run = Select(lambda run: Run.objects.select_for_update().filter(pk=run))
+_locked_run = Select(lambda run: Run.objects.select_for_update(no_key=True).filter(pk=run))
 _same_body = Select(lambda step, digest: Callback.objects.to_step(step).with_body(digest))
 _used_for = Select(lambda step: Callback.objects.to_step(step).used())
 _suspended_in = Select(lambda run: Step.objects.suspended_in(run))
@@ -82,8 +82,12 @@ def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
     if row is None:
         raise NotFound("This row was not sent under the callback's request_id.")
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=row.run_id)
-        unclear = Callback.objects.select_for_update().filter(pk=callback.pk, state=CallbackState.AMBIGUOUS).first()
+        run = Run.objects.select_for_update(no_key=True).get(pk=row.run_id)
+        unclear = (
+            Callback.objects.select_for_update(no_key=True)
+            .filter(pk=callback.pk, state=CallbackState.AMBIGUOUS)
+            .first()
+        )
         if unclear is None:
             raise Conflict("Somebody has said already which row this callback answers.")
         if Callback.objects.to_step(step_id).with_body(unclear.body_digest).exists():

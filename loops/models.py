@@ -175,7 +175,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs in the hands of a worker that was not heard of since, locked; those that somebody looks at are left."""
         alive = Worker.objects.alive(since=alive_since).values("pk")
         left = self.exclude(worker="").exclude(worker__in=alive).order_by("worker", "id")
-        return left.select_for_update(skip_locked=True) if connection.features.has_select_for_update else left
+        return (
+            left.select_for_update(no_key=True, skip_locked=True) if connection.features.has_select_for_update else left
+        )
 
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
