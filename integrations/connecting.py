@@ -165,7 +165,8 @@ def pacer_for(*, project: Project, provider: Provider, options: Options, integra
 def webhook_at(*, project: Project, provider: Provider, integration: Integration, url: str) -> Webhook:
     """The record of this address: an earlier one with its count, or a new one with its own destination, not yet saved.
 
-    An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when the address belongs to another integration of the project.
+    An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when
+    the address belongs to another integration of the project.
     """
     known = Webhook.objects.select_for_update(no_key=True).filter(
         project=project, url_fingerprint__in=fingerprints(url)
