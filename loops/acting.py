@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
 from integrations import delivering, judging
@@ -19,8 +23,13 @@ from loops.expressions import Names, render_parameters, uses_callback_url
 from loops.models import Run, RunStatus, Step, SuspendedFor
 from loops.spec import ActionConfig, StepSpec
 from loops.turn import Turn
+from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.errors import MobiusError
+
+logger = logging.getLogger(__name__)
+WRITE_AGAIN_SECONDS = 1.0
+"""After which an outcome that could not be written is written once more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +167,35 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
             turn.suspend_step(step, reason, message=message, wake_at=wake_at)
 
 
-def wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
+def record_outcome(sent: Sent, *, now: datetime) -> None:
+    """Write down what came of the row, in the caller's transaction. A callback may have overtaken it: no doubt then."""
+    order = sent.sending.parcel.order
+    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
+    if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
+        delivering.prove_arrival(order.run_id, order.step_id, now=now)
+
+
+def record_alone(sent: Sent, go_on: Callable[[], bool]) -> None:
+    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
+    while True:
+        try:
+            return _record_and_wake(sent)
+        except OperationalError:
+            if not go_on():
+                raise  # the next start finds the attempt, and puts it in doubt
+            logger.warning("attempt %s cannot be written just now; trying again", sent.sending.parcel.attempt_id)
+            time.sleep(WRITE_AGAIN_SECONDS)
+
+
+@transaction.atomic
+def _record_and_wake(sent: Sent) -> None:
+    now, order = clock.now(), sent.sending.parcel.order
+    Run.objects.select_for_update().filter(pk=order.run_id).values_list("pk").first()  # before what the row holds
+    record_outcome(sent, now=now)
+    _wake_from_doubt(order.run_id, order.step_id, now=now)
+
+
+def _wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
     """The sender of a row in doubt has written an outcome after all: the step that waits for that looks again."""
     waiting = Q(status=RunStatus.SUSPENDED, steps__pk=step_id, steps__error_type=SuspendedFor.DELIVERY_IN_DOUBT)
     if Run.objects.filter(waiting, pk=run_id).update(wake_at=now, ring_due_at=now, revision=F("revision") + 1):

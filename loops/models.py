@@ -9,6 +9,7 @@ from typing import Self
 
 from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery
+from django.db.models.expressions import OrderBy
 
 from mobius.ids import ID_LENGTH, new_id
 from mobius.projects.models import Project
@@ -183,6 +184,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs whose row waits to go out through this integration, in the order of their places."""
         queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
         return queue.order_by("waits_since", "id")
+
+    def latest_by_project(self) -> OrderBy:
+        """To order projects by: the one in which a run was started last comes first, one without runs last."""
+        latest = self.filter(project=OuterRef("pk")).order_by("-id").values("id")[:1]
+        return Subquery(latest).desc(nulls_last=True)
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""

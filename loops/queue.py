@@ -68,10 +68,9 @@ def discard(integration: Integration, *, by: Actor) -> int:
             governing = sorted({run.loop_id for run in batch if run.governed})
             for loop_id in governing:
                 lock_loop(loop_id)  # before any run (design §4, lock order)
+            # Asked of the locked rows themselves: a worker may take one while we wait for its lock.
             still_waiting = Run.objects.queue_at(integration.pk).filter(pk__in=[run.pk for run in batch])
-            runs = list(
-                Run.objects.filter(pk__in=still_waiting.values("pk")).select_for_update(no_key=True).order_by("pk")
-            )
+            runs = list(still_waiting.select_for_update(no_key=True).order_by("pk"))
             _cancel(runs, reason, now)
             for loop_id in governing:
                 let_next_in(loop_id, now=now)

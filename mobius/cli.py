@@ -164,4 +164,4 @@ def add_bench() -> None:
 add_bench()
 
 if __name__ == "__main__":
-    main(prog_name="mobius")
+    main(prog_name="python3 -m mobius")

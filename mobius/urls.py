@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from loops.console.home import root
 from mobius.web import views
 
 API = [  # run starts first: what is asked most often is found soonest
@@ -19,7 +20,7 @@ CONSOLE = [
 ]
 
 urlpatterns = [
-    path("", views.root, name="root"),
+    path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", views.healthz),

@@ -66,7 +66,7 @@ def why(situation: Situation) -> Why:
             return Why(
                 tone="info",
                 sentence="It is ready and waits for a free worker, which usually takes less than a second.",
-                todo="If it stays here, see whether the server is running: mobius check says what is wrong.",
+                todo="If it stays here, see whether the server is running: python3 -m mobius check says what is wrong.",
             )
         case RunStatus.RUNNING:
             return _running(situation)

@@ -19,7 +19,7 @@ def _checks() -> list[tuple[str, str]]:
     """Name and fault of each check; an empty fault is a good one."""
     return [
         ("configuration", _configuration()),
-        ("data directory", "" if data_directory().is_dir() else f"{data_directory()} is missing; run `mobius serve`."),
+        ("data directory", _directory()),
         ("database", _database()),
         ("encryption key", _encryption()),
     ]
@@ -28,6 +28,11 @@ def _checks() -> list[tuple[str, str]]:
 def _line(name: str, fault: str) -> str:
     click.echo(f"{name}: {fault or 'ok'}")
     return fault
+
+
+def _directory() -> str:
+    directory = data_directory()
+    return "" if directory.is_dir() else f"{directory} is missing; run `python3 -m mobius serve`."
 
 
 def _configuration() -> str:
@@ -46,7 +51,11 @@ def _database() -> str:
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError:
         return "it does not answer; see DATABASE_URL."
-    return f"{len(waiting)} migrations are missing; run `mobius serve` or `manage.py migrate`." if waiting else ""
+    return (
+        f"{len(waiting)} migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`."
+        if waiting
+        else ""
+    )
 
 
 def _encryption() -> str:

@@ -20,6 +20,8 @@ SUPPORT_GROUP = "Support"
 
 def make_project(*, handle: str, name: str) -> str:
     project = Project(handle=handle, name=name)
+    if Project.objects.filter(handle=handle).exists():
+        raise click.ClickException(f"There is a project {handle} already.")
     try:
         project.full_clean()
     except ValidationError as error:
@@ -59,5 +61,5 @@ def make_user(*, name: str, password: str, handle: str | None, role: str | None,
 def _project(handle: str) -> Project:
     project = Project.objects.filter(handle=handle).first()
     if project is None:
-        raise click.ClickException(f"There is no project {handle}. Make it: mobius project create {handle}")
+        raise click.ClickException(f"There is no project {handle}. Make it: python3 -m mobius project create {handle}")
     return project

@@ -1,16 +1,12 @@
-"""Signing in, the way to the first page, and whether we are up."""
+"""Signing in, and whether we are up."""
 
 from __future__ import annotations
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-
-from mobius.web.navigation import projects_of
 
 
 class Login(LoginView):
@@ -18,16 +14,6 @@ class Login(LoginView):
 
     template_name = "registration/login.html"
     redirect_authenticated_user = True
-
-
-@login_required
-@require_safe
-def root(request: HttpRequest) -> HttpResponse:
-    """To the first project that this person may see."""
-    projects = projects_of(request)
-    if projects:
-        return redirect("console:home", projects[0].handle)
-    return render(request, "no_projects.html")
 
 
 @require_safe

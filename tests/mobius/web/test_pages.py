@@ -14,6 +14,7 @@ from django.shortcuts import render
 from django.test import Client
 from django.urls import include, path
 
+from loops.console.home import root
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web import navigation, views
@@ -45,7 +46,7 @@ console = [
     path("govern/keys/", administer, name="api_keys"),
 ]
 urlpatterns = [
-    path("", views.root, name="root"),
+    path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("healthz", views.healthz),
