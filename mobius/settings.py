@@ -176,6 +176,7 @@ LOGIN_REDIRECT_URL = "root"
 LOGOUT_REDIRECT_URL = "login"
 # The pair, never the name alone: else strangers could lock the owner out (safety §6).
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "mobius.web.access.typed_name"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 1  # hours
 AXES_LOCKOUT_TEMPLATE = "registration/locked.html"

@@ -16,6 +16,10 @@ from django import forms
 
 JsonObject = dict[str, Any]
 
+CALLBACK_PLACEHOLDER = "${{ callback.url }}"
+"""Stands in rendered parameters and stored bodies where a callback's address belongs, which is a capability: only
+what goes over the wire holds it (design §5)."""
+
 
 class AuthKind(enum.StrEnum):
     """How the outside service knows us."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -18,6 +18,15 @@ from mobius.projects.auditing import Actor, person
 from mobius.projects.roles import Permission
 
 Page = Callable[..., HttpResponseBase]
+
+
+_LONGEST_NAME = 255  # of a typed user name, as it is remembered
+
+
+def typed_name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:
+    """The user name that somebody tries, as far as the record of failures can hold it."""
+    name = (credentials or request.POST).get("username") or ""
+    return str(name)[:_LONGEST_NAME]
 
 
 class ProjectRequest(HttpRequest):
