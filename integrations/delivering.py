@@ -48,6 +48,7 @@ from integrations.reserving import (
     reserve,
     room_at,
 )
+from integrations.secrets import WrongKey
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
@@ -60,6 +61,7 @@ __all__ = [
     "Parcel",
     "Sending",
     "SubmissionLimitReached",
+    "WrongKey",
     "deduplicated",
     "doubt_the_lost",
     "doubt_the_silent",

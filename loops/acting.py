@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from integrations import delivering, judging
-from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
+from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending, WrongKey
 from integrations.judging import Delivery
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
@@ -21,6 +21,8 @@ from loops.spec import ActionConfig, StepSpec
 from loops.turn import Turn
 from mobius.engine.doorbell import ring
 from mobius.errors import MobiusError
+
+_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +53,24 @@ def prepare_row(
     address = give_address(step) if uses_callback_url(config.parameters) else ""
     turn.touch_step(step)
     integration = parameters.pop("integration", "")
-    return delivering.prepare(
-        Order(
-            project_id=turn.run.project_id,
-            action=config.action_name,
-            parameters=parameters,
-            integration=integration if isinstance(integration, str) else "",
-            run_id=turn.run.pk,
-            step_id=step.pk,
-            number=step.attempt,
-            callback_url=address,
-            timeout_seconds=_seconds_left(step, turn.now),
-        )
+    order = Order(
+        project_id=turn.run.project_id,
+        action=config.action_name,
+        parameters=parameters,
+        integration=integration if isinstance(integration, str) else "",
+        run_id=turn.run.pk,
+        step_id=step.pk,
+        number=step.attempt,
+        callback_url=address,
+        timeout_seconds=_seconds_left(step, turn.now),
     )
+    try:
+        return delivering.prepare(order)
+    except WrongKey as error:
+        # The secrets were rotated while this process went on with its old keys: the row waits until it is restarted.
+        reason = SuspendedFor.RETRYING if sent_before else SuspendedFor.INTEGRATION_PAUSED
+        turn.suspend_step(step, reason, message=error.message, wake_at=turn.now + _LOOKS_FOR_THE_KEY_EVERY)
+        return None
 
 
 def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:

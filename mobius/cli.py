@@ -71,6 +71,24 @@ def purge(days: int | None) -> None:
 
 
 @main.group()
+def secrets() -> None:
+    """What is stored encrypted."""
+
+
+@secrets.command("rotate")
+@click.option("--forget-unreadable", is_flag=True, help="The old key is lost: erase what nobody can read any more.")
+def secrets_rotate(forget_unreadable: bool) -> None:
+    """Encrypt every secret under a new key, also while the console runs.
+
+    First put the new key before the old one (FIELD_ENCRYPTION_KEY=new,old) and restart every process; then run this;
+    then take the old key away. It can be stopped and started again at any point.
+    """
+    from mobius.commands.secrets import rotate
+
+    rotate(forget_unreadable=forget_unreadable)
+
+
+@main.group()
 def project() -> None:
     """Projects."""
 
