@@ -24,6 +24,7 @@ from mobius.ids import new_id
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
+from mobius.redacting import remember
 
 DEFAULT_WORKSPACE = "default"
 UNCHANGED = Options()
@@ -59,6 +60,7 @@ def rotate(
     integration: Integration, *, auth_header_name: str, auth_header_value: str, by: Actor = SYSTEM
 ) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
+    remember("", auth_header_value)
     prove_key(hold=True)
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name

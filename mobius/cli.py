@@ -27,6 +27,9 @@ def start_django() -> None:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
+    from mobius.redacting import redact_tracebacks
+
+    redact_tracebacks()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
     try:
         django.setup()
@@ -86,6 +89,14 @@ def secrets_rotate(forget_unreadable: bool) -> None:
     from mobius.commands.secrets import rotate
 
     rotate(forget_unreadable=forget_unreadable)
+
+
+@secrets.command("new-key")
+def secrets_new_key() -> None:
+    """Make a key for FIELD_ENCRYPTION_KEY and print it, alone, on standard output. It is stored nowhere."""
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
 
 
 @main.group()

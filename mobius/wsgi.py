@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
+from mobius.redacting import redact_tracebacks
 
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
@@ -52,5 +53,6 @@ class Application(WSGIHandler):
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
+redact_tracebacks()
 django.setup(set_prefix=False)
 application = Application()
