@@ -173,3 +173,6 @@ class Throttle(models.Model):
 
     id = models.CharField(primary_key=True, max_length=80)  # the limit's name and who: a key's id, an address
     tat = models.FloatField()  # theoretical arrival time of the next request, in seconds since 1970
+
+    def __str__(self) -> str:
+        return self.id

@@ -22,6 +22,7 @@ from mobius.errors import RateLimitExceeded
 from mobius.prepared import execute
 from mobius.projects.models import ApiKey, Throttle
 
+_SHARED = settings.MOBIUS_ENGINE != "embedded"
 _MOST_REMEMBERED = 20_000
 _BLOCKS_A_MINUTE = 600
 _FORGOTTEN_AFTER_SECONDS = 3600
@@ -83,7 +84,7 @@ _ASKS_TOO_OFTEN = "This API key asks too often. Wait as long as Retry-After says
 def take_request(key: ApiKey) -> None:
     """Count a request of `key`. Raises RateLimitExceeded when it has asked too much."""
     if per_minute := settings.MOBIUS_KEY_REQUESTS_PER_MINUTE:
-        _take(_limit_of_keys(per_minute), key.pk)
+        _take(_limit_of_keys(per_minute), key.id)
 
 
 @lru_cache
@@ -123,10 +124,10 @@ def _network_of(address: str) -> str:
 
 
 def _take(limit: Limit, who: str) -> None:
-    if settings.MOBIUS_ENGINE == "embedded":
-        _memory.take(limit, f"{limit.name}:{who}", time.time())
-    else:
+    if _SHARED:
         _take_shared(limit, f"{limit.name}:{who}")
+    else:
+        _memory.take(limit, f"{limit.name}:{who}", time.time())
 
 
 class _Memory:

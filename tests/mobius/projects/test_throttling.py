@@ -26,8 +26,8 @@ WRONG = "mbx_" + "a" * 43 + "000000"
 
 
 @pytest.fixture(params=["memory", "shared"])
-def store(request: pytest.FixtureRequest, settings: Any, db: None) -> str:
-    settings.MOBIUS_ENGINE = "embedded" if request.param == "memory" else "procrastinate"
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, db: None) -> str:
+    monkeypatch.setattr(throttling, "_SHARED", request.param == "shared")
     return str(request.param)
 
 
@@ -133,8 +133,8 @@ def test_many_threads_together_get_no_more_than_one() -> None:
 
 
 @pytest.fixture
-def shared(settings: Any, db: None) -> None:
-    settings.MOBIUS_ENGINE = "procrastinate"
+def shared(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(throttling, "_SHARED", True)
 
 
 def test_two_processes_share_one_limit(shared: None) -> None:
