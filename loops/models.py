@@ -308,6 +308,11 @@ class StepQuerySet(models.QuerySet["Step"]):
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
         return self.filter(callback_hash=callback_hash).exclude(callback_hash="")
 
+    def with_addresses_of_other_keys(self, key_numbers: Iterable[str]) -> Self:
+        """Steps still under way whose callback address was made with another key than these."""
+        under_way = self.filter(status__in=[StepStatus.RUNNING, StepStatus.SUSPENDED]).exclude(callback_hash="")
+        return under_way.exclude(callback_key__in=list(key_numbers))
+
     def waiting_in(self, run_ids: Iterable[str]) -> Self:
         """The step that each of these runs waits in, without its data."""
         return self.filter(run_id__in=list(run_ids), status=StepStatus.SUSPENDED).defer("inputs", "result")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ SECRET_KEY = _key("SECRET_KEY", "secret_key")
 FIELD_ENCRYPTION_KEY = [
     key.strip() for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",") if key.strip()
 ]
+if not FIELD_ENCRYPTION_KEY or not all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", key) for key in FIELD_ENCRYPTION_KEY):
+    raise ImproperlyConfigured(
+        "FIELD_ENCRYPTION_KEY is a comma-separated list of keys of 44 characters. Copy it again from where you keep "
+        "it, or make a new key with `python3 -m mobius secrets new-key`."
+    )
 
 DEBUG = env.bool("DEBUG", default=False)
 HTTPS = env.bool("HTTPS", default=False)
@@ -47,11 +53,14 @@ MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for 
 MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
 # A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
 MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
+# Of one API key, at all processes together; 0: no limit.
+MOBIUS_KEY_REQUESTS_PER_MINUTE = max(0, env.int("MOBIUS_KEY_REQUESTS_PER_MINUTE", default=60_000))
 MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
 MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
 if MOBIUS_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("MOBIUS_RETENTION_DAYS is a number of days, or 0 to keep bodies for ever.")
 MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
+MOBIUS_LOG_LEVEL = env.str("MOBIUS_LOG_LEVEL", default="INFO").upper()
 
 INSTALLED_APPS = [
     "mobius.web",  # before admin: its templates win
@@ -236,6 +245,15 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 # --- logs -----------------------------------------------------------------------------------------------------------
 
+# Errors by mail, to these addresses: as text, and redacted like the log.
+ADMINS = [("", address) for address in env.list("MOBIUS_ERROR_MAILS_TO", default=[])]
+SERVER_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+globals().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+_HANDLERS = ["console", "mail"] if ADMINS else ["console"]
+# Names of local variables without their values, whether or not DEBUG is on.
+DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "mobius.tracebacks.NamesOnly"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -243,8 +261,12 @@ LOGGING = {
         "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "mobius.logs.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT}},
-    "root": {"handlers": ["console"], "level": "INFO"},
+    "filters": {"redact": {"()": "mobius.redacting.RedactingFilter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT, "filters": ["redact"]},
+        "mail": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR", "filters": ["redact"]},
+    },
+    "root": {"handlers": _HANDLERS, "level": MOBIUS_LOG_LEVEL},
     "loggers": {
         "django": {"level": "WARNING", "propagate": True, "handlers": []},
         "django.request": {"level": "ERROR"},
@@ -253,3 +275,9 @@ LOGGING = {
         "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret
     },
 }
+
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    from mobius import error_tracker
+
+    error_tracker.start(SENTRY_DSN)

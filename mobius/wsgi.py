@@ -17,6 +17,7 @@ from django.utils.http import parse_header_parameters
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
+from mobius.redacting import redact_tracebacks
 
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
@@ -79,5 +80,6 @@ def _drop_unreadable_type(environ: dict[str, Any]) -> None:
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
+redact_tracebacks()
 django.setup(set_prefix=False)
 application = Application()

@@ -38,12 +38,12 @@ def run(*, host: str, port: int, demo: bool) -> None:
 
 def _make_ready() -> str:
     """Bring everything up to date. Returns the first user's password when it was made just now."""
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
     from mobius import firststart
 
     firststart.migrate()
     try:
-        verify_key()
+        prove_key()
     except WrongKey as error:
         raise click.ClickException(error.message) from None
     firststart.collect_static()

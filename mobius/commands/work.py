@@ -12,7 +12,7 @@ def run() -> None:
     from django.conf import settings
     from django.db import DatabaseError
 
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
     from mobius import working
 
     if settings.MOBIUS_ENGINE == "embedded":
@@ -21,7 +21,7 @@ def run() -> None:
             "For more processes use PostgreSQL: set DATABASE_URL."
         )
     try:
-        verify_key()
+        prove_key()
         ended = working.work(when_up=lambda: click.echo(f"Mobius worker: {settings.MOBIUS_WORKERS} threads"))
     except WrongKey as error:
         raise click.ClickException(error.message) from None

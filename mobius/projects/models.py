@@ -166,3 +166,13 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class Throttle(models.Model):
+    """How much somebody has asked for lately, where several processes share it (`mobius.projects.throttling`)."""
+
+    id = models.CharField(primary_key=True, max_length=80)  # the limit's name and who: a key's id, an address
+    tat = models.FloatField()  # theoretical arrival time of the next request, in seconds since 1970
+
+    def __str__(self) -> str:
+        return self.id

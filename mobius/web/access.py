@@ -57,6 +57,7 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
             request.actor = person(request.user, ip=request.META.get("REMOTE_ADDR", ""))
             return page(request, request.access.project, *args, **kwargs)
 
+        with_project.needs = needs  # type: ignore[attr-defined]  # for whoever looks at the URL map
         return with_project
 
     return decorate
