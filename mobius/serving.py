@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.conf import settings
 from waitress import wasyncore
 from waitress.server import create_server
 
@@ -24,7 +23,6 @@ class Server:
 
     def __init__(self, application: Any, *, host: str, port: int) -> None:
         self._sockets: dict[int, Any] = {}
-        behind_proxy = {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto", "x-forwarded-for"}}
         self._server: Any = create_server(
             application,
             map=self._sockets,
@@ -35,9 +33,8 @@ class Server:
             channel_timeout=120,
             max_request_body_size=_LARGEST_BODY,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
-            **(behind_proxy if settings.HTTPS else {}),
         )
 
     def run(self, stopping: threading.Event) -> None:

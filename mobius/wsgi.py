@@ -16,6 +16,8 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
+from mobius.exposure import refuse_debug_for_others
+from mobius.web.proxy import BehindProxy
 
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
@@ -53,4 +55,5 @@ class Application(WSGIHandler):
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
 django.setup(set_prefix=False)
-application = Application()
+refuse_debug_for_others()
+application = BehindProxy(Application(), proxies=settings.MOBIUS_TRUSTED_PROXIES)

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from mobius import errors
@@ -28,6 +28,13 @@ class ProjectRequest(HttpRequest):
     actor: Actor  # for the audit
 
 
+def _to_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """A part that refreshes itself must not draw the sign-in into the page: it lets the browser go there."""
+    if "HTTP_HX_REQUEST" in request.META:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return redirect_to_login(request.get_full_path())
+
+
 def project_page(needs: Permission) -> Callable[[Page], Page]:
     """For views `page(request, project, …)` at addresses with a `handle`; `request.access` says what else is allowed.
 
@@ -35,9 +42,10 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
     """
 
     def decorate(page: Page) -> Page:
-        @login_required
         @functools.wraps(page)
         def with_project(request: Any, handle: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _to_sign_in(request)
             try:
                 request.access = access_for(request.user, handle)
                 request.access.demand(needs)
