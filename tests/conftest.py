@@ -12,7 +12,7 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from mobius import clock
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.inventory"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -19,9 +19,11 @@ class ReasonedForm(forms.ModelForm):  # type: ignore[type-arg]
     """With a field for why. Give its name in `fields` of the admin class."""
 
     reason = forms.CharField(
-        required=False, max_length=LONGEST_REASON, help_text="Why, for those who read the audit.",
+        required=False,
+        max_length=LONGEST_REASON,
+        help_text="Why, for those who read the audit.",
         widget=forms.TextInput(attrs={"class": "vTextField"}),
-    )  # fmt: skip
+    )
 
 
 class AuditedSaves:

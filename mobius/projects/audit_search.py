@@ -21,13 +21,19 @@ class AuditSearch(forms.Form):
     action = forms.CharField(label="Did", max_length=60, required=False)
     object = forms.CharField(label="To", max_length=200, required=False)
     since = forms.DateField(
-        label="Since", required=False, input_formats=["%Y-%m-%d"], error_messages=_DAY,
+        label="Since",
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        error_messages=_DAY,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )  # fmt: skip
+    )
     until = forms.DateField(
-        label="Until", required=False, input_formats=["%Y-%m-%d"], error_messages=_DAY,
+        label="Until",
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        error_messages=_DAY,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )  # fmt: skip
+    )
 
     @property
     def asks_for_something(self) -> bool:
