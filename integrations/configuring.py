@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, note, pacer_for, rename, set_options
+from integrations.connecting import current_webhook, note, pacer_for, set_name, set_options
 from integrations.forms import Options
 from integrations.models import Integration, Webhook
 from integrations.providers.registry import get_provider
@@ -33,7 +33,7 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     webhook = current_webhook(integration)
     before = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     if options.name and options.name != integration.name:
-        rename(integration, options.name, by=by)
+        set_name(integration, options.name)
     provider = get_provider(integration.provider)
     integration.pacer = pacer_for(
         project=integration.project, provider=provider, options=options, integration=integration

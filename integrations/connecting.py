@@ -68,7 +68,7 @@ def rotate(
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
     WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
     note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
-    return _activate(integration)
+    return activate(integration)
 
 
 @transaction.atomic
@@ -84,10 +84,11 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again. The sweep wakes the rows that wait."""
     note(by, "resume", integration)
-    return _activate(integration)
+    return activate(integration)
 
 
-def _activate(integration: Integration) -> Integration:
+def activate(integration: Integration) -> Integration:
+    """Send again, as a part of something else that the audit names."""
     integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
     integration.save(update_fields=["status", "attention", "updated_at"])
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
@@ -101,14 +102,20 @@ def clear_attention(integration: Integration) -> None:
 
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
+    with transaction.atomic():
+        set_name(integration, name)
+        note(by, "rename", integration, changed=["name"])
+    return integration
+
+
+def set_name(integration: Integration, name: str) -> None:
+    """Rename, as a part of something else that the audit names. Raises AlreadyExists."""
     integration.name = name
     try:
         with transaction.atomic():
             integration.save(update_fields=["name", "updated_at"])
-            note(by, "rename", integration, changed=["name"])
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
-    return integration
 
 
 @transaction.atomic

@@ -27,6 +27,8 @@ from mobius.engine.crowd import together
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, NotFound, Unauthorized
 from mobius.prepared import Insert, Select, Update
+from mobius.projects import auditing
+from mobius.projects.auditing import Actor
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 
@@ -73,7 +75,7 @@ def candidates_for(callback: Callback) -> list[Attempt]:
     return list({row.step_id: row for row in rows}.values())
 
 
-def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
+def assign(callback: Callback, *, step_id: str, by: Actor) -> Callback:
     """Give an ambiguous callback to the row that a person named; its run goes on as if it had come for that row alone.
 
     Raises NotFound when no such row was sent under its request_id, and Conflict when it is not ambiguous (any more).
@@ -92,10 +94,20 @@ def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
             raise Conflict("Somebody has said already which row this callback answers.")
         if Callback.objects.to_step(step_id).with_body(unclear.body_digest).exists():
             raise Conflict("This row has had the very same callback already.")
-        unclear.remark = f"{by} said which row it answers."[:700]
+        unclear.remark = f"{by.name} said which row it answers."[:700]
         _attach(unclear, run, step_id)
         unclear.save(update_fields=["run", "step_id", "state", "remark"])
         _tell(run, step_id)
+        auditing.record(
+            by,
+            "callback.assign",
+            project_id=unclear.project_id,
+            kind="callback",
+            id=unclear.pk,
+            name=unclear.request_id,
+            reason=f"It answers the row of the step {step_id}.",
+            changed=["step_id"],
+        )
     return unclear
 
 

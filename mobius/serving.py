@@ -10,7 +10,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
@@ -49,7 +48,6 @@ class Server:
 
     def __init__(self, application: Any, *, host: str, port: int) -> None:
         self._sockets: dict[int, Any] = {}
-        behind_proxy = {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto", "x-forwarded-for"}}
         self._server: Any = create_server(
             application,
             map=self._sockets,
@@ -60,9 +58,8 @@ class Server:
             channel_timeout=120,
             max_request_body_size=_LARGEST_BODY,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
-            **(behind_proxy if settings.HTTPS else {}),
         )
         for listener in self._sockets.values():
             listener.channel_class = _Channel

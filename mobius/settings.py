@@ -11,6 +11,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from mobius import rootkeys
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 env.read_env(str(BASE_DIR / ".env"))
@@ -32,10 +34,20 @@ def _key(name: str, file: str) -> str:
     return value
 
 
+def _sound(name: str, key: str, fault: str) -> str:
+    """`key`, unless something is wrong with it."""
+    if fault:
+        raise ImproperlyConfigured(f"{name} cannot be used: {fault} Make one with: {rootkeys.HOW_TO_MAKE[name]}")
+    return key
+
+
 SECRET_KEY = _key("SECRET_KEY", "secret_key")
+_sound("SECRET_KEY", SECRET_KEY, rootkeys.fault_of_secret_key(SECRET_KEY))
 # A list: the first key encrypts, all of them decrypt.
 FIELD_ENCRYPTION_KEY = [
-    key.strip() for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",") if key.strip()
+    _sound("FIELD_ENCRYPTION_KEY", key.strip(), rootkeys.fault_of_encryption_key(key.strip()))
+    for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",")
+    if key.strip()
 ]
 if not FIELD_ENCRYPTION_KEY or not all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", key) for key in FIELD_ENCRYPTION_KEY):
     raise ImproperlyConfigured(
@@ -47,6 +59,9 @@ DEBUG = env.bool("DEBUG", default=False)
 HTTPS = env.bool("HTTPS", default=False)
 # This machine may always ask, for health checks come from it.
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
+# Whose X-Forwarded-For and -Proto we believe. With HTTPS on: a proxy on this machine, unless others are named.
+MOBIUS_TRUSTED_PROXIES = env.list("MOBIUS_TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"] if HTTPS else [])
+MOBIUS_LISTENS_ON = env.str("MOBIUS_LISTENS_ON", default="")  # set by `mobius serve`, for itself
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
@@ -67,7 +82,6 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.forms",  # so that templates/ may say how a field is drawn
@@ -83,14 +97,17 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Outside of whatever may refuse: error pages have these headers too.
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mobius.web.sessions.NeverStored",
     "mobius.api.requests.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mobius.web.sessions.SessionLimits",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -188,11 +205,16 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "mobius.web.access.typed_name"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 1  # hours
-AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "mobius.web.views.locked"
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+SESSION_ENGINE = "mobius.projects.sessions"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE_SECONDS = 2 * 3600
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not one more cookie
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"

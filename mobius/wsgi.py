@@ -17,7 +17,9 @@ from django.utils.http import parse_header_parameters
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
+from mobius.exposure import refuse_debug_for_others
 from mobius.redacting import redact_tracebacks
+from mobius.web.proxy import BehindProxy
 
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
@@ -82,4 +84,5 @@ def _drop_unreadable_type(environ: dict[str, Any]) -> None:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
 redact_tracebacks()
 django.setup(set_prefix=False)
-application = Application()
+refuse_debug_for_others()
+application = BehindProxy(Application(), proxies=settings.MOBIUS_TRUSTED_PROXIES)

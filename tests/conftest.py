@@ -13,7 +13,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from mobius import clock
 from mobius.projects import throttling
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.inventory"]
 
 
 @pytest.fixture(autouse=True, scope="session")

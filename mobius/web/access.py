@@ -6,11 +6,12 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from mobius import errors
 from mobius.projects.access import Access, access_for
@@ -37,6 +38,15 @@ class ProjectRequest(HttpRequest):
     actor: Actor  # for the audit
 
 
+def _to_sign_in(request: HttpRequest, handle: str) -> HttpResponseBase:
+    """A part that refreshes itself must not draw the sign-in into the page: it lets the browser go there."""
+    if "HTTP_HX_REQUEST" in request.META:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    if request.method not in ("GET", "HEAD"):  # what was sent is gone, and its address may show nothing
+        return redirect_to_login(reverse("console:home", args=[handle]))
+    return redirect_to_login(request.get_full_path())
+
+
 def project_page(needs: Permission) -> Callable[[Page], Page]:
     """For views `page(request, project, …)` at addresses with a `handle`; `request.access` says what else is allowed.
 
@@ -44,9 +54,10 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
     """
 
     def decorate(page: Page) -> Page:
-        @login_required
         @functools.wraps(page)
         def with_project(request: Any, handle: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _to_sign_in(request, handle)
             try:
                 request.access = access_for(request.user, handle)
                 request.access.demand(needs)
