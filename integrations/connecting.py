@@ -17,12 +17,14 @@ from integrations.models import (
     WebhookState,
 )
 from integrations.providers.contract import Connection, Provider
-from integrations.secrets import fingerprint, fingerprints
+from integrations.secrets import fingerprint, prove_key
+from mobius import clock
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
+from mobius.redacting import remember
 
 DEFAULT_WORKSPACE = "default"
 UNCHANGED = Options()
@@ -58,13 +60,15 @@ def rotate(
     integration: Integration, *, auth_header_name: str, auth_header_value: str, by: Actor = SYSTEM
 ) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
+    remember("", auth_header_value)
+    prove_key(hold=True)
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name
     webhook.refusals_in_a_row = 0
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
     WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
     note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
-    return _activate(integration)
+    return activate(integration)
 
 
 @transaction.atomic
@@ -80,10 +84,11 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again. The sweep wakes the rows that wait."""
     note(by, "resume", integration)
-    return _activate(integration)
+    return activate(integration)
 
 
-def _activate(integration: Integration) -> Integration:
+def activate(integration: Integration) -> Integration:
+    """Send again, as a part of something else that the audit names."""
     integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
     integration.save(update_fields=["status", "attention", "updated_at"])
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
@@ -97,14 +102,20 @@ def clear_attention(integration: Integration) -> None:
 
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
+    with transaction.atomic():
+        set_name(integration, name)
+        note(by, "rename", integration, changed=["name"])
+    return integration
+
+
+def set_name(integration: Integration, name: str) -> None:
+    """Rename, as a part of something else that the audit names. Raises AlreadyExists."""
     integration.name = name
     try:
         with transaction.atomic():
             integration.save(update_fields=["name", "updated_at"])
-            note(by, "rename", integration, changed=["name"])
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
-    return integration
 
 
 @transaction.atomic
@@ -168,12 +179,13 @@ def webhook_at(*, project: Project, provider: Provider, integration: Integration
     An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when
     the address belongs to another integration of the project.
     """
-    known = Webhook.objects.select_for_update().filter(project=project, url_fingerprint__in=fingerprints(url))
+    known_as = fingerprint(url)
+    known = Webhook.objects.select_for_update(no_key=True).filter(project=project, url_fingerprint=known_as)
     webhook = known.first()
     if webhook is None:
         return Webhook(
             project=project,
-            url_fingerprint=fingerprint(url),
+            url_fingerprint=known_as,
             url_scheme=urlsplit(url).scheme,
             url_host=urlsplit(url).netloc.lower(),
             url_last4=url[-4:],
@@ -212,11 +224,12 @@ def keep_secret(webhook: Webhook, connection: Connection) -> None:
     """Save `webhook` with what opens it."""
     webhook.auth_header_name = connection.auth_header_name
     webhook.refusals_in_a_row = 0
+    prove_key(hold=True)
     webhook.save()
-    WebhookSecret.objects.update_or_create(
-        webhook=webhook,
-        defaults={"url": connection.webhook_url, "auth_header_value": connection.auth_header_value},
-    )
+    secret = {"url": connection.webhook_url, "auth_header_value": connection.auth_header_value}
+    # What is replaced is not read first: it may be unreadable, and that is why somebody connects again.
+    if not WebhookSecret.objects.filter(pk=webhook.pk).update(**secret, updated_at=clock.now()):
+        WebhookSecret.objects.create(webhook=webhook, **secret)
 
 
 def _make_current(webhook: Webhook, integration: Integration) -> None:

@@ -104,7 +104,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def in_line(self, integration_id: str | None) -> Self:
         """The current webhook and the staged one, held until the end of the transaction where rows can be locked."""
         in_line = self.filter(integration_id=integration_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
-        return in_line.order_by("id").select_for_update()
+        return in_line.order_by("id").select_for_update(no_key=True)
 
     def current_in(self, project: Project) -> Self:
         """Where the rows of a project go, with their integrations, by name."""

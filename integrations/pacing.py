@@ -64,7 +64,7 @@ def take_slot(pacer_id: str, pace: Pace, *, now: float) -> bool:
 def lock(pacer_id: str) -> None:
     """Hold the pacer from here on, where the database has row locks: everybody locks a pacer before a webhook."""
     if connection.features.has_select_for_update:
-        Pacer.objects.select_for_update().filter(pk=pacer_id).values_list("pk").first()
+        Pacer.objects.select_for_update(no_key=True).filter(pk=pacer_id).values_list("pk").first()
 
 
 def give_slot_back(pacer_id: str, pace: Pace) -> None:

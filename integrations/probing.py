@@ -74,15 +74,20 @@ def _send(integration: Integration, sending: Sending, by: Actor) -> Probe:
     with transaction.atomic():
         delivering.record(sending, exchange, delivery, now=clock.now())
     to_current = Webhook.objects.filter(pk=sending.parcel.chosen.webhook.pk, state=WebhookState.CURRENT).exists()
-    if to_current and delivery.state == AttemptState.ACCEPTED:
-        _all_is_well(integration, by)
+    with transaction.atomic():
+        resumed = to_current and delivery.state == AttemptState.ACCEPTED and _all_is_well(integration)
+        sentence = f"Delivery {sending.parcel.attempt_id}: {AttemptState(delivery.state).label.lower()}."
+        deed = "test" if to_current else "test_successor"
+        connecting.note(by, deed, integration, reason=sentence, changed=["status"] if resumed else [])
     diagnosis = get_provider(integration.provider).diagnose(exchange)
     attempt = Attempt.objects.get(pk=sending.parcel.attempt_id)
     return Probe(attempt=attempt, diagnosis=diagnosis, stages=tuple(reached))
 
 
-def _all_is_well(integration: Integration, by: Actor) -> None:
+def _all_is_well(integration: Integration) -> bool:
+    """Whether the test has resumed the integration."""
     if integration.status == IntegrationStatus.INACTIVE:
-        connecting.resume(integration, by=by)
-    else:
-        connecting.clear_attention(integration)
+        connecting.activate(integration)
+        return True
+    connecting.clear_attention(integration)
+    return False

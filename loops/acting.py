@@ -13,7 +13,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F, Q
 
 from integrations import delivering, judging
-from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
+from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending, WrongKey
 from integrations.judging import Delivery
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
@@ -30,6 +30,7 @@ from mobius.errors import MobiusError
 logger = logging.getLogger(__name__)
 WRITE_AGAIN_SECONDS = 1.0
 """After which an outcome that could not be written is written once more."""
+_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +61,24 @@ def prepare_row(
     address = give_address(step) if uses_callback_url(config.parameters) else ""
     turn.touch_step(step)
     integration = parameters.pop("integration", "")
-    return delivering.prepare(
-        Order(
-            project_id=turn.run.project_id,
-            action=config.action_name,
-            parameters=parameters,
-            integration=integration if isinstance(integration, str) else "",
-            run_id=turn.run.pk,
-            step_id=step.pk,
-            number=step.attempt,
-            callback_url=address,
-            timeout_seconds=_seconds_left(step, turn.now),
-        )
+    order = Order(
+        project_id=turn.run.project_id,
+        action=config.action_name,
+        parameters=parameters,
+        integration=integration if isinstance(integration, str) else "",
+        run_id=turn.run.pk,
+        step_id=step.pk,
+        number=step.attempt,
+        callback_url=address,
+        timeout_seconds=_seconds_left(step, turn.now),
     )
+    try:
+        return delivering.prepare(order)
+    except WrongKey as error:
+        # The secrets were rotated while this process went on with its old keys: the row waits until it is restarted.
+        reason = SuspendedFor.RETRYING if sent_before else SuspendedFor.INTEGRATION_PAUSED
+        turn.suspend_step(step, reason, message=error.message, wake_at=turn.now + _LOOKS_FOR_THE_KEY_EVERY)
+        return None
 
 
 def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:

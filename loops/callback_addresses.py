@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from functools import lru_cache
 
 from django.conf import settings
 
@@ -20,15 +21,20 @@ class NoPublicAddress(MobiusError):
 
 
 def give_address(step: Step) -> str:
-    """The callback address of `step`; the same at every call. Notes the token's hash on the step, unsaved."""
+    """The callback address of `step`; the same at every call. Notes the token's hash on the step, unsaved.
+
+    A step that has an address keeps it when a new key is put first: Clay may have it already.
+    """
     if not settings.MOBIUS_PUBLIC_URL:
         raise NoPublicAddress
-    key = settings.FIELD_ENCRYPTION_KEY[0]
+    keys: list[str] = settings.FIELD_ENCRYPTION_KEY
+    key = next((one for one in keys if step.callback_key and key_number(one) == step.callback_key), keys[0])
     token = _token(step.pk, key)
     step.callback_hash, step.callback_key = hash_of(token), key_number(key)
     return f"{settings.MOBIUS_PUBLIC_URL}/v1/callbacks/{token}"
 
 
+@lru_cache
 def key_number(key: str) -> str:
     """What tells encryption keys apart without showing them."""
     return hashlib.sha256(f"mobius key number {key}".encode()).hexdigest()[:16]

@@ -27,6 +27,8 @@ from mobius.engine.crowd import together
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, NotFound, Unauthorized
 from mobius.prepared import Insert, Select, Update
+from mobius.projects import auditing
+from mobius.projects.auditing import Actor
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 
@@ -35,7 +37,7 @@ JsonObject = dict[str, Any]
 
 # Prepared: a hundred callbacks may come in a second.
 _step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
-_locked_run = Select(lambda run: Run.objects.select_for_update().filter(pk=run))
+_locked_run = Select(lambda run: Run.objects.select_for_update(no_key=True).filter(pk=run))
 _same_body = Select(lambda step, digest: Callback.objects.to_step(step).with_body(digest))
 _used_for = Select(lambda step: Callback.objects.to_step(step).used())
 _suspended_in = Select(lambda run: Step.objects.suspended_in(run))
@@ -73,7 +75,7 @@ def candidates_for(callback: Callback) -> list[Attempt]:
     return list({row.step_id: row for row in rows}.values())
 
 
-def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
+def assign(callback: Callback, *, step_id: str, by: Actor) -> Callback:
     """Give an ambiguous callback to the row that a person named; its run goes on as if it had come for that row alone.
 
     Raises NotFound when no such row was sent under its request_id, and Conflict when it is not ambiguous (any more).
@@ -82,16 +84,30 @@ def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
     if row is None:
         raise NotFound("This row was not sent under the callback's request_id.")
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=row.run_id)
-        unclear = Callback.objects.select_for_update().filter(pk=callback.pk, state=CallbackState.AMBIGUOUS).first()
+        run = Run.objects.select_for_update(no_key=True).get(pk=row.run_id)
+        unclear = (
+            Callback.objects.select_for_update(no_key=True)
+            .filter(pk=callback.pk, state=CallbackState.AMBIGUOUS)
+            .first()
+        )
         if unclear is None:
             raise Conflict("Somebody has said already which row this callback answers.")
         if Callback.objects.to_step(step_id).with_body(unclear.body_digest).exists():
             raise Conflict("This row has had the very same callback already.")
-        unclear.remark = f"{by} said which row it answers."[:700]
+        unclear.remark = f"{by.name} said which row it answers."[:700]
         _attach(unclear, run, step_id)
         unclear.save(update_fields=["run", "step_id", "state", "remark"])
         _tell(run, step_id)
+        auditing.record(
+            by,
+            "callback.assign",
+            project_id=unclear.project_id,
+            kind="callback",
+            id=unclear.pk,
+            name=unclear.request_id,
+            reason=f"It answers the row of the step {step_id}.",
+            changed=["step_id"],
+        )
     return unclear
 
 

@@ -176,7 +176,9 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs in the hands of a worker that was not heard of since, locked; those that somebody looks at are left."""
         alive = Worker.objects.alive(since=alive_since).values("pk")
         left = self.exclude(worker="").exclude(worker__in=alive).order_by("worker", "id")
-        return left.select_for_update(skip_locked=True) if connection.features.has_select_for_update else left
+        return (
+            left.select_for_update(no_key=True, skip_locked=True) if connection.features.has_select_for_update else left
+        )
 
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
@@ -305,6 +307,11 @@ class StepQuerySet(models.QuerySet["Step"]):
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
         return self.filter(callback_hash=callback_hash).exclude(callback_hash="")
+
+    def with_addresses_of_other_keys(self, key_numbers: Iterable[str]) -> Self:
+        """Steps still under way whose callback address was made with another key than these."""
+        under_way = self.filter(status__in=[StepStatus.RUNNING, StepStatus.SUSPENDED]).exclude(callback_hash="")
+        return under_way.exclude(callback_key__in=list(key_numbers))
 
     def waiting_in(self, run_ids: Iterable[str]) -> Self:
         """The step that each of these runs waits in, without its data."""

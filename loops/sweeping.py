@@ -13,6 +13,7 @@ from loops import queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
+from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 
 _MOST_DOUBLINGS = 6  # an hour
@@ -73,17 +74,17 @@ _TAKE_DUE = """
     WITH due AS (
         SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s FOR UPDATE SKIP LOCKED
     )
-    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1
+    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1, worker = %s
     FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
 """
 
 
 def take_due(most: int) -> list[str]:
-    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while. Only on
-    PostgreSQL, where several workers ask at once."""
+    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while, or when
+    the worker is given up. Only on PostgreSQL, where several workers ask at once."""
     now = clock.now()
     with connection.cursor() as cursor:
-        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS])
+        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS, liveness.worker()])
         return [run_id for (run_id,) in cursor.fetchall()]
 
 

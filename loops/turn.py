@@ -294,7 +294,7 @@ class Turn:
             ending.lock_loop(self.run.loop_id)
         if self._is_new:
             return
-        if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
+        if connection.features.has_select_for_update and not self._unchanged().select_for_update(no_key=True).exists():
             raise Overtaken
 
     def save(self) -> None:

@@ -62,6 +62,8 @@ def _give_up(run: Run, now: datetime) -> None:
     Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
     )
+    # Whatever the worker had taken and not begun is due at once.
+    Run.objects.filter(pk=run.pk, ring_due_at__gt=now, rings__gt=0).update(ring_due_at=now)
     Run.objects.filter(pk=run.pk).update(worker="")
 
 

@@ -27,6 +27,9 @@ def start_django() -> None:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
+    from mobius.redacting import redact_tracebacks
+
+    redact_tracebacks()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
     try:
         django.setup()
@@ -68,6 +71,32 @@ def purge(days: int | None) -> None:
     from mobius.commands.purge import run
 
     run(days=days)
+
+
+@main.group()
+def secrets() -> None:
+    """What is stored encrypted."""
+
+
+@secrets.command("rotate")
+@click.option("--forget-unreadable", is_flag=True, help="The old key is lost: erase what nobody can read any more.")
+def secrets_rotate(forget_unreadable: bool) -> None:
+    """Encrypt every secret under a new key, also while the console runs.
+
+    First put the new key before the old one (FIELD_ENCRYPTION_KEY=new,old) and restart every process; then run this;
+    then take the old key away. It can be stopped and started again at any point.
+    """
+    from mobius.commands.secrets import rotate
+
+    rotate(forget_unreadable=forget_unreadable)
+
+
+@secrets.command("new-key")
+def secrets_new_key() -> None:
+    """Make a key for FIELD_ENCRYPTION_KEY and print it, alone, on standard output. It is stored nowhere."""
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
 
 
 @main.group()

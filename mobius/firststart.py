@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from pathlib import Path
 
 from django.conf import settings
@@ -13,7 +12,10 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.founding import create_project
 from mobius.projects.models import Project
+from mobius.projects.people import create_user, new_password
 
 DEFAULT_PROJECT = "default"
 
@@ -38,11 +40,12 @@ def collect_static() -> None:
 def first_admin() -> str:
     """Make the user `admin` and the project `default` when there is no user yet. Returns the password, or ""."""
     users = get_user_model().objects
-    Project.objects.get_or_create(handle=DEFAULT_PROJECT, defaults={"name": "Default"})
+    if not Project.objects.filter(handle=DEFAULT_PROJECT).exists():
+        create_project(handle=DEFAULT_PROJECT, name="Default", by=SYSTEM)
     if users.exists():
         return ""
-    password = secrets.token_urlsafe(15)
-    users.create_superuser("admin", password=password)
+    password = new_password()
+    create_user(name="admin", password=password, superuser=True, by=SYSTEM)
     return password
 
 

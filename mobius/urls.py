@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from loops.console.home import root
 from mobius.web import views
@@ -23,10 +24,13 @@ urlpatterns = [
     path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/password/", views.password, name="password"),
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("v1/", include(API)),
     path("projects/<slug:handle>/", include((CONSOLE, "console"))),
+    path("admin/login/", views.admin_door),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
 ]
 

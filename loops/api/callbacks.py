@@ -15,9 +15,10 @@ from loops.api.reading import read_object
 from loops.api.serializing import callback_json, overdue_json
 from loops.awaiting import overdue_in
 from mobius import clock
-from mobius.errors import RateLimitExceeded
+from mobius.errors import NotFound, RateLimitExceeded
+from mobius.projects import throttling
 from mobius.projects.api.viewsets import JsonOnly, ProjectViewSet
-from mobius.projects.keys import recognise
+from mobius.projects.authentication import key_of
 from mobius.projects.roles import Permission
 
 logger = logging.getLogger(__name__)
@@ -44,9 +45,13 @@ class CallbackAtAddress(NeverLost):
     permission_classes = ()
 
     def post(self, request: Request, token: str) -> Response:
-        given = request.META.get("HTTP_AUTHORIZATION", "")
-        key = recognise(given.partition(" ")[2].strip()) if given.lower().startswith("bearer ") else None
-        return Response(_received(callbacks.receive_at_address(token, read_object(request.data), key=key)))
+        body = read_object(request.data)
+        try:
+            received = callbacks.receive_at_address(token, body, key=key_of(request))
+        except NotFound:
+            throttling.note_unknown_token(request.META.get("REMOTE_ADDR", ""))
+            raise
+        return Response(_received(received))
 
 
 class ClayCallbackViewSet(NeverLost, ProjectViewSet):

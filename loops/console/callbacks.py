@@ -71,7 +71,7 @@ def callback_assign(request: ProjectRequest, project: Project, callback_id: str)
     """A person says which row an ambiguous callback answers."""
     callback = _callback(project, callback_id)
     try:
-        callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.user.get_username())
+        callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.actor)
     except MobiusError as error:
         return _shown(request, callback, trouble=error.message, status=error.http_status)
     messages.success(request, "The callback is given to the row, and its run goes on if it waits for it.")

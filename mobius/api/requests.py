@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -36,6 +37,8 @@ class ApiMiddleware:
         if "\x00" in request.path_info:  # PostgreSQL would not even take the question
             raise Http404
         if not is_api(request):
+            if _asks_with_nul(request) or any("\x00" in cookie for cookie in request.COOKIES.values()):
+                raise BadRequest("The request holds a NUL character.")
             return self.get_response(request)
         name = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = name  # type: ignore[attr-defined]
@@ -45,6 +48,8 @@ class ApiMiddleware:
         for header, value in _ALWAYS.items():
             response.headers[header] = value
         response.headers["X-Request-ID"] = name
+        if isinstance(response, HttpResponse):  # without a length waitress ends the connection after every answer
+            response.headers["Content-Length"] = str(len(response.content))
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -58,10 +63,15 @@ class ApiMiddleware:
         return Problem(status=411, message="Send the body with a Content-Length.").response()
 
     def _refuse_nul(self, request: HttpRequest) -> HttpResponse | None:
-        """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
-        if "%00" not in request.META.get("QUERY_STRING", ""):
+        if not _asks_with_nul(request):
             return None
         return Problem(status=400, message="The query holds a NUL character (%00); leave it out.").response()
+
+
+def _asks_with_nul(request: HttpRequest) -> bool:
+    """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
+    query = request.META.get("QUERY_STRING", "")
+    return "%00" in query or "\x00" in query
 
 
 def request_id_for(proposed: str) -> str:

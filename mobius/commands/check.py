@@ -59,10 +59,10 @@ def _database() -> str:
 def _encryption() -> str:
     from django.db import DatabaseError
 
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
 
     try:
-        verify_key()
+        prove_key()
     except WrongKey as error:
         return error.message
     except DatabaseError:

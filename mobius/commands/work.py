@@ -12,7 +12,7 @@ def run() -> None:
     from django.conf import settings
     from django.db import DatabaseError
 
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
     from mobius import working
 
     if settings.MOBIUS_ENGINE == "embedded":
@@ -26,7 +26,7 @@ def run() -> None:
             "Set it to the address under which the console is reached, the same for every process."
         )
     try:
-        verify_key()
+        prove_key()
         ended = working.work(when_up=lambda: click.echo(f"Mobius worker: {settings.MOBIUS_WORKERS} threads"))
     except WrongKey as error:
         raise click.ClickException(error.message) from None

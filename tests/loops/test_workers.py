@@ -97,6 +97,15 @@ def test_what_a_silent_worker_had_not_sent_goes_on_with_another(
     assert len(clay.rows) == 1
 
 
+def test_what_a_silent_worker_had_taken_and_not_begun_is_due_at_once(push_leads: Loop) -> None:
+    run = start_run(loop=push_leads, start=ADA).run
+    later = clock.now() + timedelta(seconds=60)
+    Run.objects.filter(pk=run.pk).update(worker="wrk_gone", rings=1, ring_due_at=later)
+    workers.give_up_silent(now=clock.now())
+    found = Run.objects.to_ring(clock.now()).get()
+    assert (found.pk, found.worker, found.status) == (run.pk, "", RunStatus.QUEUED)
+
+
 def test_a_worker_that_leaves_gives_up_at_once_what_it_could_not_end(
     push_leads: Loop, integration: Integration, worker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ urlpatterns = [
     path(PROJECT, ProjectDirectory.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/principals", PrincipalViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/audit", AuditViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/audit/export.<str:format>", AuditViewSet.as_view({"get": "export"})),
     path(f"{PROJECT}/api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"})),
     path(f"{PROJECT}/api-keys/<str:key>", ApiKeyViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
 ]

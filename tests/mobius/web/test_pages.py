@@ -49,6 +49,7 @@ urlpatterns = [
     path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
+    path("account/password/", views.password, name="password"),
     path("healthz", views.healthz),
     path("readyz", views.readyz),
     path("explode", explode),
