@@ -14,7 +14,6 @@ from integrations import outbound
 from integrations.judging import Delivery, judge, unexplained
 from integrations.pacing import pull_back
 from integrations.parcels import (
-    CALLBACK_PLACEHOLDER,
     LONGEST_REQUEST_ID,
     SEND_SECONDS,
     AlreadyAccepted,
@@ -24,7 +23,7 @@ from integrations.parcels import (
     Sending,
     prepare,
 )
-from integrations.providers.contract import Exchange, Stage
+from integrations.providers.contract import CALLBACK_PLACEHOLDER, Exchange, Stage
 from integrations.recording import (
     deduplicated,
     doubt_the_lost,

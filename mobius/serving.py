@@ -23,7 +23,7 @@ _ANSWERS_END_WITHIN_SECONDS = 5
 _LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
 
 
-class _Refusal(ErrorTask):
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
     """What waitress does not even hand to us is answered as the API answers, too."""
 
     def execute(self) -> None:
@@ -39,7 +39,7 @@ class _Refusal(ErrorTask):
         self.write(body)
 
 
-class _Channel(HTTPChannel):
+class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _Refusal
 
 

@@ -43,7 +43,7 @@ class Application(WSGIHandler):
         """Not every server keeps the body back, and on a connection that stays open it, or the end of an empty one in
         chunks, would be read as the answer to the next request. So there is none, and a length is named."""
         head: list[Any] = []
-        answer = super().__call__(environ, lambda *status_and_headers: head.extend(status_and_headers))
+        answer: Any = super().__call__(environ, lambda *status_and_headers: head.extend(status_and_headers))  # type: ignore[arg-type]
         status, headers = head
         if not answer.streaming and not answer.has_header("Content-Length"):
             headers.append(("Content-Length", str(len(answer.content))))
@@ -76,8 +76,10 @@ class Application(WSGIHandler):
 def _drop_unreadable_type(environ: dict[str, Any]) -> None:
     """Django fails before any handler of ours at a type such as `text/plain; charset*=nonsense''x`."""
     try:
-        parse_header_parameters(environ.get("CONTENT_TYPE", ""))
+        charset = parse_header_parameters(environ.get("CONTENT_TYPE", ""))[1].get("charset", "")
     except ValueError:
+        charset = "\0"
+    if "\0" in charset:
         del environ["CONTENT_TYPE"]
 
 

@@ -147,7 +147,7 @@ def _checked_nodes(tree: ast.expr) -> Iterator[ast.AST]:
             raise Refused(_REFUSALS.get(type(node), f"{type(node).__name__} is not part of the language"))
         if depth > _MAX_DEPTH:
             raise Refused("it is nested too deeply")
-        if isinstance(node, ast.Constant) and type(node.value) in (int, float) and node.value > MAX_NUMBER:
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value > MAX_NUMBER:
             raise Refused("it holds a number that is too large")
         yield node
         waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]

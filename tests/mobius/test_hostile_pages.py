@@ -1,4 +1,4 @@
-"""Every page and the admin, found in the URL configuration itself, against odd addresses, queries, cookies and forms."""
+"""Every page and the admin, found in the URL configuration itself, against odd addresses, queries, cookies, forms."""
 
 from __future__ import annotations
 
@@ -16,19 +16,7 @@ from loops.starting import Start, start_run
 from mobius.projects.models import Project
 from tests.cast import PASSWORD, work_off
 
-ODD = (
-    "%00",
-    "%FF",
-    "%ED%A0%80",
-    "%F0%9F%99%82",
-    "x" * 3000,
-    "%2e%2e%2f",
-    "'%20OR%201=1--",
-    "{{x}}",
-    "%0d%0aA:b",
-    "9" * 40,
-    "-1",
-)
+ODD = ("%00", "%FF%ED%A0%80", "x" * 3000, "9" * 40, "%F0%9F%99%82%E2%80%AE{{x}}", "'%20OR%201=1--%0d%0aA:b")
 QUERIES = (
     "cursor", "q", "status", "state", "loop", "version", "seen", "test", "name", "run_id", "next", "p", "o", "all", "e",
     "project__id__exact", "status__exact", "created_at__gte", "_popup", "_to_field", "id__in",
@@ -44,13 +32,9 @@ def patterns(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, UR
             yield path, entry
 
 
-PAGES = sorted(
-    {
-        path
-        for path, _ in patterns(get_resolver())
-        if not path.startswith("/v1/") and "(?P" not in path and "^" not in path
-    }
-)
+# Django's own admin pages beyond the list and the form of each model are Django's to test.
+NOT_OURS = re.compile(r"/v1/|.*[(^]|/admin/.*/(?:add|delete|history)/|/admin/(?:jsi18n|autocomplete|r|auth/group)/")
+PAGES = sorted({path for path, _ in patterns(get_resolver()) if not NOT_OURS.match(path)})
 
 
 @pytest.fixture
@@ -96,18 +80,17 @@ def test_an_odd_address_is_never_a_fault_of_ours(root: Client, things: dict[str,
 def test_an_odd_query_is_never_a_fault_of_ours(root: Client, things: dict[str, str], path: str) -> None:
     for odd in ODD:
         query = "&".join(f"{name}={odd}" for name in QUERIES)
-        for asked in (query, f"q={odd}", f"cursor={odd}"):
-            assert root.get(f"{filled(path, things)}?{asked}").status_code < 500, asked
+        assert root.get(f"{filled(path, things)}?{query}").status_code < 500, odd
+        assert root.get(f"{filled(path, things)}?q={odd}").status_code < 500, odd
 
 
 FIELDS = (
-    "spec version event idempotency_key reason wall_clock_extend_seconds result decision row typed step_id status name role "
-    "expires_on webhook_url auth_header_name auth_header_value workspace submission_limit submissions_used "
-    "rate_per_second burst never_twice remove_header test username password next action _selected_action confirmed index"
+    "spec version event idempotency_key reason wall_clock_extend_seconds result decision row typed step_id status name "
+    "role expires_on webhook_url auth_header_name auth_header_value workspace submission_limit submissions_used "
+    "rate_per_second burst never_twice remove_header test username password next action _selected_action confirmed"
 ).split()
 VALUES = (
-    "\x00", "a\x00b", "\ufffd", "\u202e", "🙂" * 300, "x" * 100_000, "9" * 5_000, "-1", "1e400", "NaN", "[" * 5_000,
-    '{"a": "\\ud800"}', '{"a": "\\u0000"}', "٣", "0x1", "<script>alert(1)</script>", "\r\nA: b", "",
+    "a\x00b", "\u202e🙂" * 300, "x" * 100_000, "9" * 5_000, "[" * 5_000, '{"a": "\\ud800"}', '{"a": "\\u0000"}',
 )  # fmt: skip
 
 
@@ -139,7 +122,9 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if not path.startswith("/logout")])
+@pytest.mark.parametrize(
+    "path", ["/login/", "/admin/login/", "/admin/auth/user/add/", "/projects/<handle>/build/loops/new/"]
+)
 def test_a_body_that_is_no_form_is_never_a_fault_of_ours(root: Client, things: dict[str, str], path: str) -> None:
     for body, content_type in BODIES:
         answer = root.generic("POST", filled(path, things), body, content_type=content_type)
@@ -150,20 +135,22 @@ def test_a_body_that_is_no_form_is_never_a_fault_of_ours(root: Client, things: d
 @pytest.mark.parametrize(
     "cookie", ['"aaaaaaaaaaaa\\000"', "x" * 3000, "%00" * 10, '"\\377\\376' + "a" * 20 + '"', "é" * 20]
 )
-def test_an_odd_cookie_only_means_that_nobody_is_signed_in(client: Client, project: Project, cookie: str) -> None:
+def test_an_odd_cookie_signs_nobody_in(client: Client, project: Project, cookie: str) -> None:
     client.raise_request_exception = False
     answer = client.get("/", HTTP_COOKIE=f"sessionid={cookie}; csrftoken={cookie}; messages={cookie}")
 
-    assert answer.status_code == 302
-    assert answer.headers["Location"].startswith("/login/")
+    assert answer.status_code in (302, 400)
+    assert answer.headers.get("Location", "/login/").startswith("/login/")
 
 
 @pytest.mark.parametrize(
     "name", ["x" * 300, "x" * 100_000, "a\x00b", "\u202eadmin", "🙂" * 300, "' OR 1=1--", "\ud7ff"]
 )
-def test_an_odd_user_name_is_refused_like_any_other(client: Client, db: None, name: str) -> None:
+@pytest.mark.parametrize("page", ["/login/", "/admin/login/"])
+@pytest.mark.usefixtures("db")
+def test_an_odd_user_name_is_refused_like_any_other(client: Client, page: str, name: str) -> None:
     client.raise_request_exception = False
     for _ in range(6):
-        answer = client.post("/login/", {"username": name, "password": "x" * 5_000}, HTTP_USER_AGENT="x" * 3_000)
+        answer = client.post(page, {"username": name, "password": "x" * 5_000}, HTTP_USER_AGENT="x" * 3_000)
 
         assert answer.status_code in (200, 429), answer.content[:200]

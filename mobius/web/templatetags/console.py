@@ -70,13 +70,13 @@ def pretty_json(value: Any) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
-        text = value.strip()
-        if not text.startswith(("{", "[")):
-            return value
+        text = str(value)
+        if not text.lstrip().startswith(("{", "[")):
+            return text
         try:
             value = parse_json(text.encode(errors="replace"))
         except MobiusError:
-            return value
+            return text
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
