@@ -22,7 +22,7 @@ from loops.turn import Turn
 from mobius.engine.doorbell import ring
 from mobius.errors import MobiusError
 
-_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=30)
+_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True)
