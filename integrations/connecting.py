@@ -19,6 +19,7 @@ from integrations.models import (
 from integrations.providers.contract import Connection, Provider
 from integrations.secrets import fingerprint, prove_key
 from mobius import clock
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
 from mobius.projects import auditing
@@ -123,6 +124,7 @@ def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
     note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
+    erase_after_commit()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
 
@@ -204,6 +206,7 @@ def retire(webhooks: Iterable[str]) -> None:
     """Send nothing to these any more, and erase what opens them. Count and log stay."""
     ids = list(webhooks)
     WebhookSecret.objects.filter(webhook__in=ids).delete()
+    erase_after_commit()
     Webhook.objects.filter(pk__in=ids).update(state=WebhookState.RETIRED)
 
 

@@ -30,7 +30,7 @@ from mobius.errors import MobiusError
 logger = logging.getLogger(__name__)
 WRITE_AGAIN_SECONDS = 1.0
 """After which an outcome that could not be written is written once more."""
-_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=30)
+_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 from functools import lru_cache
 
 from django.conf import settings
 
+from integrations.delivering import CALLBACK_PLACEHOLDER
 from loops.models import Step
 from mobius.errors import MobiusError
 
@@ -43,6 +45,17 @@ def key_number(key: str) -> str:
 def hash_of(token: str) -> str:
     """What is stored of a token, and found by."""
     return hashlib.sha256(token.encode(errors="replace")).hexdigest()
+
+
+def without_addresses(text: str, token: str = "") -> str:
+    """`text` with `${{ callback.url }}` for every callback address of ours, and for `token`.
+
+    Clay posts back whole rows, addresses and all, and what is stored is shown to whoever may read.
+    """
+    if "/v1/callbacks/" in text:
+        ours = re.escape(f"{settings.MOBIUS_PUBLIC_URL}/v1/callbacks/")
+        text = re.sub(rf"{ours}[A-Za-z0-9_-]{{43}}", CALLBACK_PLACEHOLDER, text)
+    return text.replace(token, CALLBACK_PLACEHOLDER) if token else text
 
 
 def _token(step_id: str, key: str) -> str:

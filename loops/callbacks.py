@@ -19,7 +19,7 @@ from django.db.models import F
 
 from integrations import delivering
 from integrations.models import Attempt, AttemptState
-from loops.callback_addresses import hash_of
+from loops.callback_addresses import hash_of, without_addresses
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
@@ -122,7 +122,8 @@ def _receive_at_address(token: str, body: JsonObject, key: ApiKey | None) -> Rec
         raise NotFound("There is no such callback address.")
     if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
         raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
-    return _store(_new(step.run.project_id, body, remark=_contradiction(step, body)), step.run_id, step.pk)
+    callback = _new(step.run.project_id, body, token=token, remark=_contradiction(step, body))
+    return _store(callback, step.run_id, step.pk)
 
 
 def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
@@ -151,8 +152,10 @@ def _may_call_back(key: ApiKey | None, run: Run) -> bool:
     return key is not None and key.project_id == run.project_id and Role(key.role).allows(Permission.CALL_BACK)
 
 
-def _new(project_id: str, body: JsonObject, *, remark: str = "") -> Callback:
+def _new(project_id: str, body: JsonObject, *, token: str = "", remark: str = "") -> Callback:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    if (kept := without_addresses(text, token)) != text:
+        text, body = kept, json.loads(kept)
     return Callback(
         project_id=project_id,
         body=body,

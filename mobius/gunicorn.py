@@ -5,6 +5,8 @@ A web process has neither workers nor a ticker: `mobius work` has them.
 
 from __future__ import annotations
 
+from typing import Any
+
 bind = "0.0.0.0:8000"
 workers = 1  # more of them: more containers, or --workers
 worker_class = "gthread"
@@ -14,3 +16,20 @@ graceful_timeout = 25  # an answer may wait for a row that is on its way
 timeout = 60
 preload_app = True
 control_socket_disable = True  # it would lie in the home directory, shared by every gunicorn of the user
+
+
+def when_ready(server: Any) -> None:
+    """Before the first request: a wrong encryption key ends the process with a sentence."""
+    from django.db import DatabaseError, connections
+
+    from integrations.secrets import WrongKey, prove_key
+
+    try:
+        prove_key()
+    except WrongKey as error:
+        server.log.error(error.message)
+        raise SystemExit(1) from None
+    except DatabaseError:  # not there yet, or not migrated: /readyz says so, and it may still come
+        server.log.warning("the database does not answer yet; the encryption key is proved when it is first used")
+    finally:
+        connections.close_all()  # the workers are forked from this process
