@@ -28,7 +28,7 @@ def fault_of_encryption_key(key: str) -> str:
         raw = base64.urlsafe_b64decode(key.encode("ascii"))
     except (ValueError, binascii.Error):
         raw = b""
-    if len(raw) != 32:
+    if len(raw) != 32 or len(key) != 44:  # a decoder may stop at the first padding
         return "it is no Fernet key: 32 random bytes in URL-safe base64, 44 characters."
     if len(set(raw)) < _FEWEST_BYTES:
         return "it is a placeholder, not 32 random bytes."

@@ -109,6 +109,7 @@ class UserAdmin(AccountSaves, accounts.UserAdmin):  # type: ignore[type-arg]
     """Switch an account off instead of deleting it. Who gets other rights or another password is signed out."""
 
     kind = "user"
+    readonly_fields = ("last_login", "date_joined")
 
     def id_of(self, thing: Any) -> str:
         return str(thing.get_username())
