@@ -7,12 +7,11 @@ open, does a row go out; what became of it is written in the next transaction, w
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from integrations import delivering
@@ -30,11 +29,11 @@ from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, was_in_the_way
+from mobius.engine.trouble import is_passing, wait_a_moment, written_at_last
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
 logger = logging.getLogger(__name__)
-_WRITE_AGAIN_SECONDS = 1.0
 
 
 def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -83,17 +82,17 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
             continue
-        except OperationalError as error:
-            turn = None  # what came of the row is kept here until it can be written
-            if was_in_the_way(error) and not alone:
-                alone = True
+        except Exception as error:
+            if is_passing(error):
+                turn = None  # what came of the row is kept here until it can be written
+                if was_in_the_way(error) and not alone:
+                    alone = True
+                    continue
+                if claim is None or not go_on():
+                    raise  # nothing of ours is lost: the database holds the run as it was
+                logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
+                wait_a_moment()
                 continue
-            if claim is None or not go_on():
-                raise  # nothing of ours is lost: the database holds the run as it was
-            logger.warning("run %s cannot be written just now; trying again", run_id)
-            time.sleep(_WRITE_AGAIN_SECONDS)
-            continue
-        except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
             _give_up(run_id, claim, sent)
             raise
@@ -105,7 +104,7 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
         elif not turn.goes_on:
             return
     if sent is not None:
-        _record_alone(sent)
+        written_at_last(lambda: _record_alone(sent), go_on)
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -18,6 +18,7 @@ from mobius.engine.doorbell import ring
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
+_SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
 
 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
@@ -31,6 +32,7 @@ def sweep() -> float:
     now = clock.now()
     if settings.MOBIUS_ENGINE != "embedded":
         give_up_silent(now=now)
+    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
     _ring_due(now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS

@@ -12,13 +12,13 @@ from integrations import delivering
 from integrations.models import Attempt, AttemptState, Integration, Pacer, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from loops import acting, callbacks
-from loops import advance as advancing
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus, Step
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
 from mobius import clock
+from mobius.engine import trouble
 from mobius.projects.models import Project
 from tests.cast import Api, work_off
 
@@ -110,7 +110,7 @@ def test_a_clock_that_stepped_back_does_not_stop_a_workspace(
 def test_an_outcome_is_kept_until_the_database_can_be_written_again(
     push_leads: Loop, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(advancing, "_WRITE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "_MOMENT_SECONDS", 0.01)
     record, tries = delivering.record, []
 
     def busy_at_first(*args: Any, **options: Any) -> None:
