@@ -121,11 +121,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "ENGINE": "mobius.engine.sqlite3",
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": 20,  # for the lock, in seconds; another number in the address: sqlite:///…?timeout=5
             # FULL: a lost commit of `sending` would be a duplicate row after a power cut.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; "
             "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
-        },
+        }
+        | DATABASES["default"].get("OPTIONS", {}),
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

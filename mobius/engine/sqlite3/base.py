@@ -39,6 +39,8 @@ def _with_question_marks(query: str) -> str:
 class ErrorWrapper(DatabaseErrorWrapper):
     """Also notices that SQLite has given the transaction up."""
 
+    wrapper: DatabaseWrapper
+
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         if exc_type is not None:
             self.wrapper.notice_lost_transaction()
@@ -63,7 +65,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
-        if not _turn.acquire(timeout=_PATIENCE_SECONDS):
+        if not _turn.acquire(timeout=self.settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)):
             raise OperationalError("database is locked: other writers of this process took too long")
         self._has_turn = True
         try:
