@@ -58,6 +58,8 @@ class Integration(models.Model):
     provider = models.CharField(max_length=50)  # a folder's name, never `choices`: a provider needs no migration
     status = models.CharField(max_length=16, choices=IntegrationStatus.choices, default=IntegrationStatus.ACTIVE)
     attention = models.CharField(max_length=500, blank=True, help_text="What a person should look at, if anything.")
+    # This copy of the database was restored from a backup: nobody but a person's Resume may let rows go out again.
+    held_since = models.DateTimeField(null=True, blank=True)
     pacer = models.ForeignKey(Pacer, on_delete=models.RESTRICT, related_name="integrations")
     never_twice = models.BooleanField("never send a row twice", default=True)
     deduplicates = models.BooleanField("this table deduplicates request_id", default=False)
@@ -78,6 +80,11 @@ class Integration(models.Model):
     @property
     def usable(self) -> bool:
         return self.status == IntegrationStatus.ACTIVE
+
+    @property
+    def held(self) -> bool:
+        """Does nothing go out since a restore, until somebody resumes it?"""
+        return self.held_since is not None
 
 
 class WebhookState(models.TextChoices):

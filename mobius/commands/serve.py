@@ -41,10 +41,10 @@ def _make_ready() -> str:
     from integrations.secrets import WrongKey, verify_key
     from mobius import firststart
 
-    firststart.migrate()
     try:
+        firststart.migrate()
         verify_key()
-    except WrongKey as error:
+    except (firststart.NewerDatabase, WrongKey) as error:
         raise click.ClickException(error.message) from None
     firststart.collect_static()
     return firststart.first_admin()

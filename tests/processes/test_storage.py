@@ -42,7 +42,7 @@ ASK = {
 
 
 class Vessel(Console):
-    """A console whose database waits for a lock for two seconds only, on a file system of its own where that is full."""
+    """A console that waits for a lock for two seconds only; on a file system of its own where that is to be full."""
 
     small = False
 
@@ -50,7 +50,9 @@ class Vessel(Console):
         data = self.folder / "data"
         if self.small and not data.exists():
             data.mkdir()
-            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(data)], check=False)
+            mounted = subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(data)], check=False
+            )
             if mounted.returncode:
                 pytest.skip("a file system of its own can be mounted by root only")
             self.cleaning.callback(subprocess.run, ["umount", "--lazy", str(data)], check=False)
@@ -74,9 +76,7 @@ class Vessel(Console):
 
     def try_to_start(self, number: int, ballast: int = 0) -> tuple[int, dict[str, str], str]:
         event = {"email": f"lead{number}@example.com", "ballast": "x" * ballast}
-        return self.send(
-            "POST", f"{self.root}/loops/push/runs", {"event": event}, Authorization=f"Bearer {self.key}"
-        )
+        return self.send("POST", f"{self.root}/loops/push/runs", {"event": event}, Authorization=f"Bearer {self.key}")
 
     def callback_address(self) -> str:
         """Of a run that waits for its callback."""
