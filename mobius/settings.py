@@ -51,6 +51,10 @@ MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
 MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
 if MOBIUS_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("MOBIUS_RETENTION_DAYS is a number of days, or 0 to keep bodies for ever.")
+# Opens /metrics for the whole console; without it each project's key shows that project's, and superusers see all.
+MOBIUS_METRICS_KEY = env.str("MOBIUS_METRICS_KEY", default="")
+if MOBIUS_METRICS_KEY and len(MOBIUS_METRICS_KEY) < 24:
+    raise ImproperlyConfigured("MOBIUS_METRICS_KEY can be guessed: use a random text of at least 24 characters.")
 MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
 
 INSTALLED_APPS = [

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
 
+from mobius import health, monitoring
 from mobius.web import views
 
 API = [  # run starts first: what is asked most often is found soonest
@@ -22,8 +23,9 @@ urlpatterns = [
     path("", views.root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("healthz", views.healthz),
-    path("readyz", views.readyz),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", monitoring.metrics),
     path("v1/", include(API)),
     path("projects/<slug:handle>/", include((CONSOLE, "console"))),
     path("admin/", admin.site.urls),
