@@ -179,8 +179,11 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
-        queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
-        return queue.order_by("waits_since", "id")
+        return self.standing_at(integration_id).filter(status=RunStatus.SUSPENDED).order_by("waits_since", "id")
+
+    def standing_at(self, integration_id: str) -> Self:
+        """As `queue_at`, with those that have just been woken: the index alone answers."""
+        return self.filter(waits_at=integration_id).exclude(waits_at="")
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""

@@ -1,7 +1,7 @@
 """`/metrics`: what a Prometheus server asks for, in its text format, of one project or of the whole console.
 
 Nothing here counts a whole table: active runs, waiting rows and doubts have indexes that hold nothing else, and what
-has ended is looked at for the last five minutes, at most the latest 5,000.
+has ended is looked at for the last five minutes, at most the latest 2,000. A count that is as high as it goes says so.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from mobius.ids import first_id
 from mobius.projects.models import Project
 
 RECENT = timedelta(minutes=5)
-_MOST_RECENT = 5_000
-_MOST_COUNTED = 100_000
+_MOST_RECENT = 2_000
+_MOST_COUNTED = 25_000
+_MOST_DOUBTS = 1_000  # each is looked at in the table
 _CALLBACKS = 200
 _OVERDUE = 100
 _READY = 500
 _QUANTILES = (0.5, 0.95, 1.0)
 
 _HELP = {
-    "mobius_runs": "Runs that have not ended, by status; counted up to 100,000.",
-    "mobius_recent_runs": "Runs started in the last 5 minutes, by status; at most 5,000 of each.",
+    "mobius_runs": "Runs that have not ended, by status; counted up to 25,000.",
+    "mobius_recent_runs": "Runs started in the last 5 minutes, by status; at most 2,000 of each.",
     "mobius_ready_oldest_seconds": "For how long the oldest run waits that a worker could take.",
-    "mobius_queue_rows": "Rows that wait to go out through an integration; counted up to 100,000.",
+    "mobius_queue_rows": "Rows that wait to go out through an integration; counted up to 25,000.",
     "mobius_queue_oldest_seconds": "For how long the oldest of them waits.",
     "mobius_integration_active": "1 while rows go out through the integration, 0 while it is paused, held or broken.",
     "mobius_recent_attempts": "Attempts of the last mobius_recent_seconds, by outcome and HTTP status.",
-    "mobius_recent_seconds": "Which time mobius_recent_attempts covers: 300, or less when there were more than 5,000.",
+    "mobius_recent_seconds": "Which time mobius_recent_attempts covers: 300, or less when there were more than 2,000.",
     "mobius_recent_429_ratio": "The share of the recent attempts that was answered with 429.",
-    "mobius_in_doubt": "Rows in doubt, which wait for a person; counted up to 100,000.",
+    "mobius_in_doubt": "Rows in doubt, which wait for a person; counted up to 1,000.",
     "mobius_budget_left": "Rows that the webhook still takes; absent without a limit.",
     "mobius_budget_used": "Rows that the webhook has taken, those in doubt included.",
     "mobius_callback_latency_seconds": "From a row's first attempt to its callback, of the latest 200 callbacks.",
@@ -109,9 +110,9 @@ def _runs(project: Project, now: datetime) -> Iterator[Sample]:
 def _queues(project: Project, now: datetime) -> Iterator[Sample]:
     for integration in Integration.objects.filter(project=project).order_by("pk"):
         labels = {"integration": integration.name}
-        queue = Run.objects.queue_at(integration.pk)
+        queue = Run.objects.standing_at(integration.pk)
         yield Sample("mobius_queue_rows", _count(queue, _MOST_COUNTED), labels)
-        oldest = queue.values_list("waits_since", flat=True).first()
+        oldest = queue.order_by("waits_since").values_list("waits_since", flat=True).first()
         yield Sample("mobius_queue_oldest_seconds", _age(oldest, now), labels)
         yield Sample("mobius_integration_active", integration.usable, labels)
     for webhook in Webhook.objects.current_in(project):
@@ -124,7 +125,7 @@ def _queues(project: Project, now: datetime) -> Iterator[Sample]:
 
 def _attempts(project: Project, now: datetime) -> Iterator[Sample]:
     mine = Attempt.objects.of_project(project)
-    yield Sample("mobius_in_doubt", _count(mine.in_doubt(), _MOST_COUNTED))
+    yield Sample("mobius_in_doubt", _count(mine.in_doubt(), _MOST_DOUBTS))
     latest = mine.filter(pk__gte=first_id("att", now - RECENT)).order_by("-pk").values("pk")[:_MOST_RECENT]
     by_outcome = Attempt.objects.filter(pk__in=latest).order_by().values_list("state", "status_code")
     counts = list(by_outcome.annotate(Count("pk")))

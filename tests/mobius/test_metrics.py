@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 
 from integrations.models import Integration, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
@@ -144,3 +146,18 @@ def test_what_is_answered_with_429_is_counted(
     ApiMiddleware(lambda _: HttpResponse(status=429))(rf.get("/v1/anything"))
 
     assert read(client, **bearer)["mobius_throttled_requests_total"] == before + 1
+
+
+def test_no_table_that_grows_is_scanned(api: Api, push_leads: Loop, integration: Integration) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    start(push_leads)
+    with CaptureQueriesContext(connection) as asked:
+        read(api)
+
+    with connection.cursor() as cursor:
+        for query in asked.captured_queries:
+            if query["sql"].startswith("SELECT"):
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                plan = " | ".join(str(row[3]) for row in cursor.fetchall())
+                assert not re.search(r"SCAN (loops_run|loops_callback|loops_wait|integrations_attempt)\b", plan), plan
