@@ -271,12 +271,12 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.defer("body", "response")
 
     def to_purge(self, before: datetime) -> Self:
-        """Attempts whose outcome is known, made before `before`, that still have a body; oldest first.
+        """Attempts whose outcome is known, made before `before`, that still have a body.
 
         What is on its way or in doubt keeps its body: somebody must still look for that row.
         """
         settled = self.filter(created_at__lt=before).exclude(state__in=AttemptState.open())
-        return settled.exclude(body="", response="").order_by("id")
+        return settled.exclude(body="", response="")
 
 
 class Attempt(models.Model):

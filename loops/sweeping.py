@@ -11,10 +11,12 @@ from django.db.models import F
 from integrations import delivering
 from loops import queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
+from loops.purging import HourlyPurge
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
 
+_purge = HourlyPurge()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -34,6 +36,7 @@ def sweep() -> float:
         give_up_silent(now=now)
     delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
     _ring_due(now)
+    _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())

@@ -83,7 +83,7 @@ def restore(file: Path) -> None:
 @main.command()
 @click.option("--days", type=click.IntRange(1), help="Keep the bodies of so many days. Default: MOBIUS_RETENTION_DAYS.")
 def purge(days: int | None) -> None:
-    """Blank the bodies of old deliveries. Their log, the counts and the ledger stay."""
+    """Blank the bodies of old deliveries, runs and callbacks. Their log, the counts and the ledger stay."""
     from mobius.commands.purge import run
 
     run(days=days)
