@@ -1,4 +1,4 @@
-"""The clock of the machine jumps by hours, forward and back, under the real process: nothing is sent twice, or hangs."""
+"""The clock of the machine jumps by hours, forward and back, under the real process: nothing is doubled or hangs."""
 
 from __future__ import annotations
 
