@@ -46,7 +46,10 @@ def connect(
     if integration is None:
         integration = Integration(project=project, provider=provider.id, name=name, created_by=by.principal_id or by.id)
     integration.pacer = pacer
-    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    if not integration.held:
+        integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    elif integration.status == IntegrationStatus.EXPIRED:  # connected again, and still held
+        integration.status = IntegrationStatus.INACTIVE
     integration.save()
     webhook = webhook_at(project=project, provider=provider, integration=integration, url=connection.webhook_url)
     _make_current(webhook, integration)
@@ -75,6 +78,8 @@ def rotate(
 @transaction.atomic
 def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> Integration:
     """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
+    if integration.held:
+        return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
     note(by, "pause", integration, reason=reason)
@@ -83,22 +88,24 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
 
 @transaction.atomic
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
-    """Send again. The sweep wakes the rows that wait."""
+    """Send again, also after a restore. The sweep wakes the rows that wait."""
     note(by, "resume", integration)
+    integration.held_since = None
     return activate(integration)
 
 
 def activate(integration: Integration) -> Integration:
-    """Send again, as a part of something else that the audit names."""
-    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
-    integration.save(update_fields=["status", "attention", "updated_at"])
+    """Send again, as a part of something else that the audit names; but not what is held since a restore."""
+    if not integration.held:
+        integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    integration.save(update_fields=["status", "attention", "held_since", "updated_at"])
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
     return integration
 
 
 def clear_attention(integration: Integration) -> None:
     """What was wrong is mended: a row went through."""
-    Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
+    Integration.objects.filter(pk=integration.pk, held_since=None).exclude(attention="").update(attention="")
 
 
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F, Q
 
 from integrations import delivering, judging
@@ -25,11 +23,9 @@ from loops.spec import ActionConfig, StepSpec
 from loops.turn import Turn
 from mobius import clock
 from mobius.engine.doorbell import ring
+from mobius.engine.trouble import written_at_last
 from mobius.errors import MobiusError
 
-logger = logging.getLogger(__name__)
-WRITE_AGAIN_SECONDS = 1.0
-"""After which an outcome that could not be written is written once more."""
 _LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=10)
 
 
@@ -182,15 +178,11 @@ def record_outcome(sent: Sent, *, now: datetime) -> None:
 
 
 def record_alone(sent: Sent, go_on: Callable[[], bool]) -> None:
-    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
-    while True:
-        try:
-            return _record_and_wake(sent)
-        except OperationalError:
-            if not go_on():
-                raise  # the next start finds the attempt, and puts it in doubt
-            logger.warning("attempt %s cannot be written just now; trying again", sent.sending.parcel.attempt_id)
-            time.sleep(WRITE_AGAIN_SECONDS)
+    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same.
+
+    When it cannot be, and `go_on` says that we are closing, the next start finds the attempt and puts it in doubt.
+    """
+    written_at_last(lambda: _record_and_wake(sent), go_on)
 
 
 @transaction.atomic

@@ -7,18 +7,17 @@ open, does a row go out; what became of it is written in the next transaction, w
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from integrations import delivering
 from integrations.delivering import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure
-from loops import acting, machine
+from loops import machine
 from loops.acting import Sent, prepare_row, record_alone, record_outcome, reserve_row, take_outcome
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
@@ -29,6 +28,7 @@ from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, was_in_the_way
+from mobius.engine.trouble import is_passing, wait_a_moment
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
@@ -81,17 +81,17 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
             continue
-        except OperationalError as error:
-            turn = None  # what came of the row is kept here until it can be written
-            if was_in_the_way(error) and not alone:
-                alone = True
+        except Exception as error:
+            if is_passing(error):
+                turn = None  # what came of the row is kept here until it can be written
+                if was_in_the_way(error) and not alone:
+                    alone = True
+                    continue
+                if claim is None or not go_on():
+                    raise  # nothing of ours is lost: the database holds the run as it was
+                logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
+                wait_a_moment()
                 continue
-            if claim is None or not go_on():
-                raise  # nothing of ours is lost: the database holds the run as it was
-            logger.warning("run %s cannot be written just now; trying again", run_id)
-            time.sleep(acting.WRITE_AGAIN_SECONDS)
-            continue
-        except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
             _give_up(run_id, claim, sent, go_on)
             raise

@@ -182,8 +182,15 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
-        queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
-        return queue.order_by("waits_since", "id")
+        return self.standing_at(integration_id).filter(status=RunStatus.SUSPENDED).order_by("waits_since", "id")
+
+    def standing_at(self, integration_id: str) -> Self:
+        """As `queue_at`, with those that have just been woken: the index alone answers."""
+        return self.filter(waits_at=integration_id).exclude(waits_at="")
+
+    def to_purge(self, before: datetime) -> Self:
+        """Runs that ended before `before` and still hold what they were given."""
+        return self.filter(completed_at__lt=before, purged_at=None)
 
     def latest_by_project(self) -> OrderBy:
         """To order projects by: the one in which a run was started last comes first, one without runs last."""
@@ -235,6 +242,7 @@ class Run(models.Model):
     wall_clock_deadline_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    purged_at = models.DateTimeField(null=True, blank=True)  # what it was given, and what came of it, is forgotten
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -468,6 +476,11 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def without_bodies(self) -> Self:
         return self.defer("body")
 
+    def to_purge(self, before: datetime) -> Self:
+        """Bodies that came before `before`, but for those that an unfinished run may still use."""
+        nobody_s = Q(run=None) | Q(run__completed_at__isnull=False)
+        return self.filter(nobody_s, received_at__lt=before, purged_at=None)
+
 
 class Callback(models.Model):
     """One body that Clay posted back. Stored before anything is made of it."""
@@ -484,6 +497,7 @@ class Callback(models.Model):
     repeats = models.PositiveIntegerField(default=0)  # the same bytes came again this often
     remark = models.CharField(max_length=700, blank=True)  # a sentence for a person about what is odd with it
     received_at = models.DateTimeField()
+    purged_at = models.DateTimeField(null=True, blank=True)  # its body is forgotten
 
     objects = CallbackQuerySet.as_manager()
 
@@ -523,6 +537,16 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:evt:{self.sequence:06d}"
+
+
+class Chore(models.Model):
+    """Something that is done every so often, by one of all the processes."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    due_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

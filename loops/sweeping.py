@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -11,14 +11,17 @@ from django.db.models import F
 from integrations import delivering
 from loops import queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
+from loops.purging import HourlyPurge
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 
+_purge = HourlyPurge()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
+_SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
 
 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
@@ -30,10 +33,12 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
+    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
     if settings.MOBIUS_ENGINE == "embedded":
         _ring_due(now)
     else:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
+    _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())

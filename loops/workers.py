@@ -21,7 +21,6 @@ from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor, Worker
 from mobius import clock
 
 BATCH = 200
-_SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
 
 
 def beat(name: str) -> str:
@@ -47,7 +46,6 @@ def give_up_silent(*, now: datetime) -> None:
         for run in lost:
             _give_up(run, now)
         Worker.objects.filter(beaten_at__lt=alive_since - 2 * _silence()).delete()
-    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
 
 
 def _silence() -> timedelta:

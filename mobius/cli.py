@@ -65,9 +65,28 @@ def check() -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--include-key", is_flag=True, help="Also the encryption key: then the file alone opens every secret.")
+def backup(file: Path, include_key: bool) -> None:
+    """Write the database to FILE, also while the console works. Overwrites nothing."""
+    from mobius.commands.backup import run
+
+    run(file=file, include_key=include_key)
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def restore(file: Path) -> None:
+    """Put the backup FILE into an empty data directory or database. Nothing is sent until somebody resumes it."""
+    from mobius.commands.restore import run
+
+    run(file=file)
+
+
+@main.command()
 @click.option("--days", type=click.IntRange(1), help="Keep the bodies of so many days. Default: MOBIUS_RETENTION_DAYS.")
 def purge(days: int | None) -> None:
-    """Blank the bodies of old deliveries. Their log, the counts and the ledger stay."""
+    """Blank the bodies of old deliveries, runs and callbacks. Their log, the counts and the ledger stay."""
     from mobius.commands.purge import run
 
     run(days=days)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from pathlib import Path
 
 from django.conf import settings
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from mobius.errors import Conflict
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.founding import create_project
 from mobius.projects.models import Project
@@ -20,11 +22,28 @@ from mobius.projects.people import create_user, new_password
 DEFAULT_PROJECT = "default"
 
 
+class NewerDatabase(Conflict):
+    """The database was written by a newer version of this console. Start that version, or restore an older backup."""
+
+    code = "newer_database"
+
+
 def migrate() -> None:
-    """Bring the schema up to date; quick when it is."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    """Bring the schema up to date; quick when it is. Raises NewerDatabase, and then nothing was changed."""
+    if waiting_migrations():
         call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=0)
+
+
+def waiting_migrations() -> list[str]:
+    """What the schema still needs. Raises NewerDatabase when it has had more than this version knows."""
+    executor = MigrationExecutor(connection)
+    known, apps = executor.loader.disk_migrations, executor.loader.migrated_apps
+    unknown = sorted(one for one in executor.loader.applied_migrations if one[0] in apps and one not in known)
+    if unknown:
+        named = ", ".join(f"{app}.{name}" for app, name in unknown)
+        raise NewerDatabase(f"{inspect.cleandoc(NewerDatabase.__doc__ or '')} Unknown here: {named}.")
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def collect_static() -> None:

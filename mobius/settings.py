@@ -74,6 +74,10 @@ MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
 MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
 if MOBIUS_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("MOBIUS_RETENTION_DAYS is a number of days, or 0 to keep bodies for ever.")
+# Opens /metrics for the whole console; without it each project's key shows that project's, and superusers see all.
+MOBIUS_METRICS_KEY = env.str("MOBIUS_METRICS_KEY", default="")
+if MOBIUS_METRICS_KEY and len(MOBIUS_METRICS_KEY) < 24:
+    raise ImproperlyConfigured("MOBIUS_METRICS_KEY can be guessed: use a random text of at least 24 characters.")
 MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
 MOBIUS_LOG_LEVEL = env.str("MOBIUS_LOG_LEVEL", default="INFO").upper()
 
@@ -147,11 +151,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "ENGINE": "mobius.engine.sqlite3",
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": 20,  # for the lock, in seconds; another number in the address: sqlite:///…?timeout=5
             # FULL: a lost commit of `sending` would be a duplicate row after a power cut.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; "
             "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
-        },
+        }
+        | DATABASES["default"].get("OPTIONS", {}),
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True

@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from loops.console.home import root
+from mobius import health, monitoring
 from mobius.web import views
 
 API = [  # run starts first: what is asked most often is found soonest
@@ -25,8 +26,9 @@ urlpatterns = [
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/password/", views.password, name="password"),
-    path("healthz", views.healthz),
-    path("readyz", views.readyz),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", monitoring.metrics),
     path("v1/", include(API)),
     path("projects/<slug:handle>/", include((CONSOLE, "console"))),
     path("admin/login/", views.admin_door),

@@ -56,11 +56,14 @@ class Application(WSGIHandler):
         pages: Chain = self._middleware_chain
         api = self._api_chain()
 
+        # The commit may fail after the answer was made: then the answer is that of the failure.
+        start_with_others = convert_exception_to_response(lambda request: together(partial(api, request)))
+
         def choose(request: HttpRequest) -> Any:
             if not request.path_info.startswith("/v1/"):
                 return pages(request)
             if request.method == "POST" and _RUN_START.fullmatch(request.path_info):
-                return together(partial(api, request))
+                return start_with_others(request)
             return api(request)
 
         self._middleware_chain = choose

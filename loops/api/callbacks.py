@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-from django.db import InterfaceError, OperationalError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,6 +14,7 @@ from loops.api.reading import read_object
 from loops.api.serializing import callback_json, overdue_json
 from loops.awaiting import overdue_in
 from mobius import clock
+from mobius.engine.trouble import is_passing
 from mobius.errors import NotFound, RateLimitExceeded
 from mobius.projects import throttling
 from mobius.projects.api.viewsets import JsonOnly, ProjectViewSet
@@ -31,8 +31,7 @@ class NeverLost(APIView):
     http_method_names = ["post"]
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, OperationalError | InterfaceError):
-            # Busy, locked, full or gone: not the statement's fault, for both doors are tested.
+        if is_passing(exc):
             logger.warning("a callback could not be stored and was answered with 429: %s", exc)
             exc = RateLimitExceeded("We cannot store this just now: send it again in a moment.")
         return super().handle_exception(exc)

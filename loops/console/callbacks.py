@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
 from loops.console.lists import FOUND_AT_MOST, chosen, rows, searched
-from loops.console.showing import duration, shown
+from loops.console.showing import PURGED, duration, shown
 from loops.models import Callback, CallbackState
 from mobius import clock
 from mobius.errors import MobiusError
@@ -92,7 +92,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         "loops/callback.html",
         {
             "callback": callback,
-            "body": shown(callback.body),
+            "body": PURGED if callback.purged_at else shown(callback.body),
             "sentence": _SENTENCES[CallbackState(callback.state)],
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),

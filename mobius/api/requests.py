@@ -27,6 +27,14 @@ _SENTENCES = {
 }
 
 
+_throttled = [0]
+
+
+def throttled() -> int:
+    """How many requests under `/v1` this process has answered with 429."""
+    return _throttled[0]
+
+
 class ApiMiddleware:
     """Stands outermost. Names each request under `/v1`, and lets no HTML error and no raw exception out there."""
 
@@ -44,6 +52,7 @@ class ApiMiddleware:
         request.request_id = name  # type: ignore[attr-defined]
         response = self._refuse_unmeasured(request) or self._refuse_nul(request) or self.get_response(request)
         if isinstance(response, HttpResponse) and response.status_code >= 400:
+            _throttled[0] += response.status_code == 429
             _speak_json(response)
         for header, value in _ALWAYS.items():
             response.headers[header] = value

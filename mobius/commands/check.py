@@ -11,6 +11,8 @@ def run() -> None:
     """One line for each thing that was looked at; exit status 1 when one of them is wrong."""
     start_django()
     faults = [fault for fault in (_line(*one) for one in _checks()) if fault]
+    if held := _held():
+        click.echo(f"integrations: nothing goes out of {held} since this console was restored; resume each on its page")
     if faults:
         raise click.ClickException(f"{len(faults)} of the above need a hand.")
 
@@ -43,17 +45,34 @@ def _configuration() -> str:
 
 
 def _database() -> str:
-    from django.db import DatabaseError, connection
-    from django.db.migrations.executor import MigrationExecutor
+    from django.db import DatabaseError
+
+    from mobius import firststart
 
     try:
-        executor = MigrationExecutor(connection)
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        waiting = firststart.waiting_migrations()
+    except firststart.NewerDatabase as error:
+        return error.message
     except DatabaseError:
         return "it does not answer; see DATABASE_URL."
     if not waiting:
         return ""
     return f"{len(waiting)} migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`."
+
+
+def _held() -> str:
+    """The integrations that wait for a person since a restore. No fault, but somebody should know."""
+    from django.db import DatabaseError
+
+    from integrations.models import Integration
+
+    try:
+        held = (
+            Integration.objects.exclude(held_since=None).select_related("project").order_by("project__handle", "name")
+        )
+        return ", ".join(f"{one.project.handle}/{one.name}" for one in held)
+    except DatabaseError:
+        return ""
 
 
 def _encryption() -> str:

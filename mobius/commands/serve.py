@@ -42,10 +42,10 @@ def _make_ready() -> str:
     from integrations.secrets import WrongKey, prove_key
     from mobius import firststart
 
-    firststart.migrate()
     try:
+        firststart.migrate()
         prove_key()
-    except WrongKey as error:
+    except (firststart.NewerDatabase, WrongKey) as error:
         raise click.ClickException(error.message) from None
     firststart.collect_static()
     return firststart.first_admin()

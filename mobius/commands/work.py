@@ -13,7 +13,7 @@ def run() -> None:
     from django.db import DatabaseError
 
     from integrations.secrets import WrongKey, prove_key
-    from mobius import working
+    from mobius import firststart, working
 
     if settings.MOBIUS_ENGINE == "embedded":
         raise click.ClickException(
@@ -26,9 +26,11 @@ def run() -> None:
             "Set it to the address under which the console is reached, the same for every process."
         )
     try:
+        if firststart.waiting_migrations():
+            raise click.ClickException("the database waits for migrations: run `manage.py migrate` once, then this.")
         prove_key()
         ended = working.work(when_up=lambda: click.echo(f"Mobius worker: {settings.MOBIUS_WORKERS} threads"))
-    except WrongKey as error:
+    except (firststart.NewerDatabase, WrongKey) as error:
         raise click.ClickException(error.message) from None
     except DatabaseError:
         raise click.ClickException(

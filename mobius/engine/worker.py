@@ -56,6 +56,10 @@ class Worker:
         for thread in [*self._hands, self._ear, self._watch]:
             thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in [*self._hands, self._ear])
+
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
         deadline = time.monotonic() + patience_seconds

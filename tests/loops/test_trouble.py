@@ -19,6 +19,7 @@ from loops.operating import cancel
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
 from mobius import clock
+from mobius.engine import trouble
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import Api, work_off
@@ -111,7 +112,7 @@ def test_a_clock_that_stepped_back_does_not_stop_a_workspace(
 def test_an_outcome_is_kept_until_the_database_can_be_written_again(
     push_leads: Loop, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acting, "WRITE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "_MOMENT_SECONDS", 0.01)
     record, tries = delivering.record, []
 
     def busy_at_first(*args: Any, **options: Any) -> None:
@@ -133,7 +134,7 @@ def test_an_outcome_is_kept_until_the_database_can_be_written_again(
 def test_the_outcome_for_a_run_cancelled_meanwhile_is_kept_until_it_can_be_written(
     push_leads: Loop, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acting, "WRITE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "_MOMENT_SECONDS", 0.01)
     record, send, tries = delivering.record, delivering.send, []
 
     def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
