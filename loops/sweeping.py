@@ -10,12 +10,14 @@ from django.db.models import F
 
 from integrations import delivering
 from loops import queue
+from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
 
+_clock = ClockWatch()
 _purge = HourlyPurge()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
@@ -35,6 +37,7 @@ def sweep() -> float:
     if settings.MOBIUS_ENGINE != "embedded":
         give_up_silent(now=now)
     delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
+    _clock.look(now=now)
     _ring_due(now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
