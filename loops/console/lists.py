@@ -36,4 +36,4 @@ def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:
 
 def searched(request: HttpRequest) -> str:
     """What was typed into the search field: an id, so no database needs to see more of it than an id can have."""
-    return request.GET.get("q", "").replace("\x00", "").strip()[:LONGEST_SEARCH]
+    return request.GET.get("q", "").strip()[:LONGEST_SEARCH]

@@ -155,7 +155,7 @@ def test_a_run_is_found_by_its_id_its_key_and_its_request_id(
         assert [one.run.pk for one in viewer.get(RUNS, {"q": text_typed}).context["runs"]] == [wanted.pk]
     for text_typed in ("lead", "%", "x" * 1_000_000, "' OR 1=1 --"):
         assert viewer.get(RUNS, {"q": text_typed}).context["runs"] == []
-    assert len(viewer.get(RUNS, {"q": "\x00"}).context["runs"]) == 2  # nothing is left of it to look for
+    assert viewer.get(RUNS, {"q": "\x00"}).status_code == 400  # no page takes a NUL in its query
 
 
 def test_a_search_reads_indexes_only(viewer: Client, push_leads: Loop) -> None:

@@ -265,6 +265,23 @@ def test_an_odd_address_is_never_a_fault_of_ours(api: Api, things: dict[str, str
         assert call(api, route, path).status_code < 500, odd
 
 
+QUERY = "limit cursor status state provider loop_id run_id request_id external_id integration_id".split()
+ODD_QUERIES = (
+    *("%00", "%FF", "%ED%A0%80", "x" * 3000, "'%20OR%201=1--", "-1", "0", "1e3", "9" * 40, "%D9%A3", "true", "", "[]"),
+    *("OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk", "AAAA", "=", "%F0%9F%99%82"),
+)
+
+
+@pytest.mark.parametrize("route", [route for route in ALL if route.method == "get"], ids=str)
+def test_an_odd_query_is_never_a_fault_of_ours(api: Api, things: dict[str, str], route: Route) -> None:
+    for odd in ODD_QUERIES:
+        for query in ("&".join(f"{name}={odd}" for name in QUERY), *(f"{name}={odd}" for name in QUERY[:2])):
+            answer = api.get(f"{route.filled(**things)}?{query}")
+            assert answer.status_code < 500, query
+            if answer.status_code >= 400:
+                assert_envelope(answer, 400, 404)
+
+
 BODIES = ([], "text", 7, True, [[{}]], {"": ""}, {"name": {"a": []}}, {"config": 7}, {"steps": [None]}, {"event": [1]})
 
 

@@ -214,3 +214,15 @@ def test_every_refusal_is_an_error_of_ours() -> None:
     for raw, _ in REFUSED.values():
         with pytest.raises(MobiusError):
             parse_json(raw)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "GZIP", "identity, gzip", "nonsense"])
+def test_a_compressed_body_is_415_and_says_how_to_send_it(encoding: str) -> None:
+    answer = post(b"{}", HTTP_CONTENT_ENCODING=encoding)
+
+    assert answer.status_code == 415
+    assert "without Content-Encoding" in json.loads(answer.content)["error"]["message"]
+
+
+def test_a_body_that_says_that_it_is_not_compressed_is_taken() -> None:
+    assert post(b"{}", HTTP_CONTENT_ENCODING="identity").status_code == 200

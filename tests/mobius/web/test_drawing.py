@@ -56,6 +56,12 @@ def test_json_is_indented_and_other_text_is_left_alone() -> None:
     assert pretty_json("OK") == "OK"
     assert pretty_json(b"\xff") == "\N{REPLACEMENT CHARACTER}"
     assert pretty_json("[" * 5_000) == "[" * 5_000
+    assert pretty_json("1e5") == "1e5"
+
+
+@pytest.mark.parametrize("text", [r'{"a": "\ud800"}', r'["\u0000"]', '{"a": 1, "a": 2}', "[" * 400 + "]" * 400])
+def test_json_that_no_page_could_show_is_left_as_it_came(text: str) -> None:
+    assert pretty_json(text) == text
 
 
 def test_foreign_text_is_escaped_wherever_it_is_drawn() -> None:
