@@ -163,18 +163,27 @@ def test_where_others_share_the_database_only_workers_share_commits(
     assert brought == [True]
 
 
+LARGE = "x" * 10_000_000
+"""More than the pages that earlier tests have left free."""
+
+
+def leave_little_room() -> None:
+    """On this connection alone."""
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 2}")
+
+
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="a transaction that SQLite gives up by itself")
 def test_when_the_disk_is_full_nobody_is_told_that_its_work_is_stored() -> None:
     def begins_with_little_room() -> None:
         make("before")()
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA page_count")
-            cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 2}")
+        leave_little_room()
 
     visitors = Visitors()
     visitors.bring(
         before=begins_with_little_room,
-        large=lambda: Project.objects.create(handle="large", name="x" * 100_000),
+        large=lambda: Project.objects.create(handle="large", name=LARGE),
         after=make("after"),
     )
 
@@ -186,11 +195,9 @@ def test_when_the_disk_is_full_nobody_is_told_that_its_work_is_stored() -> None:
 def test_work_that_answers_an_error_of_the_database_itself_is_not_taken_for_done() -> None:
     def answers_it() -> str:
         make("undone")()
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA page_count")
-            cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 2}")
+        leave_little_room()
         try:
-            Project.objects.create(handle="large", name="x" * 100_000)
+            Project.objects.create(handle="large", name=LARGE)
         except DatabaseError:
             pass
         return "done"
