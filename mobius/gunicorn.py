@@ -15,6 +15,7 @@ keepalive = 75
 graceful_timeout = 25  # an answer may wait for a row that is on its way
 timeout = 60
 preload_app = True
+forwarded_allow_ips = ""  # what proxies say is judged in one place, mobius/wsgi.py
 control_socket_disable = True  # it would lie in the home directory, shared by every gunicorn of the user
 
 

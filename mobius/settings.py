@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,13 @@ HTTPS = env.bool("HTTPS", default=False)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
 # Whose X-Forwarded-For and -Proto we believe. With HTTPS on: a proxy on this machine, unless others are named.
 MOBIUS_TRUSTED_PROXIES = env.list("MOBIUS_TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"] if HTTPS else [])
+for _proxy in MOBIUS_TRUSTED_PROXIES:
+    try:
+        ip_network(_proxy, strict=False)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"MOBIUS_TRUSTED_PROXIES: {_proxy} is neither an address nor a network such as 10.0.0.0/8."
+        ) from None
 MOBIUS_LISTENS_ON = env.str("MOBIUS_LISTENS_ON", default="")  # set by `mobius serve`, for itself
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 

@@ -14,12 +14,16 @@ from mobius.projects.models import AuditEvent, AuditEventQuerySet, Project
 _DAY = {"invalid": "Write a day such as 2026-11-24."}
 
 
+def _short() -> forms.TextInput:
+    return forms.TextInput(attrs={"size": 13, "autocomplete": "off", "spellcheck": "false"})
+
+
 class AuditSearch(forms.Form):
     """Each field narrows the list; empty ones ask for nothing. Days are in UTC, and both are included."""
 
-    actor = forms.CharField(label="Who", max_length=200, required=False)
-    action = forms.CharField(label="Did", max_length=60, required=False)
-    object = forms.CharField(label="To", max_length=200, required=False)
+    actor = forms.CharField(label="Who", max_length=200, required=False, widget=_short())
+    action = forms.CharField(label="Did", max_length=60, required=False, widget=_short())
+    object = forms.CharField(label="To", max_length=200, required=False, widget=_short())
     since = forms.DateField(
         label="Since",
         required=False,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore as DatabaseStore
+
+BEGAN, SEEN = "began_at", "seen_at"
+"""When somebody signed in, and did something last: seconds since 1970 (mobius/web/sessions.py)."""
 
 
 class SessionStore(DatabaseStore):
@@ -17,6 +21,9 @@ class SessionStore(DatabaseStore):
         return Session
 
     def create_model_instance(self, data: Any) -> Any:
+        if SESSION_KEY in data:  # whichever door somebody came through
+            data.setdefault(BEGAN, time.time())
+            data.setdefault(SEEN, time.time())
         session = super().create_model_instance(data)
         session.user_id = data.get(SESSION_KEY)  # type: ignore[attr-defined]  # stubs know Django's own model only
         return session

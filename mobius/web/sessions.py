@@ -14,9 +14,11 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse
 
+from mobius.projects.sessions import BEGAN, SEEN
+
 Chain = Callable[[HttpRequest], HttpResponseBase]
 
-BEGAN, SEEN, MUST_CHANGE = "began_at", "seen_at", "must_change_password"
+MUST_CHANGE = "must_change_password"
 _SEEN_IS_NOTED_EVERY_SECONDS = 300  # a write for every page would take the database's one write lock
 
 
@@ -64,14 +66,13 @@ def begin(request: HttpRequest, *, must_change_password: bool) -> None:
 
 
 def _is_over(session: Any, now: float) -> bool:
-    began, seen = session.get(BEGAN, now), session.get(SEEN, now)
+    began, seen = session.get(BEGAN, 0.0), session.get(SEEN, 0.0)
     return bool(now - began > settings.SESSION_COOKIE_AGE or now - seen > settings.SESSION_IDLE_SECONDS)
 
 
 def _note(request: HttpRequest, now: float) -> None:
     by_itself = request.method == "GET" and "HTTP_HX_REQUEST" in request.META
-    request.session.setdefault(BEGAN, now)
-    if SEEN not in request.session or (not by_itself and now - request.session[SEEN] > _SEEN_IS_NOTED_EVERY_SECONDS):
+    if not by_itself and now - request.session[SEEN] > _SEEN_IS_NOTED_EVERY_SECONDS:
         request.session[SEEN] = now
 
 

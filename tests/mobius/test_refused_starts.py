@@ -83,6 +83,12 @@ def test_a_placeholder_stops_every_start_with_what_to_do(tmp_path: Path, command
     assert "changeme" not in ended.stderr
 
 
+def test_a_proxy_that_is_no_address_stops_every_start(tmp_path: Path) -> None:
+    ended = start(tmp_path, *MANAGE, MOBIUS_TRUSTED_PROXIES="10.0.0.0/8,proxy.example")
+
+    assert "proxy.example is neither an address nor a network" in ended.stderr
+
+
 @pytest.mark.parametrize("command", [WSGI, (*SERVE, "--host", "0.0.0.0")], ids=["wsgi", "serve"])
 def test_debug_stops_every_server_that_others_could_reach(tmp_path: Path, command: tuple[str, ...]) -> None:
     ended = start(tmp_path, *command, DEBUG="on")
