@@ -14,6 +14,7 @@ from loops import workers
 from loops.advance import advance
 from loops.models import Loop, Run, RunStatus, Worker
 from loops.starting import Start, start_run
+from loops.sweeping import sweep
 from mobius import clock
 from mobius.engine import liveness
 from tests.cast import work_off
@@ -136,5 +137,5 @@ def test_a_test_that_nobody_recorded_for_a_minute_is_in_doubt(
 ) -> None:
     dies_on_the_wire(start_run(loop=push_leads, start=ADA).run, monkeypatch)
     Attempt.objects.update(kind=AttemptKind.TEST, run_id="", created_at=clock.now() - timedelta(seconds=61))
-    workers.give_up_silent(now=clock.now())
+    sweep()
     assert Attempt.objects.get().state == AttemptState.IN_DOUBT
