@@ -22,7 +22,7 @@ from django.urls import reverse
 
 from integrations.models import Attempt, Integration, KeyCheck, LedgerEntry, Pacer, Webhook, WebhookSecret
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
-from integrations.secrets import verify_key
+from integrations.secrets import prove_key
 from loops.authoring import create_loop
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
 from loops.starting import Start, start_run
@@ -102,7 +102,7 @@ def page(model: type[Model], name: str, *arguments: Any) -> str:
 @pytest.fixture
 def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
     """One of everything, with secrets wherever one can be: gives the texts that no page may show."""
-    verify_key()
+    prove_key()
     url = clay.url_for("planted-url-path")
     body = {"webhook_url": url, "auth_header_name": "x-auth", "auth_header_value": "planted-header-value"}
     api.post(f"{api.root}/integrations/providers/clay/connect", body | {"rate_per_second": "unlimited"})
