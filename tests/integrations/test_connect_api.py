@@ -249,7 +249,7 @@ def test_a_reconnect_is_one_transaction(api: Api) -> None:
     connect(api, **HEADER)
 
     with (
-        patch("integrations.connecting.WebhookSecret.objects.update_or_create", side_effect=ZeroDivisionError),
+        patch("integrations.connecting.WebhookSecret.objects.filter", side_effect=ZeroDivisionError),
         pytest.raises(ZeroDivisionError),
     ):
         api.post(CONNECT, {"webhook_url": OTHER_URL})
