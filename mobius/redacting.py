@@ -39,30 +39,38 @@ class Memory:
     def __init__(self, most: int) -> None:
         self._most = most
         self._guard = threading.Lock()
-        self._known: OrderedDict[str, tuple[str, ...]] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._spellings: list[str] | None = []  # None: to be made anew
 
     def add(self, secrets: Iterable[str]) -> None:
         with self._guard:
             for secret in secrets:
-                self._known.pop(secret, None)
-                self._known[secret] = _spellings(secret)
+                if secret not in self._known:
+                    self._spellings = None
+                self._known[secret] = None
+                self._known.move_to_end(secret)
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
+                self._spellings = None
 
     def removed_from(self, text: str) -> str:
-        with self._guard:
-            known = list(self._known.values())
-        for spellings in known:
-            for spelling in spellings:
-                if spelling in text:
-                    text = text.replace(spelling, REMOVED)
+        for spelling in self._longest_first():
+            if spelling in text:
+                text = text.replace(spelling, REMOVED)
         return text
 
+    def _longest_first(self) -> list[str]:
+        """Where one secret is the beginning of another, the rest of the other must not stay."""
+        with self._guard:
+            if self._spellings is None:
+                written = {spelling for secret in self._known for spelling in _spellings(secret)}
+                self._spellings = sorted(written, key=len, reverse=True)
+            return self._spellings
 
-def _spellings(secret: str) -> tuple[str, ...]:
+
+def _spellings(secret: str) -> set[str]:
     quoted = json.dumps(secret)[1:-1]
-    written = (secret, secret.replace("/", "\\/"), quoted, repr(secret)[1:-1], html.escape(secret))
-    return tuple(sorted(set(written), key=len, reverse=True))
+    return {secret, secret.replace("/", "\\/"), quoted, repr(secret)[1:-1], html.escape(secret)}
 
 
 _webhooks = Memory(1_000)

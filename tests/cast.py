@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
 
+_numbers = itertools.count()
 PASSWORD = "correct horse battery staple"
 
 
@@ -71,7 +73,7 @@ class Api(APIClient):
 
     def __init__(self, project: Project, role: Role) -> None:
         super().__init__()
-        self.key = create_key(project=project, name=f"{role} {Project.objects.count()} {id(self)}", role=role)
+        self.key = create_key(project=project, name=f"{role} {next(_numbers)}", role=role)
         self.credentials(HTTP_AUTHORIZATION=f"Bearer {self.key.text}")
         self.default_format = "json"
         self.root = f"/v1/projects/{project.handle}"

@@ -32,7 +32,9 @@ PLANTED = [KEY, TOKEN, URL, VALUE, "planted-url-path", "planted-query", 'planted
 
 
 @pytest.fixture(autouse=True)
-def _connection() -> None:
+def _connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is known but this."""
+    monkeypatch.setattr(redacting, "_webhooks", redacting.Memory(most=100))
     Connection(webhook_url=URL, auth_header_name="Authorization", auth_header_value=VALUE)
 
 
@@ -77,6 +79,13 @@ def test_the_memory_is_bounded_and_keeps_the_latest() -> None:
     memory.add(["the-first-one", "the-second-one", "the-third-one"])
 
     assert memory.removed_from("the-first-one the-second-one the-third-one") == "the-first-one [removed] [removed]"
+
+
+def test_of_two_secrets_where_one_begins_the_other_nothing_is_left() -> None:
+    memory = redacting.Memory(most=9)
+    memory.add(["https://a.example/one", "https://a.example/one-and-more"])
+
+    assert memory.removed_from("dialling https://a.example/one-and-more") == "dialling [removed]"
 
 
 # --- logs ---

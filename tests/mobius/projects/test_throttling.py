@@ -105,6 +105,7 @@ def test_an_address_is_counted_by_itself_and_ipv6_by_its_network(store: str, one
 
 
 def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throttling, "_SHARED", False)
     monkeypatch.setattr(throttling, "_MOST_REMEMBERED", 100)
     for number in range(1000):
         throttling.note_failed_key(f"192.0.{number // 256}.{number % 256}")
