@@ -59,7 +59,6 @@ class ShownIntegration:
         return (self.usage.limit or 0) * 90 // 100
 
 
-@require_GET
 @login_required
 @require_safe
 def root(request: HttpRequest) -> HttpResponse:
@@ -70,6 +69,7 @@ def root(request: HttpRequest) -> HttpResponse:
     return render(request, "no_projects.html")
 
 
+@require_GET
 @project_page(Permission.READ)
 def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])

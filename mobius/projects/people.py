@@ -27,9 +27,9 @@ def create_user(
     Raises InvalidFields, and AlreadyExists for a name that differs from another's in nothing but capitals.
     """
     user = User(username=name, is_superuser=superuser, is_staff=support or superuser)
+    _check(user, password)
     if User.objects.filter(username__iexact=name).exists():
         raise _taken(name)
-    _check(user, password)
     user.set_password(password)
     try:
         with transaction.atomic():
@@ -71,7 +71,7 @@ def note(by: Actor, deed: str, user: User, *, changed: Iterable[str] = ()) -> No
 
 def _check(user: User, password: str) -> None:
     try:
-        user.full_clean(exclude=["password"])
+        user.full_clean(exclude=["password"], validate_unique=False)
     except ValidationError as error:
         raise InvalidFields({"name": error.messages}) from None
     try:
