@@ -136,7 +136,7 @@ def test_check_says_when_migrations_are_pending(db: None, monkeypatch: pytest.Mo
 
     checked = CliRunner().invoke(main, ["check"])
     assert checked.exit_code == 1
-    assert "1 migrations are missing; run `mobius serve` or `manage.py migrate`" in checked.output
+    assert "1 migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`" in checked.output
 
 
 def test_serve_refuses_a_database_of_a_newer_version(tmp_path: Path) -> None:
