@@ -26,6 +26,7 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
+from loops.triggers.hearing import hear_end
 from mobius.engine import liveness
 from mobius.prepared import Insert, New, Select, Update
 
@@ -185,12 +186,12 @@ class Turn:
         self.leave_queue()
         self.log("step.completed", step)
 
-    def fail_step(self, step: Step, *, error_type: str, error_message: str) -> None:
+    def fail_step(self, step: Step, *, error_type: str, error_message: str, stop_reason: str = "step_failed") -> None:
         step.error_type, step.error_message = error_type, error_message[:1000]
         self._end_step(step, StepStatus.FAILED)
         self.leave_queue()
         self.log("step.failed", step)
-        self.fail_run(stop_reason="step_failed", error_type=error_type, error_message=error_message, step=step)
+        self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message, step=step)
 
     def suspend_step(
         self,
@@ -322,6 +323,8 @@ class Turn:
         _insert_events(*self._events)
         if self._is_counted and run.has_ended:
             ending.tell_loop(run, self.spec, now=self.now)
+        if run.has_ended:
+            hear_end(run, now=self.now)
 
     @property
     def _is_counted(self) -> bool:

@@ -8,9 +8,8 @@ from loops.expressions import Names, evaluate, render_parameters, uses_callback_
 from loops.matching import look_through
 from loops.models import Callback, CallbackState, Step, SuspendedFor, Wait, WaitState
 from loops.spec import ActionConfig, StepKind, StepSpec, WaitConfig
+from loops.triggers.hearing import CALLBACK_EVENT
 from loops.turn import Turn
-
-CALLBACK_EVENT = "clay.callback"
 
 
 def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, names: Names) -> None:

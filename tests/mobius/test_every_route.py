@@ -113,7 +113,10 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
 def test_the_routes_are_found() -> None:
     assert len(ALL) > 20
     assert "POST /v1/projects/<project>/integrations/providers/<provider>/connect" in map(str, ALL)
-    assert [str(route) for route in ALL if route.needs is None] == ["POST /v1/callbacks/<token>"]
+    assert [str(route) for route in ALL if route.needs is None] == [
+        "POST /v1/callbacks/<token>",
+        "POST /v1/triggers/http/<handle>",
+    ]
 
 
 def test_every_action_of_every_view_says_what_it_needs() -> None:
