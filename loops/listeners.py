@@ -1,7 +1,7 @@
 """In which projects anybody wants to hear of what happens to runs: asked at the end of every run, answered in memory.
 
-A process asks the database once a second at most. What it does itself it knows at once; so whoever starts to listen in
-another process hears of everything from a second later on.
+A process asks the database once a second at most. What it changes itself it knows at once; so whoever starts to listen
+in another process hears of everything from a second later on.
 """
 
 from __future__ import annotations
@@ -9,28 +9,26 @@ from __future__ import annotations
 import time
 
 from loops.trigger_models import Trigger
+from mobius.notifying.interest import present_state
+from mobius.notifying.models import Endpoint
 
 ASK_AGAIN_SECONDS = 1.0
 
-_asked: tuple[frozenset[str], float] = (frozenset(), float("-inf"))
+_asked: tuple[frozenset[str], int, float] = (frozenset(), -1, 0.0)
 
 
 def anybody_listens(project_id: str) -> bool:
     """May there be somebody in this project who wants to know?"""
     global _asked
-    projects, at = _asked
-    if time.monotonic() - at > ASK_AGAIN_SECONDS:
-        began = time.monotonic()
+    projects, state, at = _asked
+    if state != present_state() or time.monotonic() - at > ASK_AGAIN_SECONDS:
+        began = present_state(), time.monotonic()
         projects = _ask()
-        _asked = projects, began
+        _asked = projects, *began
     return project_id in projects
 
 
-def forget_listeners() -> None:
-    """Somebody began or ceased to listen: ask again next time."""
-    global _asked
-    _asked = frozenset(), float("-inf")
-
-
 def _ask() -> frozenset[str]:
-    return frozenset(Trigger.objects.listening().values_list("project_id", flat=True).distinct())
+    triggers = Trigger.objects.listening().values_list("project_id")
+    endpoints = Endpoint.objects.listening().values_list("project_id")
+    return frozenset(project_id for (project_id,) in triggers.union(endpoints))

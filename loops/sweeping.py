@@ -15,6 +15,7 @@ from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
+from mobius.notifying import couriers
 
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
@@ -40,6 +41,7 @@ def sweep() -> float:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
     if _anything_fires(now):
         fire_due(now=now)
+    couriers.hand_out(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())

@@ -13,6 +13,7 @@ from django.db import connection
 
 from integrations.delivering import NotNow
 from loops import ending
+from loops.announcing import announce
 from loops.models import (
     Callback,
     CallbackState,
@@ -26,7 +27,6 @@ from loops.models import (
     WaitState,
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
-from loops.triggers.hearing import hear_end
 from mobius.engine import liveness
 from mobius.prepared import Insert, New, Select, Update
 
@@ -71,6 +71,7 @@ class Turn:
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
         self._events: list[dict[str, Any]] = []
+        self._announced: list[str] = []
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
@@ -276,6 +277,8 @@ class Turn:
     def log(self, event_type: str, step: Step | None = None, /, **payload: Any) -> None:
         """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
         self.run.last_sequence += 1
+        if event_type.startswith("run."):
+            self._announced.append(event_type)
         self._events.append(
             {
                 "run_id": self.run.pk,
@@ -323,8 +326,8 @@ class Turn:
         _insert_events(*self._events)
         if self._is_counted and run.has_ended:
             ending.tell_loop(run, self.spec, now=self.now)
-        if run.has_ended:
-            hear_end(run, now=self.now)
+        if self._announced:
+            announce(run, self._announced, now=self.now)
 
     @property
     def _is_counted(self) -> bool:

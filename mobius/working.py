@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -15,11 +16,13 @@ from django.db import connections
 from mobius.engine import doorbell, embedded
 from mobius.engine.pool import Pool
 from mobius.engine.ticker import Ticker
+from mobius.notifying import couriers
 
 if TYPE_CHECKING:  # its packages are there only with PostgreSQL
     from mobius.engine.worker import Worker
 
 SENDS_END_WITHIN_SECONDS = 25
+_COURIERS_END_WITHIN_SECONDS = 5
 
 
 class Works:
@@ -28,6 +31,7 @@ class Works:
     def __init__(self) -> None:
         answer = doorbell.current_answer()
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
+        self._couriers = Pool(replace(answer, advance=couriers.carry), threads=couriers.COURIERS)
         if settings.MOBIUS_ENGINE == "embedded":
             answer.recover()
             self._workers: Pool | Worker = Pool(answer, threads=settings.MOBIUS_WORKERS)
@@ -40,12 +44,16 @@ class Works:
     def start(self) -> None:
         """Raises DatabaseError when the database does not answer."""
         self._workers.start()
+        self._couriers.start()
+        couriers.use_pool(self._couriers)
         self._ticker.start()
 
     def stop(self) -> bool:
         """Claim nothing more and wait for the sends in flight. False when one was still under way after 25 seconds."""
         self._ticker.stop()
+        couriers.use_pool(None)
         ended = self._workers.stop(patience_seconds=SENDS_END_WITHIN_SECONDS)
+        self._couriers.stop(patience_seconds=_COURIERS_END_WITHIN_SECONDS)  # what they leave is sent again
         embedded.use_pool(None)
         connections.close_all()
         return ended

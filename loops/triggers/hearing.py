@@ -16,8 +16,8 @@ _HEARD = {RunStatus.COMPLETED: "run.completed", RunStatus.FAILED: "run.failed"}
 
 
 def hear_end(run: Run, *, now: datetime) -> None:
-    """The run has ended, in this transaction."""
-    if run.status in _HEARD and anybody_listens(run.project_id):
+    """The run has ended, in this transaction, and somebody may want to hear of it."""
+    if run.status in _HEARD:
         # A run that was retried ends again.
         _write(_HEARD[RunStatus(run.status)], run, f"{run.pk}:{run.attempt}", lambda: _told(run), now)
 

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from loops.listeners import forget_listeners
 from loops.models import Loop, LoopStatus
 from loops.schedules import read_schedule
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
 from loops.trigger_models import Trigger
 from mobius.errors import InvalidFields
+from mobius.notifying.interest import note_change
 
 
 def register(loop: Loop, spec: LoopSpec, *, now: datetime) -> None:
@@ -33,19 +33,19 @@ def register(loop: Loop, spec: LoopSpec, *, now: datetime) -> None:
             trigger = Trigger(project_id=loop.project_id, loop=loop, key=wanted.key, kind=wanted.kind, created_at=now)
         _set(trigger, wanted, loop, place=f"triggers[{index}].config", now=now)
     Trigger.objects.filter(pk__in=[trigger.pk for trigger in known.values()]).delete()
-    transaction.on_commit(forget_listeners)
+    note_change()
 
 
 def disarm(loop_id: str) -> None:
     """The loop is paused: nothing fires, and what would have is not made up for."""
     Trigger.objects.filter(loop_id=loop_id).update(active=False, next_fire_at=None)
-    transaction.on_commit(forget_listeners)
+    note_change()
 
 
 def forget(loop: Loop) -> None:
     """The loop is deleted, and so are its addresses."""
     Trigger.objects.filter(loop=loop).delete()
-    transaction.on_commit(forget_listeners)
+    note_change()
 
 
 def _set(trigger: Trigger, wanted: TriggerSpec, loop: Loop, *, place: str, now: datetime) -> None:

@@ -15,10 +15,13 @@ def run(*, days: int | None) -> None:
 
     from integrations.purging import purge_bodies
     from mobius import clock
+    from mobius.notifying.purging import purge_notifications
 
     keeps = settings.MOBIUS_RETENTION_DAYS if days is None else days
     if not keeps:
         click.echo("bodies are kept for ever (MOBIUS_RETENTION_DAYS=0); nothing to do")
         return
-    purged = sum(purge_bodies(before=clock.now() - timedelta(days=keeps)))
+    before = clock.now() - timedelta(days=keeps)
+    purged = sum(purge_bodies(before=before))
     click.echo(f"deliveries older than {keeps} days whose bodies were blanked: {purged}")
+    click.echo(f"and of webhooks: {purge_notifications(before=before)}")

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
-from loops import callbacks, listeners
+from loops import callbacks
 from loops.authoring import create_loop, update_loop
 from loops.models import Loop, Run
 from loops.operating import cancel
@@ -28,11 +28,6 @@ from tests.loops.runs import begin, fresh, loop_of, wait
 pytestmark = pytest.mark.django_db
 NAP = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
 FAILS = {"id": "no", "kind": "check", "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]}}
-
-
-@pytest.fixture(autouse=True)
-def _nobody_was_asked() -> None:
-    listeners.forget_listeners()
 
 
 def listener(event_type: str = "run.completed", **config: Any) -> list[dict[str, Any]]:
