@@ -16,6 +16,7 @@ from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
+from mobius.notifying.sending import take_back
 
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
@@ -62,6 +63,7 @@ def recover() -> None:
         )
         Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").update(ring_due_at=now)
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
+        take_back(now=now)
 
 
 def _anything_fires(now: datetime) -> bool:

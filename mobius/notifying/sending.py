@@ -66,6 +66,12 @@ def claim(notification: Notification, *, now: datetime) -> bool:
     return bool(taken)
 
 
+def take_back(*, now: datetime) -> None:
+    """Every earlier process is known to be dead: what it had under way is sent again at once."""
+    under_way = Notification.objects.filter(state=NotificationState.PROCESSING, due_at__isnull=False)
+    under_way.update(state=NotificationState.PENDING, due_at=now)
+
+
 def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> None:
     """Make the attempt that was claimed, and write down what came of it."""
     notification = Notification.objects.filter(pk=notification_id, state=NotificationState.PROCESSING).first()

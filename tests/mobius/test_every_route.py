@@ -17,6 +17,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from integrations.models import Integration
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
+from mobius.notifying.subscribing import create_endpoint
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.roles import Permission, Role
 from tests.cast import Api
 
@@ -107,6 +109,7 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
         "loop": push_leads.pk,
         "run": started.run.pk,
         "key": api.key.record.pk,
+        "webhook": create_endpoint(project=push_leads.project, name="crm", by=SYSTEM).endpoint.pk,
     }
 
 
