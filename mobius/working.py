@@ -16,7 +16,6 @@ from django.db import connections
 from mobius.engine import doorbell, embedded
 from mobius.engine.pool import Pool
 from mobius.engine.ticker import Ticker
-from mobius.notifying import couriers
 
 if TYPE_CHECKING:  # its packages are there only with PostgreSQL
     from mobius.engine.worker import Worker
@@ -29,7 +28,10 @@ class Works:
     """Workers and ticker of this process, from the first run that they take to the last send."""
 
     def __init__(self) -> None:
+        from mobius.notifying import couriers  # its models need the apps, which whoever imports this may still load
+
         answer = doorbell.current_answer()
+        self._use_couriers = couriers.use_pool
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
         self._couriers = Pool(replace(answer, advance=couriers.carry), threads=couriers.COURIERS)
         if settings.MOBIUS_ENGINE == "embedded":
@@ -45,13 +47,13 @@ class Works:
         """Raises DatabaseError when the database does not answer."""
         self._workers.start()
         self._couriers.start()
-        couriers.use_pool(self._couriers)
+        self._use_couriers(self._couriers)
         self._ticker.start()
 
     def stop(self) -> bool:
         """Claim nothing more and wait for the sends in flight. False when one was still under way after 25 seconds."""
         self._ticker.stop()
-        couriers.use_pool(None)
+        self._use_couriers(None)
         ended = self._workers.stop(patience_seconds=SENDS_END_WITHIN_SECONDS)
         self._couriers.stop(patience_seconds=_COURIERS_END_WITHIN_SECONDS)  # what they leave is sent again
         embedded.use_pool(None)
