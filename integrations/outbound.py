@@ -46,6 +46,7 @@ def nothing(_stage: Stage) -> None:
 def post(
     request: OutgoingRequest,
     *,
+    own_headers: Mapping[str, str] | None = None,
     timeout_seconds: float = 20.0,
     may_begin: Callable[[], bool] = always,
     on_stage: Callable[[Stage], None] = nothing,
@@ -54,6 +55,7 @@ def post(
 
     `timeout_seconds` covers everything but the look-up of the name: at most 5 of them to connect, then TLS, sending
     and reading. Keeps at most 64 KiB of the answer, follows no redirect, retries nothing.
+    `own_headers` are ours, beyond those that a project may choose, and need no check.
     `may_begin` is asked immediately before the first byte of the request; when it says no, nothing is sent.
     `on_stage` hears how far the exchange got.
     """
@@ -62,7 +64,7 @@ def post(
     headers: dict[str, str] = {}
     body, failure = b"", None
     try:
-        response = _ADAPTER.send(_prepare(request, attempt), stream=True)
+        response = _ADAPTER.send(_prepare(request, own_headers or {}, attempt), stream=True)
         attempt.answered(response)
         headers = {name.lower(): value for name, value in response.headers.items()}
         body, failure = attempt.read(response, headers)
@@ -172,7 +174,7 @@ class _Prepared(PreparedRequest):
     target: Target
 
 
-def _prepare(request: OutgoingRequest, attempt: _Attempt) -> _Prepared:
+def _prepare(request: OutgoingRequest, own_headers: Mapping[str, str], attempt: _Attempt) -> _Prepared:
     """Raises UnsafeUrl and InvalidHeader: what is stored may be older than the rules."""
     prepared = _Prepared()
     prepared.attempt = attempt
@@ -182,6 +184,7 @@ def _prepare(request: OutgoingRequest, attempt: _Attempt) -> _Prepared:
     prepared.body = request.body
     prepared.headers = CaseInsensitiveDict({"User-Agent": "mobius-console", "Content-Type": "application/json"})
     prepared.headers.update(check_headers(request.headers))
+    prepared.headers.update(own_headers)
     prepared.headers["Content-Length"] = str(len(request.body))
     prepared.headers["Connection"] = "close"
     return prepared

@@ -23,16 +23,21 @@ def admit(run: Run, spec: LoopSpec) -> None:
     run.governed = True
     if _key_is_taken(run):
         return  # the insert will find who does, and this run will never be
+    policy = spec.policy_for(run.trigger_key)
+    if policy.concurrency == Concurrency.ALLOW:
+        return  # it counts for others
     others = Run.objects.governed_by(run.loop_id).exclude(pk=run.pk)
+    if policy.trigger_key:
+        others = others.started_by([policy.trigger_key])
     active = others.let_in()
-    too_many = active.count() + 1 - spec.max_concurrent_runs
+    too_many = active.count() + 1 - policy.max_concurrent_runs
     if too_many <= 0:
         return
-    match spec.concurrency:
+    match policy.concurrency:
         case Concurrency.SKIP:
             raise LoopBusy
         case Concurrency.QUEUE:
-            reason = QueueReason.TRIGGER_CONCURRENCY if spec.by_trigger else QueueReason.LOOP_POLICY
+            reason = QueueReason.TRIGGER_CONCURRENCY if policy.trigger_key else QueueReason.LOOP_POLICY
             run.queue_reason = reason
             run.ring_due_at = run.wall_clock_deadline_at = None  # its time begins when it is let in
         case Concurrency.REPLACE:

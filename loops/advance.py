@@ -19,9 +19,11 @@ from integrations.delivering import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure
 from loops import machine
 from loops.acting import Sent, prepare_row, record_alone, record_outcome, reserve_row, take_outcome
+from loops.checking import check
+from loops.children import start_child
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, SleepConfig, StepSpec, WaitConfig
+from loops.spec import ActionConfig, CheckConfig, LoopConfig, SleepConfig, StepSpec, WaitConfig
 from loops.turn import Overtaken, Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
@@ -245,6 +247,10 @@ def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
             _sleep(turn, config, step)
         case WaitConfig() as config:
             wait_for_event(turn, spec, config, step, names)
+        case LoopConfig() as config:
+            start_child(turn, config, step, names)
+        case CheckConfig() as config:
+            check(turn, config, step, names)
     return None
 
 
@@ -274,8 +280,13 @@ def names_for(turn: Turn) -> Names:
     run, spec = turn.run, turn.spec
     return Names(
         event=spec.filled_event(run.event),
-        meta=run.meta | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": "manual"},
+        meta=run.meta | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)},
         config=spec.filled_config(run.config),
         steps=turn.outputs,
         step_order=spec.step_keys,
     )
+
+
+def _trigger_of(run: Run) -> str:
+    """What kind of trigger started the run. (A caller's own `meta.trigger` says nothing about that.)"""
+    return str(run.meta.get("trigger")) if run.source_event_id else "manual"

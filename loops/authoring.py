@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from integrations.providers.registry import all_actions
 from loops.ending import let_next_in
 from loops.models import Loop, LoopStatus, LoopVersion, Run
-from loops.spec import Concurrency, LoopSpec, parse_loop
+from loops.spec import LoopConfig, LoopSpec, parse_loop
+from loops.triggers.registering import forget, register
 from mobius import clock
 from mobius.errors import AlreadyExists, InvalidFields
 from mobius.projects import auditing
@@ -30,6 +31,8 @@ def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -
     with _unique_name(loop), transaction.atomic():
         loop.save(force_insert=True)
         _save_version(loop, spec)
+        _demand_loops(loop, spec)
+        register(loop, spec, now=now)
         _note(by, "create", loop, changed=authored)
     return loop
 
@@ -56,7 +59,9 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
         loop.name, loop.updated_at = spec.name, clock.now()
         if authored:
             _save_version(loop, spec)
+            _demand_loops(loop, spec)
             _apply_policy(loop, spec)
+        register(loop, spec, now=loop.updated_at)
         loop.save(update_fields=["name", "status", "paused_because", "failures_in_a_row", "updated_at"])
         _note(by, "update", loop, changed=[name for name in changes if changes[name] != before.get(name)])
     return loop
@@ -67,16 +72,30 @@ def delete_loop(loop: Loop, *, by: Actor = SYSTEM) -> None:
     with transaction.atomic():
         loop.status, loop.updated_at = LoopStatus.DELETED, clock.now()
         loop.save(update_fields=["status", "updated_at"])
+        forget(loop)
         _note(by, "delete", loop)
 
 
 def _apply_policy(loop: Loop, spec: LoopSpec) -> None:
     """The loop's row is held. Runs that are active already count for a new policy; a wider one lets more of them go."""
-    if spec.concurrency != Concurrency.ALLOW:
+    if spec.is_governed:
         ungoverned = Run.objects.of_loop(loop.pk).active().filter(governed=False)
         # Their workers read them again, and see that the loop wants to know of their end.
         ungoverned.update(governed=True, revision=F("revision") + 1)
     let_next_in(loop.pk, now=loop.updated_at)
+
+
+def _demand_loops(loop: Loop, spec: LoopSpec) -> None:
+    """Raises InvalidFields for steps that start runs of loops which are not there."""
+    present = Loop.objects.present().filter(project_id=loop.project_id)
+    problems = {
+        f"steps[{step.index}].config.loop_id": [f"There is no loop `{step.config.loop_id[:100]}` in this project."]
+        for step in spec.steps
+        if isinstance(step.config, LoopConfig)
+        and not present.filter(Q(pk=step.config.loop_id) | Q(name=step.config.loop_id)).exists()
+    }
+    if problems:
+        raise InvalidFields(problems)
 
 
 def _parse(authored: JsonObject) -> LoopSpec:

@@ -21,6 +21,7 @@ from integrations import delivering
 from integrations.models import Attempt, AttemptState
 from loops.callback_addresses import hash_of, without_addresses
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
+from loops.triggers.hearing import hear_callback
 from loops.versions import spec_of
 from mobius import clock
 from mobius.engine.crowd import together
@@ -97,6 +98,7 @@ def assign(callback: Callback, *, step_id: str, by: Actor) -> Callback:
         unclear.remark = f"{by.name} said which row it answers."[:700]
         _attach(unclear, run, step_id)
         unclear.save(update_fields=["run", "step_id", "state", "remark"])
+        hear_callback(unclear, run, now=clock.now())
         _tell(run, step_id)
         auditing.record(
             by,
@@ -210,6 +212,7 @@ def _store(callback: Callback, run_id: str, step_id: str) -> Received:
             return _again(earlier)
         _attach(callback, run, step_id)
         _insert(callback)
+        hear_callback(callback, run, now=callback.received_at)
         _tell(run, step_id)
     return Received(callback=callback)
 

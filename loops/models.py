@@ -156,6 +156,18 @@ class RunQuerySet(models.QuerySet["Run"]):
         """The run that holds this idempotency key. That it is not empty lets the partial index answer."""
         return self.filter(idempotency_key=key).exclude(idempotency_key="")
 
+    def from_source_event(self, source_event_id: str) -> Self:
+        """The run that a trigger started for this. That it is not empty lets the partial index answer."""
+        return self.filter(source_event_id=source_event_id).exclude(source_event_id="")
+
+    def started_by(self, trigger_keys: Iterable[str]) -> Self:
+        """Runs of a loop that these triggers of it started."""
+        return self.filter(trigger_key__in=list(trigger_keys))
+
+    def children_of(self, run_id: str) -> Self:
+        """Runs that the steps of this one started. Not empty: that lets the partial index answer."""
+        return self.filter(parent_run_id=run_id).exclude(parent_run_id="").order_by("pk")
+
     def to_ring(self, now: datetime) -> Self:
         """Runs that nobody has taken although their time has come: a ring was lost, or a wait is over."""
         return self.filter(ring_due_at__lte=now).order_by("ring_due_at")
@@ -221,6 +233,12 @@ class Run(models.Model):
     result = models.JSONField(null=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
     attempt = models.PositiveIntegerField(default=1)  # one more with each retry or resume
+    depth = models.PositiveSmallIntegerField(default=0)  # how many runs in a row led to this one
+    parent_run_id = models.CharField(max_length=ID_LENGTH, blank=True)  # whose step started it
+    parent_loop_id = models.CharField(max_length=ID_LENGTH, blank=True)
+    parent_step_key = models.CharField(max_length=100, blank=True)
+    trigger_key = models.CharField(max_length=100, blank=True)  # the trigger of its loop that started it
+    source_event_id = models.CharField(max_length=ID_LENGTH, blank=True)  # what fired that trigger
     governed = models.BooleanField(default=False)  # counts for its loop's concurrency policy: any but allow
     queue_reason = models.CharField(max_length=40, blank=True)  # it waits for its loop's policy, and is not rung
     stop_reason = models.CharField(max_length=40, blank=True)
@@ -270,6 +288,8 @@ class Run(models.Model):
                 name="governed_runs",
             ),
             models.Index(fields=["worker"], condition=~Q(worker=""), name="runs_of_workers"),
+            models.Index(fields=["parent_run_id"], condition=~Q(parent_run_id=""), name="child_runs"),
+            models.Index(fields=["source_event_id"], condition=~Q(source_event_id=""), name="runs_by_source_event"),
         ]
         permissions = [("operate_run", "Can cancel and retry runs")]
 
@@ -564,3 +584,6 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+import loops.trigger_models  # noqa: E402, F401  # the rest of this app's models, which name those above

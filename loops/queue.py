@@ -6,6 +6,7 @@ way of others who share its pacer; when it is resumed they go back to their plac
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,7 +16,9 @@ from django.db.models import F
 from integrations.models import Integration, Webhook
 from integrations.pacing import Pace, pace_of
 from integrations.usage import Usage, usage_of
+from loops.announcing import announce
 from loops.ending import let_next_in, lock_loop
+from loops.listeners import anybody_listens
 from loops.models import Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor, Wait, WaitState
 from mobius import clock
 from mobius.projects import auditing
@@ -149,3 +152,9 @@ def _cancel(runs: list[Run], reason: str, now: datetime) -> None:
         )
         for run in runs
     )
+    for run in Run.objects.filter(pk__in=ids).select_related("loop", "loop_version") if _heard(runs) else ():
+        announce(run, ["run.cancelled"], now=now)
+
+
+def _heard(runs: Sequence[Run]) -> bool:
+    return bool(runs) and anybody_listens(runs[0].project_id)

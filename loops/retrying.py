@@ -15,7 +15,7 @@ from integrations.models import Attempt, AttemptState
 from loops.admitting import admit
 from loops.ending import hold_run
 from loops.models import RING_AGAIN_AFTER, LoopStatus, Run, RunStatus, Step, StepStatus
-from loops.spec import Concurrency, StepKind
+from loops.spec import StepKind
 from loops.stopping import note, operators_turn
 from loops.turn import Turn
 from mobius import clock
@@ -64,7 +64,7 @@ def _go_on(run: Run, deed: str, by: Actor, reason: str, extend: timedelta | None
         for step in steps:
             _take_up(turn, step)
         held.queue_reason, held.governed = "", False
-        if turn.spec.concurrency != Concurrency.ALLOW:
+        if turn.spec.is_governed:
             admit(held, turn.spec)
         _write(turn, steps)
         note(by, deed, held, reason)

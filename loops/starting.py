@@ -13,7 +13,7 @@ from loops.advance import begin
 from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
-from loops.spec import Concurrency, KeyAfterEnd, LoopSpec
+from loops.spec import KeyAfterEnd, LoopSpec
 from loops.stopping import note
 from loops.versions import spec_of, version_of
 from mobius import clock
@@ -26,12 +26,20 @@ from mobius.projects.models import Project
 
 logger = logging.getLogger(__name__)
 LONGEST_KEY = 255
+DEEPEST = 8
+"""So many runs in a row may each start the next; loops that start each other in a circle end there."""
 
 
 class LoopPaused(Conflict):
     """The loop is paused: set it active before you start runs of it."""
 
     code = "loop_paused"
+
+
+class TooDeep(Conflict):
+    """Too many runs in a row have each started the next one: see whether these loops start each other in a circle."""
+
+    code = "chain_too_deep"
 
 
 class IdempotencyKeyConflict(Conflict):
@@ -47,6 +55,18 @@ class StartedRun:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a run comes from that no person and no client started."""
+
+    trigger_key: str = ""  # the trigger of its loop
+    source_event_id: str = ""  # what fired that
+    parent: Run | None = None  # the run whose step `step_key` starts it
+    step_key: str = ""
+    depth: int = 0  # how many runs in a row led to it
+    warnings: tuple[str, ...] = ()  # sentences for a person
+
+
+@dataclass(frozen=True, kw_only=True)
 class Start:
     """What a caller gives to a run."""
 
@@ -55,6 +75,7 @@ class Start:
     config: dict[str, Any]
     source: dict[str, Any]
     idempotency_key: str = ""
+    origin: Origin | None = None  # None: a person or a client starts it
 
 
 _by_id = Select(lambda project, id: Loop.objects.present().filter(project=project, pk=id))
@@ -65,9 +86,14 @@ _insert_run = Insert(Run)
 
 def find_loop(project: Project, id_or_name: str) -> Loop:
     """A loop by its id, else by its exact name. Raises NotFound, also for one that was deleted."""
+    return find_loop_in(project.pk, id_or_name)
+
+
+def find_loop_in(project_id: str, id_or_name: str) -> Loop:
+    """As `find_loop`, by the project's id."""
     # Nearly every caller gives one that looks like what it is; a name may look like an id all the same.
     first, then = (_by_id, _by_name) if id_or_name.startswith("loop_") else (_by_name, _by_id)
-    loop = first.first(project.pk, id_or_name) or then.first(project.pk, id_or_name)
+    loop = first.first(project_id, id_or_name) or then.first(project_id, id_or_name)
     if loop is None:
         raise NotFound("There is no such loop.")
     return loop
@@ -85,6 +111,8 @@ def start_run(*, loop: Loop, start: Start, by: Actor | None = None) -> StartedRu
         raise LoopPaused
     if version is None or loop.status == LoopStatus.DRAFT:
         raise Conflict("The loop has no steps yet: give it some before you start runs of it.")
+    if start.origin is not None and start.origin.depth > DEEPEST:
+        raise TooDeep
     spec = spec_of(version.pk)
     _check(spec, start)
     for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
@@ -116,12 +144,14 @@ def _insert_safely(run: Run, spec: LoopSpec, by: Actor | None) -> None:
 def _insert(run: Run, spec: LoopSpec, by: Actor | None, *, begin_here: bool = True) -> None:
     """Insert the run and begin it, ring for a worker, or let it wait for its loop's policy."""
     with transaction.atomic():
-        if spec.concurrency != Concurrency.ALLOW:
+        if spec.is_governed:
             admit(run, spec)
         if by is not None:
             note(by, "start", run, "")
         waits = bool(run.queue_reason)
-        if begin_here and not waits and begin(run):
+        # What a worker starts in its turn is another worker's.
+        by_a_worker = run.parent_run_id != ""
+        if begin_here and not by_a_worker and not waits and begin(run):
             return
         heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
         if heard:
@@ -133,8 +163,7 @@ def _insert(run: Run, spec: LoopSpec, by: Actor | None, *, begin_here: bool = Tr
 
 def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:
     """What a repeated key gets. None: the key is free now, so insert again."""
-    if key_is_unfilled(start.idempotency_key) and holder.event != start.event:
-        raise InvalidFields({"idempotency_key": [_COLLAPSED.format(key=start.idempotency_key)]})
+    refuse_collapsed(start.idempotency_key, holder, start.event)
     if not holder.has_ended or spec.key_after_end == KeyAfterEnd.RETURN:
         return StartedRun(run=holder, created=False)
     if spec.key_after_end == KeyAfterEnd.RESTART:
@@ -144,6 +173,13 @@ def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:
         f"The run {holder.pk} with this idempotency key has {_ENDED[holder.status]} already; use another key.",
         details={"run_id": holder.pk, "status": holder.status},
     )
+
+
+def refuse_collapsed(key: str, holder: Run, event: dict[str, Any]) -> None:
+    """Raises InvalidFields when the key holds a placeholder that Clay did not fill in, and the run that holds it has
+    another event: all rows would be one run."""
+    if key_is_unfilled(key) and holder.event != event:
+        raise InvalidFields({"idempotency_key": [_COLLAPSED.format(key=key)]})
 
 
 _ENDED: dict[str, str] = {
@@ -186,10 +222,25 @@ def _new_run(loop: Loop, version: LoopVersion, spec: LoopSpec, start: Start) -> 
         wall_clock_deadline_at=now + spec.wall_clock_timeout if spec.wall_clock_timeout else None,
         created_at=now,
         updated_at=now,
+        **_origin(start.origin, spec),
     )
     run._state.fields_cache.update(loop=loop, loop_version=version)
     _name(run, spec)
     return run
+
+
+def _origin(origin: Origin | None, spec: LoopSpec) -> dict[str, Any]:
+    if origin is None:
+        return {"trigger_key": spec.manual_key}
+    found: dict[str, Any] = {
+        "trigger_key": origin.trigger_key,
+        "source_event_id": origin.source_event_id,
+        "depth": origin.depth,
+    }
+    if origin.parent is not None:
+        found |= {"parent_run_id": origin.parent.pk, "parent_loop_id": origin.parent.loop_id}
+        found["parent_step_key"] = origin.step_key
+    return found
 
 
 def _warnings(start: Start) -> list[str]:
@@ -197,7 +248,8 @@ def _warnings(start: Start) -> list[str]:
     paths = [f"event.{path}" for path in unfilled(start.event)]
     if start.idempotency_key and key_is_unfilled(start.idempotency_key):
         paths.append("idempotency_key")
-    return [f"{path} holds a placeholder that Clay did not fill in." for path in paths]
+    sentences = [f"{path} holds a placeholder that Clay did not fill in." for path in paths]
+    return [*start.origin.warnings, *sentences] if start.origin else sentences
 
 
 def _name(run: Run, spec: LoopSpec) -> None:

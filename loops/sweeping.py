@@ -13,10 +13,13 @@ from loops import queue
 from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
+from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
+from mobius.notifying import couriers
+from mobius.notifying.sending import take_back
 
 _clock = ClockWatch()
 _purge = HourlyPurge()
@@ -29,6 +32,10 @@ _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
 # The odd condition repeats that of the partial index, which otherwise would not be used.
 _TO_RING = "SELECT id, rings FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s"
+_TO_FIRE = """
+    SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
+        OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s)
+"""
 _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND NOT (waits_for = '')"
 
 
@@ -41,6 +48,9 @@ def sweep() -> float:
         _ring_due(now)
     else:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
+    if _anything_fires(now):
+        fire_due(now=now)
+    couriers.hand_out(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
@@ -62,6 +72,15 @@ def recover() -> None:
         )
         Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").update(ring_due_at=now)
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
+        take_back(now=now)
+
+
+def _anything_fires(now: datetime) -> bool:
+    """Has the time of a schedule come, or was something heard? Two empty indexes where nobody has triggers."""
+    moment = connection.ops.adapt_datetimefield_value(now)
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_FIRE, [moment, moment])
+        return bool(cursor.fetchone()[0])
 
 
 def _ring_due(now: datetime) -> None:

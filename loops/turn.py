@@ -13,6 +13,7 @@ from django.db import connection
 
 from integrations.delivering import NotNow
 from loops import ending
+from loops.announcing import announce
 from loops.models import (
     Callback,
     CallbackState,
@@ -70,6 +71,7 @@ class Turn:
         self._new: list[Step] = []
         self._changed: dict[str, Step] = {}
         self._events: list[dict[str, Any]] = []
+        self._announced: list[str] = []
         self._waits: list[Wait] = []
         self._closed_waits: dict[str, WaitState] = {}
         self._used: list[tuple[Callback, Step]] = []
@@ -185,12 +187,12 @@ class Turn:
         self.leave_queue()
         self.log("step.completed", step)
 
-    def fail_step(self, step: Step, *, error_type: str, error_message: str) -> None:
+    def fail_step(self, step: Step, *, error_type: str, error_message: str, stop_reason: str = "step_failed") -> None:
         step.error_type, step.error_message = error_type, error_message[:1000]
         self._end_step(step, StepStatus.FAILED)
         self.leave_queue()
         self.log("step.failed", step)
-        self.fail_run(stop_reason="step_failed", error_type=error_type, error_message=error_message, step=step)
+        self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message, step=step)
 
     def suspend_step(
         self,
@@ -275,6 +277,8 @@ class Turn:
     def log(self, event_type: str, step: Step | None = None, /, **payload: Any) -> None:
         """Append to the run's log. What the run and its steps say themselves is not written twice (loops/events.py)."""
         self.run.last_sequence += 1
+        if event_type.startswith("run."):
+            self._announced.append(event_type)
         self._events.append(
             {
                 "run_id": self.run.pk,
@@ -322,6 +326,8 @@ class Turn:
         _insert_events(*self._events)
         if self.is_counted and run.has_ended:
             ending.tell_loop(run, self.spec, now=self.now)
+        if self._announced:
+            announce(run, self._announced, now=self.now)
 
     @property
     def is_counted(self) -> bool:

@@ -8,9 +8,8 @@ from loops.expressions import Names, evaluate_each, render_parameters, uses_call
 from loops.matching import look_through
 from loops.models import Callback, CallbackState, Step, SuspendedFor, Wait, WaitState
 from loops.spec import ActionConfig, StepKind, StepSpec, WaitConfig
+from loops.triggers.hearing import CALLBACK_EVENT
 from loops.turn import Turn
-
-CALLBACK_EVENT = "clay.callback"
 
 
 def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, names: Names) -> None:

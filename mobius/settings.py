@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "mobius.projects",
     "integrations",
+    "mobius.notifying",
     "loops",
 ]
 

@@ -12,12 +12,14 @@ from mobius.web import views
 API = [  # run starts first: what is asked most often is found soonest
     path("", include("loops.api.urls")),
     path("", include("integrations.api.urls")),
+    path("", include("mobius.notifying.api.urls")),
     path("", include("mobius.projects.api.urls")),
 ]
 
 CONSOLE = [
     path("", include("loops.console.urls")),
     path("", include("integrations.console.urls")),
+    path("", include("mobius.notifying.console.urls")),
     path("", include("mobius.projects.console.urls")),
 ]
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -20,14 +21,19 @@ if TYPE_CHECKING:  # its packages are there only with PostgreSQL
     from mobius.engine.worker import Worker
 
 SENDS_END_WITHIN_SECONDS = 25
+_COURIERS_END_WITHIN_SECONDS = 5
 
 
 class Works:
     """Workers and ticker of this process, from the first run that they take to the last send."""
 
     def __init__(self) -> None:
+        from mobius.notifying import couriers  # its models need the apps, which whoever imports this may still load
+
         answer = doorbell.current_answer()
+        self._use_couriers = couriers.use_pool
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
+        self._couriers = Pool(replace(answer, advance=couriers.carry), threads=couriers.COURIERS)
         if settings.MOBIUS_ENGINE == "embedded":
             answer.recover()
             self._workers: Pool | Worker = Pool(answer, threads=settings.MOBIUS_WORKERS)
@@ -40,6 +46,8 @@ class Works:
     def start(self) -> None:
         """Raises DatabaseError when the database does not answer."""
         self._workers.start()
+        self._couriers.start()
+        self._use_couriers(self._couriers)
         self._ticker.start()
         _at_work[:] = [self]
 
@@ -53,7 +61,9 @@ class Works:
         """Claim nothing more and wait for the sends in flight. False when one was still under way after 25 seconds."""
         _at_work.clear()
         self._ticker.stop()
+        self._use_couriers(None)
         ended = self._workers.stop(patience_seconds=SENDS_END_WITHIN_SECONDS)
+        self._couriers.stop(patience_seconds=_COURIERS_END_WITHIN_SECONDS)  # what they leave is sent again
         embedded.use_pool(None)
         connections.close_all()
         return ended

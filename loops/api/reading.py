@@ -31,7 +31,7 @@ def read_start(data: Any, *, header_key: str = "") -> Start:
     read_object(data)
     known_fields(data, _KNOWN)
     problems: dict[str, list[str]] = {}
-    objects = {name: _object(data, name, problems) for name in _OBJECTS}
+    objects: dict[str, Any] = {name: _object(data, name, problems) for name in _OBJECTS}
     _check_source(objects["source"], problems)
     if data.get("budget_usd") is not None and data.get("credit_budget") is not None:
         problems["credit_budget"] = ["Give budget_usd or credit_budget, not both."]

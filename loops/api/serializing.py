@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from loops.awaiting import Overdue
+from loops.describing import run_json
 from loops.models import Callback, Loop, Run, Step, StepStatus
-from loops.spec import StepSpec
+from loops.spec import StepKind, StepSpec, TriggerKind
+from loops.spec.triggers import keys_of
 from loops.versions import spec_of
 from mobius.api.serializing import timestamp, without_nulls
 
 JsonObject = dict[str, Any]
 
+__all__ = ["callback_json", "loop_json", "overdue_json", "run_json", "steps_json"]
 
-def loop_json(loop: Loop) -> JsonObject:
+
+def loop_json(loop: Loop, *, handles: bool = False) -> JsonObject:
+    """A Loop. With `handles` the secret addresses of its HTTP triggers are among it, else they are left out."""
     authored = dict(loop.current_version.spec) if loop.current_version else {}
+    if authored.get("triggers"):
+        authored["triggers"] = _triggers_json(loop, authored["triggers"], handles)
     return authored | without_nulls(
         {
             "id": loop.pk,
@@ -27,35 +34,20 @@ def loop_json(loop: Loop) -> JsonObject:
     )
 
 
-def run_json(run: Run) -> JsonObject:
-    """A LoopRun (mobius-contract §7.2). Reads the run's loop and version, so load them with it."""
-    shown: JsonObject = {
-        "id": run.pk,
-        "loop_id": run.loop_id,
-        "loop_version_id": run.loop_version_id,
-        "loop_version": run.loop_version.number,
-        "loop_name": run.loop.name,
-        "status": run.status,
-        "attempt": run.attempt,
-        "event": run.event,
-        "meta": run.meta,
-        "created_at": timestamp(run.created_at),
-        "updated_at": timestamp(run.updated_at),
-        "wake_at": timestamp(run.wake_at) if run.status == "suspended" else None,
-        "wall_clock_deadline_at": timestamp(run.wall_clock_deadline_at),
-        "started_at": timestamp(run.started_at),
-        "completed_at": timestamp(run.completed_at),
-        "result": run.result,
-    }
-    for name in ("config", "source"):
-        if value := getattr(run, name):
-            shown[name] = value
-    if run.status == "queued" and run.queue_reason:
-        shown["queue_reason"] = run.queue_reason
-    for name in ("name", "description", "stop_reason", "error_message", "error_type"):
-        if text := getattr(run, name):
-            shown[name] = text
-    return without_nulls(shown)
+def _triggers_json(loop: Loop, authored: list[JsonObject], handles: bool) -> list[JsonObject]:
+    given = {one.key: one.http_handle for one in loop.triggers.all()}
+    return [
+        _trigger_json(one, given.get(key, "") if handles else "")
+        for key, one in zip(keys_of(authored), authored, strict=True)
+    ]
+
+
+def _trigger_json(authored: JsonObject, handle: str) -> JsonObject:
+    if authored["kind"] != TriggerKind.HTTP:
+        return authored
+    # An empty config would fit two kinds of trigger (mobius-contract §6.1).
+    plain = {name: value for name, value in authored.items() if name != "config"}
+    return plain | ({"config": {"http_handle": handle}} if handle else {})
 
 
 def steps_json(run: Run) -> list[JsonObject]:
@@ -108,6 +100,8 @@ def _step_json(step: Step, spec: StepSpec) -> JsonObject:
     for key, text in (("step_name", step.name), ("error_type", step.error_type), ("error_message", step.error_message)):
         if text:
             shown[key] = text
+    if step.kind == StepKind.CHECK and isinstance(step.result, dict):
+        shown |= {"verdict": step.result["verdict"], "verdict_detail": step.result}
     # Nullable in the contract, and so present even when empty (mobius-contract §0.3).
     return without_nulls(shown) | {
         "started_at": timestamp(step.started_at),

@@ -5,6 +5,7 @@ from django.urls import path
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
 from loops.api.operating import OperatingViewSet, SettlingViewSet
 from loops.api.queue import QueueViewSet
+from loops.api.triggers import HttpTrigger, TriggerViewSet
 from loops.api.views import LoopViewSet, RunViewSet
 
 PROJECT = "projects/<str:project>"
@@ -12,10 +13,15 @@ PROJECT = "projects/<str:project>"
 urlpatterns = [
     path(f"{PROJECT}/loops/<str:loop>/runs", LoopViewSet.as_view({"post": "start"})),
     path("callbacks/<str:token>", CallbackAtAddress.as_view()),
+    path("triggers/http/<str:handle>", HttpTrigger.as_view()),
     path(f"{PROJECT}/loops", LoopViewSet.as_view({"get": "list", "post": "create"})),
     path(
         f"{PROJECT}/loops/<str:loop>",
         LoopViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
+    ),
+    path(
+        f"{PROJECT}/loops/<str:loop>/triggers/<str:trigger>/secret",
+        TriggerViewSet.as_view({"post": "demand_signature", "delete": "take_unsigned"}),
     ),
     path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),

@@ -16,7 +16,7 @@ from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
-from mobius.projects.roles import Permission
+from mobius.projects.roles import Permission, Role
 
 
 class LoopViewSet(ProjectViewSet):
@@ -33,23 +33,27 @@ class LoopViewSet(ProjectViewSet):
         loops = _with_last_run(Loop.objects.present().filter(project=self.project))
         if status := _one_of(request, "status", LoopStatus):
             loops = loops.filter(status=status)
-        return Response(page(loops, request.query_params, serialize=loop_json))
+        return Response(page(loops, request.query_params, serialize=self._shown))
 
     def create(self, request: Request, project: str) -> Response:
         loop = authoring.create_loop(project=self.project, authored=read_object(request.data), by=self.actor)
-        return Response(loop_json(loop), status=201)
+        return Response(self._shown(loop), status=201)
 
     def retrieve(self, request: Request, project: str, loop: str) -> Response:
         found = find_loop(self.project, loop)
-        return Response(loop_json(_with_last_run(Loop.objects.filter(pk=found.pk)).get()))
+        return Response(self._shown(_with_last_run(Loop.objects.filter(pk=found.pk)).get()))
 
     def partial_update(self, request: Request, project: str, loop: str) -> Response:
         found = find_loop(self.project, loop)
-        return Response(loop_json(authoring.update_loop(found, read_object(request.data), by=self.actor)))
+        return Response(self._shown(authoring.update_loop(found, read_object(request.data), by=self.actor)))
 
     def destroy(self, request: Request, project: str, loop: str) -> Response:
         authoring.delete_loop(find_loop(self.project, loop), by=self.actor)
         return Response(status=204)
+
+    def _shown(self, loop: Loop) -> dict[str, Any]:
+        """Whoever knows the address of an HTTP trigger can start runs: only those see it who may."""
+        return loop_json(loop, handles=Role(self.key.role).allows(Permission.START))
 
     def start(self, request: Request, project: str, loop: str) -> Response:
         start = read_start(request.data, header_key=request.headers.get("Idempotency-Key", ""))
@@ -66,6 +70,8 @@ class RunViewSet(ProjectViewSet):
             runs = runs.filter(status=status)
         if loop_id := request.query_params.get("loop_id"):
             runs = runs.filter(loop_id=loop_id)
+        if source_event_id := request.query_params.get("source_event_id"):
+            runs = runs.from_source_event(source_event_id)
         return Response(page(runs, request.query_params, serialize=run_json))
 
     def retrieve(self, request: Request, project: str, run: str) -> Response:
@@ -83,7 +89,7 @@ class RunViewSet(ProjectViewSet):
 
 def _with_last_run(loops: Any) -> Any:
     latest = Run.objects.filter(loop=OuterRef("pk")).order_by("-id").values("created_at")[:1]
-    return loops.select_related("current_version").annotate(last_run_at=Subquery(latest))
+    return loops.select_related("current_version").prefetch_related("triggers").annotate(last_run_at=Subquery(latest))
 
 
 def _one_of(request: Request, name: str, choices: Any) -> str:

@@ -163,6 +163,9 @@ def _failed(situation: Situation) -> Why:
 
 
 _FIXES = {
+    "check_failed": "Look at the outputs of the steps before it: what the loop demands does not hold.",
+    "chain_too_deep": "See whether these loops start each other in a circle.",
+    "loop_paused": "Activate the loop that it starts, then retry the run.",
     "expression_error": "Change the loop, or start a new run with an event that has what the step reads.",
     "not_connected": "Connect the integration, then retry the run.",
     "submission_limit_reached": "Once rows have a webhook that takes them, retry the run.",

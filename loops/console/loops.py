@@ -14,6 +14,7 @@ from loops.console.examples import STARTER_LOOP, example_event, start_curl
 from loops.console.forms import LoopForm, StartForm, explain
 from loops.console.lists import chosen, rows
 from loops.console.showing import editable, shown
+from loops.console.triggers import shown_triggers, without_handles
 from loops.models import Loop, LoopStatus, LoopVersion, Run
 from loops.starting import IdempotencyKeyConflict, Start, start_run
 from loops.versions import spec_of
@@ -163,6 +164,7 @@ def _draw(
     event = example_event(spec_of(version.pk), last_run) if version else {}
     versions = LoopVersion.objects.filter(loop=loop)
     looked_at = _version_asked_for(request, loop) or version
+    may_start = request.access.allows(Permission.START)
     edit = edit or LoopForm(loop=loop, initial=_typed_before(version))
     start = start or StartForm(initial={"event": editable(event)})
     context: dict[str, Any] = {
@@ -170,14 +172,15 @@ def _draw(
         "version": version,
         "looked_at": looked_at,
         "json_title": f"Version {looked_at.number}" if looked_at else "",
-        "spec": shown(looked_at.spec) if looked_at else None,
+        "spec": shown(looked_at.spec if may_start else without_handles(looked_at.spec)) if looked_at else None,
+        "triggers": shown_triggers(loop, spec_of(version.pk) if version else None, with_addresses=may_start),
         "versions": versions.newest_first()[:_VERSIONS_SHOWN],
         "last_run": last_run,
         "edit": edit,
         "start": start,
         "curl": start_curl(loop, event),
         "may_edit": request.access.allows(Permission.ADMINISTER),
-        "may_start": request.access.allows(Permission.START),
+        "may_start": may_start,
     }
     return render(request, "loops/loop.html", context, status=422 if edit.errors or start.errors else 200)
 

@@ -30,6 +30,8 @@ _KINDS = {
     StepKind.ACTION: "Action",
     StepKind.SLEEP: "Sleep",
     StepKind.WAIT_FOR_EVENT: "Wait",
+    StepKind.LOOP: "Start another loop",
+    StepKind.CHECK: "Check",
 }
 
 

@@ -22,7 +22,7 @@ from mobius.web.access import ProjectRequest, project_page
 _LOOPS_TO_CHOOSE_FROM = 100
 _RUNS_OF_ONE_REQUEST_ID = 100
 _LONGEST_REASON = 160  # characters, in a list
-WARNINGS_SHOWN = 20
+WARNINGS_SHOWN = CHILDREN_SHOWN = 20
 STOP_POLLING = 286
 """The status by which htmx stops asking again."""
 
@@ -78,6 +78,7 @@ def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResp
             "event": PURGED if run.purged_at else shown(run.event),
             "config": shown(run.config) if run.config else None,
             "starter": run.source.get("label") or run.source.get("id") or "a client of the API",
+            "children": Run.objects.children_of(run.pk).select_related("loop")[:CHILDREN_SHOWN],
             "warnings": run.warnings[:WARNINGS_SHOWN],
             "active": not run.has_ended,
         },

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, queue, runs
+from loops.console import callbacks, deliveries, home, loops, operating, queue, runs, triggers
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,8 @@ urlpatterns = [
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("build/loops/<str:loop_id>/triggers/<str:key>/secret/", triggers.trigger_secret, name="trigger_secret"),
+    path("build/loops/<str:loop_id>/triggers/<str:key>/unsigned/", triggers.trigger_unsigned, name="trigger_unsigned"),
     path("operate/runs/", runs.run_list, name="runs"),
     path("operate/runs/<str:run_id>/", runs.run_page, name="run"),
     path("operate/runs/<str:run_id>/live/", runs.run_live, name="run_live"),

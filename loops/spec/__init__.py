@@ -5,31 +5,49 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 from loops.durations import parse_duration
 from loops.spec.loop_rules import problems_of
+from loops.spec.steps import (
+    ActionConfig,
+    Check,
+    CheckConfig,
+    LoopConfig,
+    Retry,
+    SleepConfig,
+    StepKind,
+    StepSpec,
+    WaitConfig,
+    member,
+    read_step,
+)
+from loops.spec.triggers import Concurrency, Policy, TriggerKind, TriggerSpec, read_triggers
 from mobius.errors import InvalidFields
 
 JsonObject = dict[str, Any]
 
-
-class StepKind(enum.StrEnum):
-    """What a step does."""
-
-    ACTION = "action"
-    SLEEP = "sleep"
-    WAIT_FOR_EVENT = "wait_for_event"
-
-
-class Concurrency(enum.StrEnum):
-    """What happens to a start while an earlier run of the loop is active."""
-
-    ALLOW = "allow"
-    QUEUE = "queue"
-    SKIP = "skip"
-    REPLACE = "replace"
+__all__ = [
+    "ActionConfig",
+    "Check",
+    "CheckConfig",
+    "Concurrency",
+    "DeclaredInput",
+    "KeyAfterEnd",
+    "LoopConfig",
+    "LoopSpec",
+    "Policy",
+    "Retry",
+    "SleepConfig",
+    "StepKind",
+    "StepSpec",
+    "TriggerKind",
+    "TriggerSpec",
+    "WaitConfig",
+    "parse_loop",
+]
 
 
 class KeyAfterEnd(enum.StrEnum):
@@ -38,57 +56,6 @@ class KeyAfterEnd(enum.StrEnum):
     CONFLICT = "conflict"
     RETURN = "return"
     RESTART = "restart"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ActionConfig:
-    """One call of an action; `parameters` are unrendered."""
-
-    action_name: str
-    parameters: JsonObject
-
-
-@dataclass(frozen=True, kw_only=True)
-class SleepConfig:
-    """A pause: exactly one of the two is set."""
-
-    duration: timedelta | None
-    until: datetime | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaitConfig:
-    """A pause until an event or a callback comes."""
-
-    event_type: str
-    source_id: str  # the key of the step whose callback is awaited; "": the rule of `loops.callbacks` decides
-    match: JsonObject  # unrendered; every member must equal that of the body
-    payload_mapping: dict[str, str] | None  # member of the output -> bare expression over `event` and `meta`
-
-
-StepConfig = ActionConfig | SleepConfig | WaitConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Retry:
-    """How often a step's action is tried in all, and how long to wait before the second try."""
-
-    max_attempts: int = 1
-    delay: timedelta = timedelta()
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepSpec:
-    """One authored step. Its config's type follows from its kind."""
-
-    key: str  # its id, or its index as text
-    index: int
-    name: str
-    kind: StepKind
-    condition: str  # a bare expression; "": the step always runs
-    config: StepConfig
-    retry: Retry
-    timeout: timedelta | None  # after which the step fails
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,9 +76,8 @@ class LoopSpec:
     name: str
     description: str
     steps: tuple[StepSpec, ...]
-    concurrency: Concurrency  # the manual trigger's policy, else the loop's
-    max_concurrent_runs: int  # means nothing with allow
-    by_trigger: bool  # the policy is the trigger's
+    triggers: tuple[TriggerSpec, ...]
+    concurrency: Concurrency  # of starts whose trigger has no policy of its own
     event: dict[str, DeclaredInput]
     config: dict[str, DeclaredInput]
     default_config: JsonObject
@@ -129,6 +95,28 @@ class LoopSpec:
     def step_keys(self) -> tuple[str, ...]:
         return tuple(step.key for step in self.steps)
 
+    @cached_property
+    def manual_key(self) -> str:
+        """The trigger by which people and clients start runs; "" when the author names none."""
+        manual = [one.key for one in self.triggers if one.kind == TriggerKind.MANUAL and one.enabled]
+        return manual[0] if manual else ""
+
+    def policy_for(self, trigger_key: str) -> Policy:
+        """What governs a start by this trigger: the trigger's own policy, else the loop's."""
+        own = [one.policy for one in self.triggers if one.key == trigger_key and one.policy]
+        return own[0] if own else Policy(concurrency=self.concurrency)
+
+    @cached_property
+    def own_policies(self) -> tuple[Policy, ...]:
+        """The policies of those triggers that have one."""
+        return tuple(one.policy for one in self.triggers if one.policy)
+
+    @cached_property
+    def is_governed(self) -> bool:
+        """Does the number of active runs matter to any start?"""
+        policies = (*self.own_policies, Policy(concurrency=self.concurrency))
+        return any(policy.concurrency != Concurrency.ALLOW for policy in policies)
+
     def filled_event(self, event: JsonObject) -> JsonObject:
         """`event` with the declared defaults for what it leaves out."""
         return _defaults(self.event) | event
@@ -140,27 +128,25 @@ class LoopSpec:
     @classmethod
     def from_stored(cls, data: JsonObject) -> LoopSpec:
         """The spec of a loop that was validated when it was stored; nothing is checked again."""
-        limits, run_name, settings = (_member(data, name, {}) for name in ("limits", "run_name", "settings"))
-        wall_clock = parse_duration(_member(limits, "wall_clock_timeout", "0"))
-        policy = _policy(data)
+        limits, run_name, settings = (member(data, name, {}) for name in ("limits", "run_name", "settings"))
+        wall_clock = parse_duration(member(limits, "wall_clock_timeout", "0"))
         return cls(
-            name=_member(data, "name", ""),
-            description=_member(data, "description", ""),
-            steps=tuple(_step(index, step) for index, step in enumerate(_member(data, "steps", []))),
-            concurrency=Concurrency(policy.get("concurrency_policy") or _member(data, "concurrency", "allow")),
-            max_concurrent_runs=_member(policy, "max_concurrent_runs", 1),
-            by_trigger=bool(policy),
+            name=member(data, "name", ""),
+            description=member(data, "description", ""),
+            steps=tuple(read_step(index, step) for index, step in enumerate(member(data, "steps", []))),
+            triggers=read_triggers(data),
+            concurrency=Concurrency(member(data, "concurrency", "allow")),
             event=_declared(data, "event"),
             config=_declared(data, "config"),
-            default_config=_member(data, "default_config", {}),
+            default_config=member(data, "default_config", {}),
             output=data.get("output"),
             wall_clock_timeout=wall_clock or None,
             pause_after_consecutive_failures=limits.get("pause_after_consecutive_failures"),
-            run_name=_member(run_name, "template", ""),
-            run_description=_member(run_name, "description_template", ""),
-            key_after_end=KeyAfterEnd(_member(settings, "idempotency_key_after_end", KeyAfterEnd.CONFLICT)),
-            callback_requires_key=_member(settings, "callback_requires_key", False),
-            tags=_member(data, "tags", {}),
+            run_name=member(run_name, "template", ""),
+            run_description=member(run_name, "description_template", ""),
+            key_after_end=KeyAfterEnd(member(settings, "idempotency_key_after_end", KeyAfterEnd.CONFLICT)),
+            callback_requires_key=member(settings, "callback_requires_key", False),
+            tags=member(data, "tags", {}),
             authored=data,
         )
 
@@ -187,74 +173,18 @@ def parse_loop(
     return LoopSpec.from_stored({name: value for name, value in data.items() if value is not None})
 
 
-def _member(data: JsonObject, name: str, default: Any) -> Any:
-    value = data.get(name)
-    return default if value is None else value
-
-
-def _policy(data: JsonObject) -> JsonObject:
-    """The manual trigger with a concurrency policy of its own; every start is by that trigger. {}: there is none."""
-    for trigger in _member(data, "triggers", []):
-        if trigger.get("concurrency_policy") and _member(trigger, "enabled", True):
-            return dict(trigger)
-    return {}
-
-
 def _declared(data: JsonObject, name: str) -> dict[str, DeclaredInput]:
     return {
         key: DeclaredInput(
-            type=_member(declared, "type", ""),
-            description=_member(declared, "description", ""),
-            required=_member(declared, "required", False),
+            type=member(declared, "type", ""),
+            description=member(declared, "description", ""),
+            required=member(declared, "required", False),
             has_default="default" in declared,
             default=declared.get("default"),
         )
-        for key, declared in _member(data, name, {}).items()
+        for key, declared in member(data, name, {}).items()
     }
 
 
 def _defaults(declared: Mapping[str, DeclaredInput]) -> JsonObject:
     return {key: one.default for key, one in declared.items() if one.has_default}
-
-
-def _step(index: int, data: JsonObject) -> StepSpec:
-    kind = StepKind(data["kind"])
-    retry, timeout = _member(data, "retry", {}), _member(data, "timeout", {}).get("duration")
-    return StepSpec(
-        key=_member(data, "id", str(index)),
-        index=index,
-        name=_member(data, "name", ""),
-        kind=kind,
-        condition=_member(data, "if", "").strip(),
-        config=_CONFIGS[kind](data["config"]),
-        retry=Retry(max_attempts=_member(retry, "max_attempts", 1), delay=parse_duration(_member(retry, "delay", "0"))),
-        timeout=None if timeout is None else parse_duration(timeout),
-    )
-
-
-def _action(config: JsonObject) -> ActionConfig:
-    return ActionConfig(action_name=config["action_name"], parameters=_member(config, "parameters", {}))
-
-
-def _sleep(config: JsonObject) -> SleepConfig:
-    duration, until = config.get("duration"), config.get("until")
-    return SleepConfig(
-        duration=None if duration is None else parse_duration(duration),
-        until=None if until is None else datetime.fromisoformat(until),
-    )
-
-
-def _wait(config: JsonObject) -> WaitConfig:
-    return WaitConfig(
-        event_type=config["event_type"],
-        source_id=_member(config, "source_id", ""),
-        match=_member(config, "match", {}),
-        payload_mapping=config.get("payload_mapping"),
-    )
-
-
-_CONFIGS: dict[StepKind, Callable[[JsonObject], StepConfig]] = {
-    StepKind.ACTION: _action,
-    StepKind.SLEEP: _sleep,
-    StepKind.WAIT_FOR_EVENT: _wait,
-}

@@ -9,11 +9,11 @@ from typing import Any
 from loops.spec.fields import Fields, JsonObject, Problems
 from loops.spec.scopes import INPUTS, Scope
 from loops.spec.step_rules import check_steps, keys_of
+from loops.spec.trigger_rules import CONCURRENCY, check_triggers
 
 MAX_SPEC_BYTES = 256 * 1024
 MAX_TEXT_LENGTH = 10_000  # characters of a description
 
-CONCURRENCY = ("allow", "queue", "skip", "replace")
 _FIELDS = (
     *("name", "description", "schema_version", "steps", "triggers", "concurrency", "event", "config"),
     *("default_config", "output", "limits", "run_name", "settings", "tags", "cleanup"),
@@ -49,7 +49,7 @@ def problems_of(
     _check_plain_fields(fields)
     _check_inputs(fields)
     _check_limits(fields)
-    _check_triggers(fields)
+    check_triggers(fields)
     _check_tags(fields)
     _check_texts(fields, keys)
     if isinstance(data.get("steps"), list):
@@ -105,30 +105,6 @@ def _check_limits(fields: Fields) -> None:
             # A limit that nobody keeps is worse than none.
             if limits.data.get(name) is not None:
                 limits.fault(name, "This console does not enforce this limit: leave it out.")
-
-
-def _check_triggers(fields: Fields) -> None:
-    for index, data in enumerate(fields.array("triggers") or []):
-        place = f"triggers[{index}]"
-        if not isinstance(data, dict):
-            fields.problems.add(place, "This must be an object.")
-            continue
-        trigger = Fields(data, place, fields.problems)
-        trigger.only("kind", "key", "name", "enabled", "config", "concurrency_policy", "max_concurrent_runs")
-        trigger.require("kind")
-        kind = trigger.choice("kind", ["manual", "http", "schedule", "event"])
-        if kind not in (None, "manual"):
-            trigger.fault("kind", f"Triggers of kind `{kind}` are not supported by this release: only `manual` is.")
-        elif kind and trigger.data.get("config"):
-            trigger.fault("config", "A manual trigger has no config.")
-        trigger.text("key")
-        trigger.text("name", blank=True)
-        trigger.boolean("enabled")
-        policy = trigger.choice("concurrency_policy", CONCURRENCY)
-        trigger.integer("max_concurrent_runs", low=1, high=1_000_000)
-        if trigger.data.get("max_concurrent_runs") is not None and policy in (None, "allow"):
-            sentence = "It needs a concurrency_policy beside it: queue, skip or replace. With allow there is no most."
-            trigger.fault("max_concurrent_runs", sentence)
 
 
 def _check_tags(fields: Fields) -> None:

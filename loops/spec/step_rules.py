@@ -16,8 +16,9 @@ MAX_STEPS = 100
 _MAX_ATTEMPTS = 10
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MAX_CONDITION_LENGTH = 1010  # an expression and the `${{ }}` that is tolerated around it
-_KINDS = ("action", "sleep", "wait_for_event")
-_LATER_KINDS = ("agent", "check", "interaction", "loop")
+_KINDS = ("action", "sleep", "wait_for_event", "loop", "check")
+_LATER_KINDS = ("agent", "interaction")
+_MAX_CHECKS = 50
 _CALLBACK_SUFFIX = ".callback"
 
 
@@ -58,6 +59,10 @@ def check_steps(
             _check_action(config, scope, actions, parameter_checks)
         elif kind == "sleep":
             _check_sleep(config)
+        elif kind == "loop":
+            _check_loop(config, scope)
+        elif kind == "check":
+            _check_check(config, scope)
         else:
             _check_wait(config, scope)
 
@@ -161,3 +166,48 @@ def _check_wait(config: Fields, scope: Scope) -> None:
                 inner.check_predicate(expression, mapping.at(name))
             elif mapping.data[name] is None:
                 mapping.fault(name, "This must be an expression.")
+
+
+def _check_loop(config: Fields, scope: Scope) -> None:
+    config.only("loop_id", "event", "config", "condition")
+    config.require("loop_id")
+    config.text("loop_id")
+    if config.data.get("condition") is not None:
+        config.fault("condition", "This condition is not evaluated: use the step's own `if`.")
+    for name in ("event", "config"):
+        if inputs := config.object(name):
+            scope.check_templates(inputs.data, inputs.place)
+
+
+def _check_check(config: Fields, scope: Scope) -> None:
+    config.only("checks", "on_fail", "gate")
+    config.require("checks")
+    if config.data.get("on_fail") == "gate" or config.data.get("gate") is not None:
+        config.fault("on_fail", "This console has no gates: write `fail` or `continue`.")
+    else:
+        config.choice("on_fail", ["fail", "continue"])
+    checks = config.array("checks") or []
+    if config.data.get("checks") == [] or len(checks) > _MAX_CHECKS:
+        config.fault("checks", f"Give from 1 to {_MAX_CHECKS} checks.")
+        return
+    names: set[str] = set()
+    for index, data in enumerate(checks):
+        place = f"{config.at('checks')}[{index}]"
+        if not isinstance(data, dict):
+            scope.problems.add(place, "This must be an object.")
+            continue
+        _check_assertion(Fields(data, place, scope.problems), scope, names)
+
+
+def _check_assertion(one: Fields, scope: Scope, names: set[str]) -> None:
+    one.only("name", "kind", "expr")
+    one.require("name", "expr")
+    if one.choice("kind", ["expr", "agent"]) == "agent":
+        one.fault("kind", "This console has no agents: only checks of kind `expr` are run.")
+    name = one.text("name")
+    if name is not None and name in names:
+        one.fault("name", f"There is a check named `{name[:100]}` already.")
+    names.add(name or "")
+    expression = one.text("expr", longest=_MAX_CONDITION_LENGTH)
+    if expression is not None:
+        scope.check_predicate(expression, one.at("expr"))

@@ -15,6 +15,7 @@ def run(*, days: int | None) -> None:
 
     from loops.purging import purge_all
     from mobius import clock
+    from mobius.notifying.purging import purge_notifications
     from mobius.projects import auditing
     from mobius.projects.auditing import COMMAND_LINE
     from mobius.projects.sessions import SessionStore
@@ -23,7 +24,8 @@ def run(*, days: int | None) -> None:
     if not keeps:
         click.echo("bodies are kept for ever (MOBIUS_RETENTION_DAYS=0); nothing to do")
         return
-    forgotten = purge_all(before=clock.now() - timedelta(days=keeps))
+    before = clock.now() - timedelta(days=keeps)
+    forgotten = purge_all(before=before) | {"webhook deliveries": purge_notifications(before=before)}
     SessionStore.clear_expired()
     words = ", ".join(f"{number:,} {name}" for name, number in forgotten.items())
     said = f"Older than {keeps} days, and blanked: {words}."

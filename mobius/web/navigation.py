@@ -55,6 +55,7 @@ GROUPS = (
         "Govern",
         (
             Entry("Integrations", "plug", "console:integrations"),
+            Entry("Webhooks", "send", "console:webhooks"),
             Entry("API keys", "key", "console:api_keys"),
             Entry("Members", "members", "console:members"),
             Entry("Audit", "audit", "console:audit"),

@@ -56,6 +56,12 @@ LOOKS = {
     "nearly_full": Look("Nearly full", "bad", "alert", "At least 90 % of the submissions are used."),
     "almost_full": Look("Almost full", "bad", "alert", "At least 97 % of the submissions are used."),
     "full": Look("Full", "bad", "ban", "Every submission is used: nothing more goes to this webhook."),
+    # webhooks and what they were told
+    "enabled": Look("On", "good", "check", "It is told what happens."),
+    "disabled": Look("Off", "neutral", "minus", "It is told nothing."),
+    "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
+    "delivered": Look("Delivered", "good", "check", "The receiver took it."),
+    "processing": Look("Sending", "info", "send", "An attempt is under way."),
     "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
 }
 

@@ -12,7 +12,10 @@ from django.db.models import QuerySet
 from integrations.models import Attempt, LedgerEntry, Webhook
 from loops import sweeping
 from loops.models import Callback, Loop, Run, Step
+from loops.trigger_models import SourceEvent, Trigger
 from mobius import clock
+from mobius.notifying import couriers
+from mobius.notifying.models import Notification
 
 QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
     "which runs wait for this pacer": lambda: Run.objects.waiters_of("pac_1", clock.now()),
@@ -26,6 +29,13 @@ QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
     "which rows of this run went out": lambda: Attempt.objects.of_run("run_1"),
     "which loop has this name": lambda: Loop.objects.present().filter(project="prj_1", name="push"),
     "what was sent under this request_id": lambda: LedgerEntry.objects.filter(destination="dst_1", request_id="req_1"),
+    "which trigger is called": lambda: Trigger.objects.at("handle"),
+    "whose time has come": lambda: Trigger.objects.due(clock.now()),
+    "who hears of it": lambda: Trigger.objects.hearing("run.failed", project_id="prj_1", loop_id="loop_1"),
+    "what was heard": lambda: SourceEvent.objects.due(clock.now()),
+    "what was started for it": lambda: Run.objects.from_source_event("sevt_1"),
+    "which runs did this one start": lambda: Run.objects.children_of("run_1"),
+    "what is to be told": lambda: Notification.objects.due_for("wbh_1", clock.now()),
     "where do rows go": lambda: Webhook.objects.filter(integration="intg_1", state="current"),
 }
 
@@ -41,7 +51,7 @@ def test_an_index_answers(question: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("statement", [sweeping._TO_RING, sweeping._NEXT_SUBJECT])
+@pytest.mark.parametrize("statement", [sweeping._TO_RING, sweeping._NEXT_SUBJECT, couriers._NEXT_ENDPOINT])
 def test_an_index_answers_the_sweep(statement: str) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("reads SQLite's plan")
@@ -49,7 +59,7 @@ def test_an_index_answers_the_sweep(statement: str) -> None:
         cursor.execute(f"EXPLAIN QUERY PLAN {statement}", ["", 200][: statement.count("%s")])
         plan = str(cursor.fetchall())
 
-    assert re.search(r"USING (COVERING )?INDEX (runs_to_ring|waiting_runs)", plan), plan
+    assert re.search(r"USING (COVERING )?INDEX (runs_to_ring|waiting_runs|notifications_due)", plan), plan
 
 
 @pytest.mark.django_db

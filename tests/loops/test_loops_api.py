@@ -110,7 +110,7 @@ def test_a_name_is_taken_once_in_a_project(api: Api, stranger_api: Api) -> None:
             "steps[0].config.action_name",
         ),
         ({"concurrency": "forbid"}, "concurrency"),
-        ({"triggers": [{"kind": "schedule"}]}, "triggers[0].kind"),
+        ({"triggers": [{"kind": "schedule"}]}, "triggers[0].config"),
     ],
 )
 def test_a_loop_that_cannot_run_is_refused_naming_the_place(api: Api, changes: JsonObject, field: str) -> None:

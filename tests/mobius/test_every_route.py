@@ -20,7 +20,9 @@ from loops.advance import advance
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
 from mobius import clock
+from mobius.notifying.subscribing import create_endpoint
 from mobius.projects import throttling
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import create_key, revoke
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
@@ -119,13 +121,17 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
         "delivery": delivery.pk,
         "action": delivery.action,
         "key": create_key(project=api.key.record.project, name="another", role=Role.VIEWER).record.pk,
+        "webhook": create_endpoint(project=push_leads.project, name="crm", by=SYSTEM).endpoint.pk,
     }
 
 
 def test_the_routes_are_found() -> None:
     assert len(ALL) > 20
     assert "POST /v1/projects/<project>/integrations/providers/<provider>/connect" in map(str, ALL)
-    assert [str(route) for route in ALL if route.needs is None] == ["POST /v1/callbacks/<token>"]
+    assert [str(route) for route in ALL if route.needs is None] == [
+        "POST /v1/callbacks/<token>",
+        "POST /v1/triggers/http/<handle>",
+    ]
 
 
 def test_every_placeholder_stands_for_something_real(things: dict[str, str]) -> None:

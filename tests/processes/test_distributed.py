@@ -16,6 +16,7 @@ import pytest
 
 from mobius.bench.stage import ask, free_port
 from tests.processes.conftest import LOOP, Console, wait_until
+from tests.processes.test_triggers import NAP, assert_each_time_once, fired
 
 pytest.importorskip("psycopg")
 from mobius.bench.postgres import PostgresStage
@@ -212,3 +213,35 @@ class Load(threading.Thread):
             self._accepted.add(json.loads(answer)["id"])
             return
         raise AssertionError("no web process answered")
+
+
+@pytest.mark.parametrize("cluster", [{"workers": 3, "webs": 2}], indirect=True)
+def test_a_schedule_fires_once_however_many_workers_there_are_and_die(cluster: Cluster) -> None:
+    every_second = {"name": "tick", "steps": [NAP], "triggers": [{"kind": "schedule", "config": {"interval": "1s"}}]}
+    loop = cluster.call("POST", f"{cluster.root}/loops", every_second)["id"]
+    wait_until(lambda: len(fired(cluster, loop)) >= 3)
+    killed = cluster.workers.pop(0)
+    killed.kill()
+    killed.wait()
+    wait_until(lambda: len(fired(cluster, loop)) >= 7)
+
+    assert_each_time_once(fired(cluster, loop))
+
+
+@pytest.mark.parametrize("cluster", [{"workers": 3}], indirect=True)
+def test_a_webhook_is_told_once_by_many_workers_while_none_dies(cluster: Cluster) -> None:
+    hook = {"name": "crm", "url": cluster.webhook_url, "events": ["run.completed"]}
+    webhook = cluster.call("POST", f"{cluster.root}/webhooks", hook)["id"]
+    time.sleep(1.5)  # until the workers have asked again who listens
+    cluster.call("POST", f"{cluster.root}/loops", {"name": "nap", "steps": [NAP]})
+    started = {cluster.call("POST", f"{cluster.root}/loops/nap/runs", {})["id"] for _ in range(30)}
+
+    def told() -> list[str]:
+        lines = cluster.arrivals.log.read_text().splitlines() if cluster.arrivals.log.exists() else []
+        return [json.loads(line)["row"]["data"]["id"] for line in lines]
+
+    wait_until(lambda: set(told()) == started)
+    time.sleep(1)
+    assert len(told()) == len(started)
+    log = cluster.call("GET", f"{cluster.root}/webhooks/{webhook}/deliveries?limit=100")["items"]
+    assert {one["status"] for one in log} == {"delivered"}
