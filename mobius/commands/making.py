@@ -14,17 +14,16 @@ from mobius.projects.auditing import COMMAND_LINE
 from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
+from mobius.projects.tenancy import NewProject, create_project
 
 SUPPORT_GROUP = "Support"
 
 
 def make_project(*, handle: str, name: str) -> str:
-    project = Project(handle=handle, name=name)
     try:
-        project.full_clean()
-    except ValidationError as error:
-        raise click.ClickException(" ".join(error.messages)) from None
-    project.save()
+        create_project(NewProject(handle=handle, name=name), by=COMMAND_LINE)
+    except MobiusError as error:
+        raise click.ClickException(error.message) from None
     return f"project {handle} is there"
 
 
@@ -57,7 +56,7 @@ def make_user(*, name: str, password: str, handle: str | None, role: str | None,
 
 
 def _project(handle: str) -> Project:
-    project = Project.objects.filter(handle=handle).first()
+    project = Project.objects.present().filter(handle=handle).first()
     if project is None:
         raise click.ClickException(f"There is no project {handle}. Make it: mobius project create {handle}")
     return project
