@@ -5,6 +5,8 @@ A web process has neither workers nor a ticker: `mobius work` has them.
 
 from __future__ import annotations
 
+from typing import Any
+
 bind = "0.0.0.0:8000"
 workers = 1  # more of them: more containers, or --workers
 worker_class = "gthread"
@@ -14,3 +16,10 @@ graceful_timeout = 25  # an answer may wait for a row that is on its way
 timeout = 60
 preload_app = True
 control_socket_disable = True  # it would lie in the home directory, shared by every gunicorn of the user
+
+
+def post_worker_init(worker: Any) -> None:
+    """Event streams must not hold a process up that is asked to end."""
+    from mobius.api import streaming
+
+    streaming.end_when(lambda: not worker.alive)

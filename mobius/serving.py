@@ -13,6 +13,7 @@ from django.conf import settings
 from waitress import wasyncore
 from waitress.server import create_server
 
+from mobius.api import streaming
 from mobius.working import Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
@@ -49,7 +50,8 @@ class Server:
         self._server.pull_trigger()
 
     def drain(self) -> None:
-        """Accept nothing more; finish the requests that have come in."""
+        """Accept nothing more; finish the requests that have come in. Event streams end, and their listeners return."""
+        streaming.end_all()
         listeners = [one for one in self._sockets.values() if getattr(one, "accepting", False)]
         for listener in listeners:
             listener.del_channel()

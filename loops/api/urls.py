@@ -3,6 +3,7 @@
 from django.urls import path
 
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
+from loops.api.events import RunEventViewSet
 from loops.api.operating import OperatingViewSet, SettlingViewSet
 from loops.api.queue import QueueViewSet
 from loops.api.views import LoopViewSet, RunViewSet
@@ -20,6 +21,8 @@ urlpatterns = [
     path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
+    path(f"{PROJECT}/runs/<str:run>/events", RunEventViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/runs/<str:run>/events.stream", RunEventViewSet.as_view({"get": "stream"})),
     path(f"{PROJECT}/runs/<str:run>/cancel", OperatingViewSet.as_view({"post": "cancel"})),
     path(f"{PROJECT}/runs/<str:run>/retry", OperatingViewSet.as_view({"post": "retry"})),
     path(f"{PROJECT}/runs/<str:run>/resume", OperatingViewSet.as_view({"post": "resume"})),

@@ -66,6 +66,8 @@ class RunViewSet(ProjectViewSet):
             runs = runs.filter(status=status)
         if loop_id := request.query_params.get("loop_id"):
             runs = runs.filter(loop_id=loop_id)
+        if source_event_id := request.query_params.get("source_event_id"):
+            runs = runs.from_source_event(source_event_id)
         return Response(page(runs, request.query_params, serialize=run_json))
 
     def retrieve(self, request: Request, project: str, run: str) -> Response:
