@@ -13,8 +13,9 @@ from django.conf import settings
 from waitress import wasyncore
 from waitress.server import create_server
 
+from integrations import invoking
 from mobius.api import streaming
-from mobius.working import Works, settle_down
+from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
 _LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
@@ -87,5 +88,7 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     when_up()
     settle_down()
     server.run(stopping)
+    invoking.close()
     server.drain()
-    return works.stop()
+    ended = works.stop()
+    return invoking.wait(patience_seconds=SENDS_END_WITHIN_SECONDS) and ended

@@ -4,6 +4,7 @@ from django.urls import path
 
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
 from loops.api.events import RunEventViewSet
+from loops.api.invocations import InvocationViewSet
 from loops.api.operating import OperatingViewSet, SettlingViewSet
 from loops.api.queue import QueueViewSet
 from loops.api.views import LoopViewSet, RunViewSet
@@ -27,6 +28,8 @@ urlpatterns = [
     path(f"{PROJECT}/runs/<str:run>/retry", OperatingViewSet.as_view({"post": "retry"})),
     path(f"{PROJECT}/runs/<str:run>/resume", OperatingViewSet.as_view({"post": "resume"})),
     path(f"{PROJECT}/runs/<str:run>/signals", OperatingViewSet.as_view({"post": "signal"})),
+    path(f"{PROJECT}/action-invocations", InvocationViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/action-invocations/<str:invocation>", InvocationViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/deliveries/<str:delivery>/settle", SettlingViewSet.as_view({"post": "settle"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),

@@ -17,16 +17,14 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from mobius.api.renderers import to_json
-from mobius.atonce import AtOnce
+from mobius.atonce import EVENT_STREAMS
 
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "text/event-stream"
-MOST_STREAMS = 8
 POLL_SECONDS = 0.25
 PING_SECONDS = 10.0
 
-_streams = AtOnce(MOST_STREAMS, "event streams")
 _closing = threading.Event()
 
 
@@ -86,7 +84,7 @@ class _Frames:
     def __init__(self, look: Look, after: int) -> None:
         self._look = look
         self._after = after
-        self._leave = _streams.enter()
+        self._leave = EVENT_STREAMS.enter()
         self._frames = self._watch()
 
     def __iter__(self) -> Iterator[bytes]:
