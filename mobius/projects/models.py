@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Self
@@ -10,7 +11,6 @@ from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
-from django.db.models.fields.json import KeyTextTransform
 
 from mobius.ids import ID_LENGTH, new_id
 from mobius.projects.roles import Role
@@ -34,12 +34,15 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         own = Q(pk=key.project_id)
         return self.present().filter(own | Q(made_in=key.project_id) if key.role == Role.ADMIN else own)
 
-    def tagged(self, tag: str) -> Self:
-        """Those with the tag `key`, or `key:value`."""
-        key, colon, value = tag.partition(":")
-        if colon:
-            return self.annotate(tag_value=KeyTextTransform(key, "tags")).filter(tag_value=value)
-        return self.filter(tags__has_key=key)
+    def tagged(self, wanted: Iterable[str]) -> Self:
+        """Those with every tag of `key` or `key:value`. Compared here: JSON paths read a key such as `1` as a place."""
+        pairs = [tag.partition(":") for tag in wanted]
+        found = [
+            id
+            for id, tags in self.values_list("pk", "tags")
+            if all(key in tags and (not colon or tags[key] == value) for key, colon, value in pairs)
+        ]
+        return self.filter(pk__in=found)
 
     def mentioning(self, text: str) -> Self:
         """Those with `text` in their name, handle or description, whatever its case."""

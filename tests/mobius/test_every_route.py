@@ -107,6 +107,8 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
         "loop": push_leads.pk,
         "run": started.run.pk,
         "key": api.key.record.pk,
+        "principal": api.key.record.principal_id,
+        "action_name": "clay.webhook.submit",
     }
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from mobius.bench.stage import ask, free_port
 from tests.processes.conftest import LOOP, Console, wait_until
+from tests.processes.listening import listening
 
 pytest.importorskip("psycopg")
 from mobius.bench.postgres import PostgresStage
@@ -212,3 +213,23 @@ class Load(threading.Thread):
             self._accepted.add(json.loads(answer)["id"])
             return
         raise AssertionError("no web process answered")
+
+
+def test_an_open_event_stream_does_not_hold_a_web_process_up_and_goes_on_afterwards(cluster: Cluster) -> None:
+    steps = [{"id": "answer", "kind": "wait_for_event", "config": {"event_type": "approval"}}]
+    cluster.call("POST", f"{cluster.root}/loops", {"name": "waiting", "steps": steps})
+    run = cluster.call("POST", f"{cluster.root}/loops/waiting/runs", {})["id"]
+    wait_until(lambda: cluster.runs()[run] == "suspended")
+
+    with listening(cluster, run) as listener:
+        events = listener.events()
+        seen = [next(events) for _ in range(3)]
+        code, seconds = cluster.stop_console()
+        seen += list(events)
+    cluster.start_console()
+    cluster.call("POST", f"{cluster.root}/runs/{run}/signals", {"step_key": "answer", "result": {}})
+    with listening(cluster, run, last_id=seen[-1][0]) as listener:
+        seen += list(listener.events())
+
+    assert (code, seconds < 10) == (0, True)
+    assert [number for number, _ in seen] == [1, 2, 3, 4, 5, 6]

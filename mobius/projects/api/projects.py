@@ -74,8 +74,8 @@ class ProjectDirectory(ProjectViewSet):
         projects = Project.objects.within_reach_of(self.key)
         if search := request.query_params.get("search"):
             projects = projects.mentioning(search)
-        for tag in ",".join(request.query_params.getlist("tag")).split(","):
-            projects = projects.tagged(tag) if tag else projects
+        if tags := [tag for tag in ",".join(request.query_params.getlist("tag")).split(",") if tag]:
+            projects = projects.tagged(tags)
         return Response(page(projects, request.query_params, serialize=project_json))
 
     def create(self, request: Request) -> Response:
