@@ -76,6 +76,14 @@ def check_url(url: str) -> str:
     return read_url(url).url
 
 
+def check_form(url: str) -> None:
+    """Whether `url` is a web address in one reading, http or https: for one that others call, so that it is not our
+    concern where it leads. Raises UnsafeUrl."""
+    parts = _split(url)
+    _ascii_host(parts)
+    _port(parts)
+
+
 def read_url(url: str) -> Target:
     """The parts of `url`. Literal addresses are judged here, names by `resolve`. Raises UnsafeUrl."""
     parts = _split(url)

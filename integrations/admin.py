@@ -19,6 +19,7 @@ from mobius.projects.admin_reading import (
     masked_text,
     preformatted,
 )
+from mobius.projects.admin_saving import AuditedSaves, ReasonedForm
 
 
 class WebhookInline(ReadingInline):
@@ -57,7 +58,7 @@ class IntegrationAdmin(ReadingAdmin):
         return f"{webhooks[0].used:,} of {'unlimited' if limit is None else f'{limit:,}'}"
 
 
-class PaceForm(forms.ModelForm):  # type: ignore[type-arg]
+class PaceForm(ReasonedForm):
     rate_per_second = forms.FloatField(
         required=False, min_value=0.01, max_value=10_000, help_text="Empty: unpaced. Clay takes 10; 9.9 is safe."
     )
@@ -69,13 +70,14 @@ class PaceForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 @admin.register(Pacer)
-class PacerAdmin(SupportAdmin):
+class PacerAdmin(AuditedSaves, SupportAdmin):
+    kind = "pacer"
     list_display = ("label", "project", "rate_per_second", "burst", "id")
     list_select_related = ("project",)
     search_fields = ("id__exact", "project__handle__exact", "label__exact")
     search_help_text = "By exact id, workspace label or project handle."
     form = PaceForm
-    fields = ("project", "label", "rate_per_second", "burst")
+    fields = ("project", "label", "rate_per_second", "burst", "reason")
     readonly_fields = ("project", "label")
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -11,7 +11,7 @@ from integrations.pacing import Pace, pace
 from integrations.providers.contract import Action, Connection, Provider
 from integrations.providers.errors import NotConnected
 from integrations.providers.registry import all_actions
-from integrations.secrets import SecretUnreadable, decrypted
+from integrations.secrets import SecretUnreadable, decrypted, prove_key
 from mobius.errors import NotFound
 from mobius.prepared import Rows
 
@@ -86,7 +86,7 @@ def choose(project_id: str, action_name: str, *, name: str = "", webhook_id: str
 
     `webhook_id` names the very webhook instead, which may also be a staged one.
 
-    Raises NotFound for an unknown action, NotConnected with the choices when none fits, and SecretUnreadable.
+    Raises NotFound for an unknown action, NotConnected with the choices when none fits, SecretUnreadable, and WrongKey.
     """
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
@@ -129,7 +129,10 @@ def _open(action_name: str, stored: _Stored) -> Chosen:
 
 
 def open_connection(webhook: Webhook) -> Connection:
-    """Decrypt what opens `webhook`. An unreadable secret disables its integration and raises SecretUnreadable."""
+    """Decrypt what opens `webhook`. An unreadable secret disables its integration and raises SecretUnreadable.
+
+    Raises WrongKey, and disables nothing, when it is this process that lacks the key.
+    """
     try:
         secret = WebhookSecret.objects.filter(pk=webhook.pk).first()
     except SecretUnreadable as error:
@@ -145,6 +148,8 @@ def open_connection(webhook: Webhook) -> Connection:
 
 
 def _disable(integration_id: str | None, error: SecretUnreadable) -> None:
+    """Raises WrongKey when it is this process that lacks the key: then nothing is wrong with the integration."""
+    prove_key()
     Integration.objects.filter(pk=integration_id).update(status=IntegrationStatus.EXPIRED, attention=error.message)
 
 

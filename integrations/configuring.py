@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, note, pacer_for, rename, set_options
+from integrations.connecting import current_webhook, note, pacer_for, set_name, set_options
 from integrations.forms import Options
 from integrations.models import Integration, Webhook
 from integrations.providers.registry import get_provider
@@ -33,7 +33,7 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     webhook = current_webhook(integration)
     before = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     if options.name and options.name != integration.name:
-        rename(integration, options.name, by=by)
+        set_name(integration, options.name)
     provider = get_provider(integration.provider)
     integration.pacer = pacer_for(
         project=integration.project, provider=provider, options=options, integration=integration
@@ -66,7 +66,7 @@ def _set_budget(webhook: Webhook, options: Options) -> None:
     """Write only what was given: the count moves while rows are sent."""
     if options.submission_limit is None and options.submissions_used is None:
         return
-    held = Webhook.objects.select_for_update().get(pk=webhook.pk)
+    held = Webhook.objects.select_for_update(no_key=True).get(pk=webhook.pk)
     set_options(held, options)
     given = {"submission_limit": options.submission_limit, "used": options.submissions_used}
     held.save(update_fields=[name for name, value in given.items() if value is not None])

@@ -17,12 +17,15 @@ from integrations.models import (
     WebhookState,
 )
 from integrations.providers.contract import Connection, Provider
-from integrations.secrets import fingerprint, fingerprints
+from integrations.secrets import fingerprint, prove_key
+from mobius import clock
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.errors import AlreadyExists, Conflict
 from mobius.ids import new_id
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
+from mobius.redacting import remember
 
 DEFAULT_WORKSPACE = "default"
 UNCHANGED = Options()
@@ -43,7 +46,10 @@ def connect(
     if integration is None:
         integration = Integration(project=project, provider=provider.id, name=name, created_by=by.principal_id or by.id)
     integration.pacer = pacer
-    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    if not integration.held:
+        integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    elif integration.status == IntegrationStatus.EXPIRED:  # connected again, and still held
+        integration.status = IntegrationStatus.INACTIVE
     integration.save()
     webhook = webhook_at(project=project, provider=provider, integration=integration, url=connection.webhook_url)
     _make_current(webhook, integration)
@@ -58,18 +64,22 @@ def rotate(
     integration: Integration, *, auth_header_name: str, auth_header_value: str, by: Actor = SYSTEM
 ) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
+    remember("", auth_header_value)
+    prove_key(hold=True)
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name
     webhook.refusals_in_a_row = 0
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
     WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
     note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
-    return _activate(integration)
+    return activate(integration)
 
 
 @transaction.atomic
 def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> Integration:
     """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
+    if integration.held:
+        return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
     note(by, "pause", integration, reason=reason)
@@ -78,33 +88,42 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
 
 @transaction.atomic
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
-    """Send again. The sweep wakes the rows that wait."""
+    """Send again, also after a restore. The sweep wakes the rows that wait."""
     note(by, "resume", integration)
-    return _activate(integration)
+    integration.held_since = None
+    return activate(integration)
 
 
-def _activate(integration: Integration) -> Integration:
-    integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
-    integration.save(update_fields=["status", "attention", "updated_at"])
+def activate(integration: Integration) -> Integration:
+    """Send again, as a part of something else that the audit names; but not what is held since a restore."""
+    if not integration.held:
+        integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
+    integration.save(update_fields=["status", "attention", "held_since", "updated_at"])
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
     return integration
 
 
 def clear_attention(integration: Integration) -> None:
     """What was wrong is mended: a row went through."""
-    Integration.objects.filter(pk=integration.pk).exclude(attention="").update(attention="")
+    Integration.objects.filter(pk=integration.pk, held_since=None).exclude(attention="").update(attention="")
 
 
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
+    with transaction.atomic():
+        set_name(integration, name)
+        note(by, "rename", integration, changed=["name"])
+    return integration
+
+
+def set_name(integration: Integration, name: str) -> None:
+    """Rename, as a part of something else that the audit names. Raises AlreadyExists."""
     integration.name = name
     try:
         with transaction.atomic():
             integration.save(update_fields=["name", "updated_at"])
-            note(by, "rename", integration, changed=["name"])
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
-    return integration
 
 
 @transaction.atomic
@@ -112,6 +131,7 @@ def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
     note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
+    erase_after_commit()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
 
@@ -165,13 +185,16 @@ def pacer_for(*, project: Project, provider: Provider, options: Options, integra
 def webhook_at(*, project: Project, provider: Provider, integration: Integration, url: str) -> Webhook:
     """The record of this address: an earlier one with its count, or a new one with its own destination, not yet saved.
 
-    Raises Conflict when the address belongs to another integration of the project.
+    An earlier one is held until the transaction ends, for its count moves while rows are sent. Raises Conflict when
+    the address belongs to another integration of the project.
     """
-    webhook = Webhook.objects.filter(project=project, url_fingerprint__in=fingerprints(url)).first()
+    known_as = fingerprint(url)
+    known = Webhook.objects.select_for_update(no_key=True).filter(project=project, url_fingerprint=known_as)
+    webhook = known.first()
     if webhook is None:
         return Webhook(
             project=project,
-            url_fingerprint=fingerprint(url),
+            url_fingerprint=known_as,
             url_scheme=urlsplit(url).scheme,
             url_host=urlsplit(url).netloc.lower(),
             url_last4=url[-4:],
@@ -190,6 +213,7 @@ def retire(webhooks: Iterable[str]) -> None:
     """Send nothing to these any more, and erase what opens them. Count and log stay."""
     ids = list(webhooks)
     WebhookSecret.objects.filter(webhook__in=ids).delete()
+    erase_after_commit()
     Webhook.objects.filter(pk__in=ids).update(state=WebhookState.RETIRED)
 
 
@@ -210,11 +234,12 @@ def keep_secret(webhook: Webhook, connection: Connection) -> None:
     """Save `webhook` with what opens it."""
     webhook.auth_header_name = connection.auth_header_name
     webhook.refusals_in_a_row = 0
+    prove_key(hold=True)
     webhook.save()
-    WebhookSecret.objects.update_or_create(
-        webhook=webhook,
-        defaults={"url": connection.webhook_url, "auth_header_value": connection.auth_header_value},
-    )
+    secret = {"url": connection.webhook_url, "auth_header_value": connection.auth_header_value}
+    # What is replaced is not read first: it may be unreadable, and that is why somebody connects again.
+    if not WebhookSecret.objects.filter(pk=webhook.pk).update(**secret, updated_at=clock.now()):
+        WebhookSecret.objects.create(webhook=webhook, **secret)
 
 
 def _make_current(webhook: Webhook, integration: Integration) -> None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from integrations import outbound
 from integrations.judging import Delivery, judge, unexplained
 from integrations.pacing import pull_back
 from integrations.parcels import (
-    CALLBACK_PLACEHOLDER,
     LONGEST_REQUEST_ID,
     SEND_SECONDS,
     AlreadyAccepted,
@@ -25,7 +23,7 @@ from integrations.parcels import (
     Sending,
     prepare,
 )
-from integrations.providers.contract import Exchange, Stage
+from integrations.providers.contract import CALLBACK_PLACEHOLDER, Exchange, Stage
 from integrations.recording import (
     deduplicated,
     doubt_the_lost,
@@ -41,6 +39,7 @@ from integrations.recording import (
 )
 from integrations.reserving import (
     SubmissionLimitReached,
+    lock_pacer,
     paced,
     pacer_behind,
     pacer_of,
@@ -48,6 +47,8 @@ from integrations.reserving import (
     reserve,
     room_at,
 )
+from integrations.secrets import WrongKey
+from mobius.redacting import REMOVED, parts_of
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
@@ -60,11 +61,13 @@ __all__ = [
     "Parcel",
     "Sending",
     "SubmissionLimitReached",
+    "WrongKey",
     "deduplicated",
     "doubt_the_lost",
     "doubt_the_silent",
     "goes_to_successor",
     "last_attempt",
+    "lock_pacer",
     "output_of",
     "paced",
     "pacer_behind",
@@ -83,8 +86,6 @@ __all__ = [
     "unexplained",
     "weigh",
 ]
-
-_TELLING_LENGTH = 8  # shorter parts of a secret stand in many an honest answer
 
 
 def send(
@@ -117,16 +118,12 @@ def _scrubbed(answer: bytes, parcel: Parcel) -> bytes:
     """The answer without our own secrets, should the far side echo them: it is stored and shown."""
     for secret in _secrets_of(parcel):
         for spelling in (secret, secret.replace("/", "\\/")):  # JSON may escape slashes
-            answer = answer.replace(spelling.encode(), b"[removed]")
+            answer = answer.replace(spelling.encode(), REMOVED.encode())
     return answer
 
 
 def _secrets_of(parcel: Parcel) -> list[str]:
-    """What opens the webhook and the callback's address; then their telling parts, for a 404 often quotes the path."""
+    """What opens the webhook, and the callback's address, each with its telling parts."""
     connection, callback_url = parcel.chosen.connection, parcel.order.callback_url
-    whole = (connection.webhook_url, connection.auth_header_value, callback_url)
-    address = urlsplit(connection.webhook_url)
-    path_and_query = f"{address.path}?{address.query}" if address.query else address.path
-    token = connection.auth_header_value.rpartition(" ")[2]  # without the word Bearer
-    parts = (path_and_query, address.path, token, callback_url.rpartition("/")[2])
-    return [secret for secret in whole if secret] + [part for part in parts if len(part) >= _TELLING_LENGTH]
+    known = parts_of(connection.webhook_url, connection.auth_header_value)
+    return [*known, callback_url, callback_url.rpartition("/")[2]] if callback_url else known

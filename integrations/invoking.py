@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from django.db import OperationalError, connections, transaction
+from django.db import connections, transaction
 
 from integrations import delivering
 from integrations.delivering import AlreadyAccepted, Delivery, NotNow, Order, Sending, SubmissionLimitReached
@@ -23,6 +23,7 @@ from integrations.models import Attempt, AttemptKind, AttemptState
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
+from mobius.engine.trouble import written_at_last
 from mobius.errors import Conflict, RateLimitExceeded, ServiceUnavailable
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
@@ -206,17 +207,14 @@ def _send(sending: Sending) -> tuple[Exchange, Delivery]:
 
 
 def _record(sending: Sending, exchange: Exchange, delivery: Delivery) -> None:
-    """Write the outcome down, also when the database is busy for a while."""
+    """Write the outcome down, also when the database is in trouble for a while."""
+
+    @transaction.atomic
+    def write() -> None:
+        delivering.record(sending, exchange, delivery, now=clock.now())
+
     give_up_at = time.monotonic() + _RECORD_WITHIN_SECONDS
-    while True:
-        try:
-            with transaction.atomic():
-                delivering.record(sending, exchange, delivery, now=clock.now())
-            return
-        except OperationalError:
-            if time.monotonic() >= give_up_at:
-                raise
-            time.sleep(1)
+    written_at_last(write, lambda: time.monotonic() < give_up_at)
 
 
 def _reserve_again(order: Order) -> Sending | None:

@@ -58,6 +58,8 @@ class Integration(models.Model):
     provider = models.CharField(max_length=50)  # a folder's name, never `choices`: a provider needs no migration
     status = models.CharField(max_length=16, choices=IntegrationStatus.choices, default=IntegrationStatus.ACTIVE)
     attention = models.CharField(max_length=500, blank=True, help_text="What a person should look at, if anything.")
+    # This copy of the database was restored from a backup: nobody but a person's Resume may let rows go out again.
+    held_since = models.DateTimeField(null=True, blank=True)
     pacer = models.ForeignKey(Pacer, on_delete=models.RESTRICT, related_name="integrations")
     never_twice = models.BooleanField("never send a row twice", default=True)
     deduplicates = models.BooleanField("this table deduplicates request_id", default=False)
@@ -78,6 +80,11 @@ class Integration(models.Model):
     @property
     def usable(self) -> bool:
         return self.status == IntegrationStatus.ACTIVE
+
+    @property
+    def held(self) -> bool:
+        """Does nothing go out since a restore, until somebody resumes it?"""
+        return self.held_since is not None
 
 
 class WebhookState(models.TextChoices):
@@ -104,7 +111,7 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def in_line(self, integration_id: str | None) -> Self:
         """The current webhook and the staged one, held until the end of the transaction where rows can be locked."""
         in_line = self.filter(integration_id=integration_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
-        return in_line.order_by("id").select_for_update()
+        return in_line.order_by("id").select_for_update(no_key=True)
 
     def current_in(self, project: Project) -> Self:
         """Where the rows of a project go, with their integrations, by name."""
@@ -269,12 +276,12 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         return self.defer("body", "response")
 
     def to_purge(self, before: datetime) -> Self:
-        """Attempts whose outcome is known, made before `before`, that still have a body; oldest first.
+        """Attempts whose outcome is known, made before `before`, that still have a body.
 
         What is on its way or in doubt keeps its body: somebody must still look for that row.
         """
         settled = self.filter(created_at__lt=before).exclude(state__in=AttemptState.open())
-        return settled.exclude(body="", response="").order_by("id")
+        return settled.exclude(body="", response="")
 
 
 class Attempt(models.Model):

@@ -10,16 +10,13 @@ from integrations import ledger
 from integrations.choosing import Chosen, choose
 from integrations.judging import Delivery
 from integrations.models import AttemptKind
-from integrations.providers.contract import JsonObject, OutgoingRequest, Row
+from integrations.providers.contract import CALLBACK_PLACEHOLDER, JsonObject, OutgoingRequest, Row
 from mobius.ids import new_id
 
 SEND_SECONDS = 20.0
 """One exchange in all, unless the step's own time-out leaves less (design §4)."""
 
 LONGEST_REQUEST_ID = 255
-
-CALLBACK_PLACEHOLDER = "${{ callback.url }}"
-"""Stored bodies hold this; only what goes over the wire holds the address, which is a capability (design §5)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,12 @@ def pacer_of(parcel: Parcel) -> str:
     return parcel.chosen.integration.pacer_id if parcel.chosen.pace else ""
 
 
+def lock_pacer(parcel: Parcel) -> None:
+    """For a transaction that records one row and reserves another: recording locks a webhook, the pacer goes first."""
+    if parcel.chosen.pace:
+        pacing.lock(parcel.chosen.integration.pacer_id)
+
+
 def paced(pacer_id: str) -> NotNow:
     return NotNow(reason="paced", message="Waits for its turn at Clay's pace.", waits_for=pacer_id)
 
@@ -81,7 +87,7 @@ def room_at(subject_id: str, *, now: datetime) -> int:
         integration = Integration.objects.filter(pk=subject_id).first()
         return 0 if integration and not integration.usable else _ALL
     if subject_id.startswith("src_"):
-        return _room_of(Webhook.objects.filter(pk=subject_id).first())
+        return _room_of(Webhook.objects.select_related("integration").filter(pk=subject_id).first())
     holder = Attempt.objects.filter(pk=subject_id).without_bodies().first()
     return 0 if holder and holder.is_open else _ALL
 
@@ -102,10 +108,14 @@ def paused_among(integration_ids: Collection[str]) -> set[str]:
 
 
 def _room_of(webhook: Webhook | None) -> int:
-    """What the webhook still takes; whoever waits for one that has a successor asks that one."""
+    """What the webhook still takes; whoever waits for one that has a successor asks that one.
+
+    Where rows do not wait at the limit any more, whoever does asks again, and is told.
+    """
     if webhook is None or webhook.state != WebhookState.CURRENT or webhook.submission_limit is None:
         return _ALL
-    if webhook.full and succession.follows(webhook.pk):
+    nobody_waits = webhook.integration is not None and not webhook.integration.wait_at_limit
+    if webhook.full and (nobody_waits or succession.follows(webhook.pk)):
         return _ALL
     return max(webhook.submission_limit - webhook.used - webhook.in_flight, 0)
 
@@ -183,8 +193,8 @@ def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAcce
     where = holder.run_id or holder.pk
     if holder.state == AttemptState.IN_DOUBT:
         message = f"The same row is in doubt in {where}; settle it there first."
-    else:
-        message = f"The same row is being sent by {where}."
+    else:  # said once, and still true should that row come into doubt
+        message = f"The same row was being sent by {where}; this one waits for what becomes of it."
     return NotNow(reason="same_row", message=message, waits_for=holder.pk)
 
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from functools import lru_cache
-from typing import Any
+import secrets
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import InvalidToken
+from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.core.exceptions import FieldError
 from encrypted_model_fields import fields as emf
 
 from mobius.errors import MobiusError
+
+if TYPE_CHECKING:
+    from integrations.models import KeyCheck
 
 
 class SecretUnreadable(MobiusError):
@@ -30,8 +33,9 @@ class WrongKey(MobiusError):
     """FIELD_ENCRYPTION_KEY is not the key that this database's secrets are encrypted with.
 
     Put the right key back: it is in the environment or in the data directory's file `field_encryption_key` of the
-    installation that the database comes from. Without it the secrets are lost, and every integration must be
-    connected again.
+    installation that the database comes from. After `mobius secrets rotate`, start this process with the new key. If
+    the key is lost for good, so are the secrets: `mobius secrets rotate --forget-unreadable` erases them, and every
+    integration must be connected again.
     """
 
     code = "wrong_key"
@@ -74,27 +78,34 @@ def decrypted(stored: str | None) -> str | None:
         raise SecretUnreadable from None
 
 
+def is_current(stored: str | None) -> bool:
+    """Is what a column holds encrypted under the first key? Only then may the others be taken away."""
+    try:
+        Fernet(settings.FIELD_ENCRYPTION_KEY[0]).decrypt((stored or "").encode())
+    except InvalidToken:
+        return stored is None
+    return True
+
+
 def fingerprint(value: str) -> str:
-    """What tells whether two secrets are the same without showing either: HMAC-SHA256 in hex, under the first key."""
-    return fingerprints(value)[0]
+    """What tells whether two secrets are the same without showing either: HMAC-SHA256 in hex.
+
+    Its key is kept in the database, encrypted: so it is the same for every process, survives a new
+    FIELD_ENCRYPTION_KEY, and still recognises an address whose own secret was erased. Raises WrongKey.
+    """
+    return hmac.new(prove_key().proof.encode(), value.encode(), hashlib.sha256).hexdigest()
 
 
-def fingerprints(value: str) -> list[str]:
-    """The fingerprints under every key we hold, for look-ups while keys are being rotated."""
-    return [hmac.new(_pepper(key), value.encode(), hashlib.sha256).hexdigest() for key in settings.FIELD_ENCRYPTION_KEY]
+def prove_key(*, hold: bool = False) -> KeyCheck:
+    """The proof that our keys are the right ones; made when there is none yet. Raises WrongKey.
 
-
-@lru_cache
-def _pepper(key: str) -> bytes:
-    return hmac.new(key.encode(), b"mobius: fingerprints of webhook addresses", hashlib.sha256).digest()
-
-
-def verify_key() -> None:
-    """Raises WrongKey unless our keys can read the proof in the database; writes the proof when there is none yet."""
+    `hold` it when secrets are to be written: no rotation begins before the caller's transaction ends, so that nobody
+    can write one more secret under a key that is being taken away.
+    """
     from integrations.models import KeyCheck  # the model needs the field above
 
+    checks = KeyCheck.objects.select_for_update() if hold else KeyCheck.objects
     try:
-        if KeyCheck.objects.first() is None:
-            KeyCheck.objects.create(proof="mobius")
+        return checks.get_or_create(pk=1, defaults={"proof": secrets.token_hex(32)})[0]
     except SecretUnreadable:
         raise WrongKey from None

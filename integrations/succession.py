@@ -42,7 +42,7 @@ def stage(integration: Integration, connection: Connection, options: Options, *,
     webhook.destination = current.destination
     webhook.last_success_at = None  # what it took in an earlier life proves nothing about this header
     keep_secret(webhook, connection)
-    note(by, "stage_successor", integration)
+    note(by, "stage_successor", integration, changed=["webhook_url", "auth_header_name", "auth_header_value"])
     return webhook
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import F, Q
 
 from integrations import delivering, judging
-from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending
+from integrations.delivering import AlreadyAccepted, NotNow, Order, Parcel, Sending, WrongKey
 from integrations.judging import Delivery
 from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
@@ -19,8 +21,12 @@ from loops.expressions import Names, render_parameters, uses_callback_url
 from loops.models import Run, RunStatus, Step, SuspendedFor
 from loops.spec import ActionConfig, StepSpec
 from loops.turn import Turn
+from mobius import clock
 from mobius.engine.doorbell import ring
+from mobius.engine.trouble import written_at_last
 from mobius.errors import MobiusError
+
+_LOOKS_FOR_THE_KEY_EVERY = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +57,24 @@ def prepare_row(
     address = give_address(step) if uses_callback_url(config.parameters) else ""
     turn.touch_step(step)
     integration = parameters.pop("integration", "")
-    return delivering.prepare(
-        Order(
-            project_id=turn.run.project_id,
-            action=config.action_name,
-            parameters=parameters,
-            integration=integration if isinstance(integration, str) else "",
-            run_id=turn.run.pk,
-            step_id=step.pk,
-            number=step.attempt,
-            callback_url=address,
-            timeout_seconds=_seconds_left(step, turn.now),
-        )
+    order = Order(
+        project_id=turn.run.project_id,
+        action=config.action_name,
+        parameters=parameters,
+        integration=integration if isinstance(integration, str) else "",
+        run_id=turn.run.pk,
+        step_id=step.pk,
+        number=step.attempt,
+        callback_url=address,
+        timeout_seconds=_seconds_left(step, turn.now),
     )
+    try:
+        return delivering.prepare(order)
+    except WrongKey as error:
+        # The secrets were rotated while this process went on with its old keys: the row waits until it is restarted.
+        reason = SuspendedFor.RETRYING if sent_before else SuspendedFor.INTEGRATION_PAUSED
+        turn.suspend_step(step, reason, message=error.message, wake_at=turn.now + _LOOKS_FOR_THE_KEY_EVERY)
+        return None
 
 
 def _may_send_again(turn: Turn, spec: StepSpec, step: Step) -> bool:
@@ -158,7 +169,31 @@ def take_outcome(turn: Turn, sent: Sent) -> None:
             turn.suspend_step(step, reason, message=message, wake_at=wake_at)
 
 
-def wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
+def record_outcome(sent: Sent, *, now: datetime) -> None:
+    """Write down what came of the row, in the caller's transaction. A callback may have overtaken it: no doubt then."""
+    order = sent.sending.parcel.order
+    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
+    if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
+        delivering.prove_arrival(order.run_id, order.step_id, now=now)
+
+
+def record_alone(sent: Sent, go_on: Callable[[], bool]) -> None:
+    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same.
+
+    When it cannot be, and `go_on` says that we are closing, the next start finds the attempt and puts it in doubt.
+    """
+    written_at_last(lambda: _record_and_wake(sent), go_on)
+
+
+@transaction.atomic
+def _record_and_wake(sent: Sent) -> None:
+    now, order = clock.now(), sent.sending.parcel.order
+    Run.objects.select_for_update().filter(pk=order.run_id).values_list("pk").first()  # before what the row holds
+    record_outcome(sent, now=now)
+    _wake_from_doubt(order.run_id, order.step_id, now=now)
+
+
+def _wake_from_doubt(run_id: str, step_id: str, *, now: datetime) -> None:
     """The sender of a row in doubt has written an outcome after all: the step that waits for that looks again."""
     waiting = Q(status=RunStatus.SUSPENDED, steps__pk=step_id, steps__error_type=SuspendedFor.DELIVERY_IN_DOUBT)
     if Run.objects.filter(waiting, pk=run_id).update(wake_at=now, ring_due_at=now, revision=F("revision") + 1):

@@ -141,7 +141,7 @@ class RunAdmin(ReadingAdmin):
 
     @admin.display(description="event, masked")
     def event_masked(self, run: Run) -> SafeString:
-        return preformatted(masked(run.event))
+        return preformatted("purged" if run.purged_at else masked(run.event))
 
     @admin.display(description="result, masked")
     def result_masked(self, run: Run) -> SafeString:
@@ -211,7 +211,7 @@ class CallbackAdmin(ReadingAdmin):
 
     @admin.display(description="body, masked")
     def body_masked(self, callback: Callback) -> SafeString:
-        return preformatted(masked(callback.body))
+        return preformatted("purged" if callback.purged_at else masked(callback.body))
 
 
 @admin.register(RunEvent)

@@ -49,6 +49,6 @@ def _key_is_taken(run: Run) -> bool:
 
 
 def _replace(other: Run, *, by: Run) -> None:
-    held = Run.objects.select_for_update().get(pk=other.pk)
+    held = Run.objects.select_for_update(no_key=True).get(pk=other.pk)
     if not held.has_ended:
         stop(held, stop_reason="replaced", reason=f"Replaced by {by.pk}, which was started later.", now=clock.now())

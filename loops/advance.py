@@ -7,20 +7,18 @@ open, does a row go out; what became of it is written in the next transaction, w
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import Q
 
 from integrations import delivering
 from integrations.delivering import Parcel, Sending
-from integrations.models import AttemptState
 from integrations.providers.contract import Exchange, Failure
-from loops import callbacks, machine
-from loops.acting import Sent, prepare_row, reserve_row, take_outcome, wake_from_doubt
+from loops import machine
+from loops.acting import Sent, prepare_row, record_alone, record_outcome, reserve_row, take_outcome
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
 from loops.spec import ActionConfig, SleepConfig, StepSpec, WaitConfig
@@ -30,11 +28,11 @@ from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, was_in_the_way
+from mobius.engine.trouble import is_passing, wait_a_moment
 from mobius.errors import MobiusError
 from mobius.prepared import Select
 
 logger = logging.getLogger(__name__)
-_WRITE_AGAIN_SECONDS = 1.0
 
 
 def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -83,19 +81,19 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
                 return  # taken by another worker, or changed by somebody who rings again
             turn = None
             continue
-        except OperationalError as error:
-            turn = None  # what came of the row is kept here until it can be written
-            if was_in_the_way(error) and not alone:
-                alone = True
+        except Exception as error:
+            if is_passing(error):
+                turn = None  # what came of the row is kept here until it can be written
+                if was_in_the_way(error) and not alone:
+                    alone = True
+                    continue
+                if claim is None or not go_on():
+                    raise  # nothing of ours is lost: the database holds the run as it was
+                logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
+                wait_a_moment()
                 continue
-            if claim is None or not go_on():
-                raise  # nothing of ours is lost: the database holds the run as it was
-            logger.warning("run %s cannot be written just now; trying again", run_id)
-            time.sleep(_WRITE_AGAIN_SECONDS)
-            continue
-        except Exception:
             # A fault of ours. What went over the wire is written all the same, and the run does not hang.
-            _give_up(run_id, claim, sent)
+            _give_up(run_id, claim, sent, go_on)
             raise
         if turn is None:
             break
@@ -105,7 +103,7 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
         elif not turn.goes_on:
             return
     if sent is not None:
-        _record_alone(sent)
+        record_alone(sent, go_on)
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))
@@ -152,14 +150,19 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     """
     if turn.run.status != RunStatus.RUNNING:
         turn.take()
-    if sent is not None and not sent.withheld:
+    if sent is not None and sent.withheld:
+        turn.suspend_run(wake_at=turn.now)  # for a worker that may send
+    elif sent is not None:
         take_outcome(turn, sent)
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
-    turn.lock()
+    if sent is not None or turn.is_counted:
+        turn.lock()  # the loop before the run, and the run before the attempt, as everybody does
     if sent is not None:
-        _record(sent, now=turn.now)
+        if parcel is not None:
+            delivering.lock_pacer(parcel)
+        record_outcome(sent, now=turn.now)
     sending = reserve_row(turn, parcel) if parcel else None
     turn.save()
     return sending
@@ -177,25 +180,9 @@ def _send(sending: Sending, permit: liveness.Permit) -> Sent:
     return Sent(sending=sending, exchange=exchange, delivery=delivery, withheld=permit.refused)
 
 
-def _record_alone(sent: Sent) -> None:
-    """The run was cancelled, or taken from us, while the row was on the wire: its outcome is written all the same."""
-    now, order = clock.now(), sent.sending.parcel.order
-    with transaction.atomic():
-        _record(sent, now=now)
-        wake_from_doubt(order.run_id, order.step_id, now=now)
-
-
-def _record(sent: Sent, *, now: datetime) -> None:
-    """Write the outcome down. A callback that overtook it has settled the doubt already."""
-    order = sent.sending.parcel.order
-    delivering.record(sent.sending, sent.exchange, sent.delivery, now=now)
-    if sent.delivery.state == AttemptState.IN_DOUBT and callbacks.has_come_for(order.step_id):
-        delivering.prove_arrival(order.run_id, order.step_id, now=now)
-
-
-def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
+def _give_up(run_id: str, claim: int | None, sent: Sent | None, go_on: Callable[[], bool]) -> None:
     if sent is not None:
-        _record_alone(sent)
+        record_alone(sent, go_on)
     # Without a claim the run was not ours yet; if it is running now, it is another worker's.
     ours = Q(claim=claim) if claim is not None else ~Q(status=RunStatus.RUNNING)
     run = Run.objects.filter(ours, pk=run_id).active().first()
@@ -212,7 +199,7 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None) -> None:
             turn.lock()
             turn.save()
     except Overtaken:  # a callback came in between
-        _give_up(run_id, claim, None)
+        _give_up(run_id, claim, None, go_on)
 
 
 def _out_of_time(turn: Turn) -> bool:

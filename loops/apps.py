@@ -7,8 +7,10 @@ class LoopsConfig(AppConfig):
 
     def ready(self) -> None:
         from loops.advance import advance
-        from loops.sweeping import recover, sweep
+        from loops.sweeping import recover, sweep, take_due
         from loops.workers import beat, leave
         from mobius.engine import doorbell
 
-        doorbell.answer_with(doorbell.Answer(advance=advance, recover=recover, sweep=sweep, beat=beat, leave=leave))
+        doorbell.answer_with(
+            doorbell.Answer(advance=advance, recover=recover, sweep=sweep, take_due=take_due, beat=beat, leave=leave)
+        )

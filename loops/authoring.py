@@ -44,7 +44,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
     if status is not None and status not in (LoopStatus.ACTIVE, LoopStatus.PAUSED):
         raise InvalidFields({"status": ["Write active or paused."]})
     with _unique_name(loop), transaction.atomic():
-        loop.refresh_from_db(from_queryset=Loop.objects.select_for_update())
+        loop.refresh_from_db(from_queryset=Loop.objects.select_for_update(no_key=True))
         before = loop.current_version.spec if loop.current_version else {}
         spec = _parse(before | authored)
         if status == LoopStatus.ACTIVE and not spec.steps:

@@ -19,7 +19,7 @@ from django.db.models import F
 
 from integrations import delivering
 from integrations.models import Attempt, AttemptState
-from loops.callback_addresses import hash_of
+from loops.callback_addresses import hash_of, without_addresses
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.versions import spec_of
 from mobius import clock
@@ -27,6 +27,8 @@ from mobius.engine.crowd import together
 from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, NotFound, Unauthorized
 from mobius.prepared import Insert, Select, Update
+from mobius.projects import auditing
+from mobius.projects.auditing import Actor
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 
@@ -35,7 +37,7 @@ JsonObject = dict[str, Any]
 
 # Prepared: a hundred callbacks may come in a second.
 _step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
-_locked_run = Select(lambda run: Run.objects.select_for_update().filter(pk=run))
+_locked_run = Select(lambda run: Run.objects.select_for_update(no_key=True).filter(pk=run))
 _same_body = Select(lambda step, digest: Callback.objects.to_step(step).with_body(digest))
 _used_for = Select(lambda step: Callback.objects.to_step(step).used())
 _suspended_in = Select(lambda run: Step.objects.suspended_in(run))
@@ -73,7 +75,7 @@ def candidates_for(callback: Callback) -> list[Attempt]:
     return list({row.step_id: row for row in rows}.values())
 
 
-def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
+def assign(callback: Callback, *, step_id: str, by: Actor) -> Callback:
     """Give an ambiguous callback to the row that a person named; its run goes on as if it had come for that row alone.
 
     Raises NotFound when no such row was sent under its request_id, and Conflict when it is not ambiguous (any more).
@@ -82,16 +84,30 @@ def assign(callback: Callback, *, step_id: str, by: str) -> Callback:
     if row is None:
         raise NotFound("This row was not sent under the callback's request_id.")
     with transaction.atomic():
-        run = Run.objects.select_for_update().get(pk=row.run_id)
-        unclear = Callback.objects.select_for_update().filter(pk=callback.pk, state=CallbackState.AMBIGUOUS).first()
+        run = Run.objects.select_for_update(no_key=True).get(pk=row.run_id)
+        unclear = (
+            Callback.objects.select_for_update(no_key=True)
+            .filter(pk=callback.pk, state=CallbackState.AMBIGUOUS)
+            .first()
+        )
         if unclear is None:
             raise Conflict("Somebody has said already which row this callback answers.")
         if Callback.objects.to_step(step_id).with_body(unclear.body_digest).exists():
             raise Conflict("This row has had the very same callback already.")
-        unclear.remark = f"{by} said which row it answers."[:700]
+        unclear.remark = f"{by.name} said which row it answers."[:700]
         _attach(unclear, run, step_id)
         unclear.save(update_fields=["run", "step_id", "state", "remark"])
         _tell(run, step_id)
+        auditing.record(
+            by,
+            "callback.assign",
+            project_id=unclear.project_id,
+            kind="callback",
+            id=unclear.pk,
+            name=unclear.request_id,
+            reason=f"It answers the row of the step {step_id}.",
+            changed=["step_id"],
+        )
     return unclear
 
 
@@ -106,7 +122,8 @@ def _receive_at_address(token: str, body: JsonObject, key: ApiKey | None) -> Rec
         raise NotFound("There is no such callback address.")
     if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
         raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
-    return _store(_new(step.run.project_id, body, remark=_contradiction(step, body)), step.run_id, step.pk)
+    callback = _new(step.run.project_id, body, token=token, remark=_contradiction(step, body))
+    return _store(callback, step.run_id, step.pk)
 
 
 def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
@@ -135,8 +152,10 @@ def _may_call_back(key: ApiKey | None, run: Run) -> bool:
     return key is not None and key.project_id == run.project_id and Role(key.role).allows(Permission.CALL_BACK)
 
 
-def _new(project_id: str, body: JsonObject, *, remark: str = "") -> Callback:
+def _new(project_id: str, body: JsonObject, *, token: str = "", remark: str = "") -> Callback:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    if (kept := without_addresses(text, token)) != text:
+        text, body = kept, json.loads(kept)
     return Callback(
         project_id=project_id,
         body=body,

@@ -18,10 +18,11 @@ from mobius.projects.auditing import SYSTEM
 def lock_loop(loop_id: str) -> None:
     """Hold the loop's row until the transaction ends: before any run's (design §4, lock order).
 
-    SQLite has one writer, who holds everything already.
+    SQLite has one writer, who holds everything already. `no_key`, here as everywhere: the row itself is held, and who
+    only refers to it (a new run to its loop) does not wait.
     """
     if connection.features.has_select_for_update:
-        Loop.objects.select_for_update().filter(pk=loop_id).values_list("pk").first()
+        Loop.objects.select_for_update(no_key=True).filter(pk=loop_id).values_list("pk").first()
 
 
 def hold_run(run: Run) -> Run:
@@ -30,7 +31,7 @@ def hold_run(run: Run) -> Run:
     counts_failures = spec.pause_after_consecutive_failures is not None
     if run.governed or counts_failures or spec.concurrency != Concurrency.ALLOW:
         lock_loop(run.loop_id)
-    held = Run.objects.select_for_update(of=("self",)).select_related("loop", "loop_version")
+    held = Run.objects.select_for_update(no_key=True, of=("self",)).select_related("loop", "loop_version")
     return held.get(pk=run.pk)
 
 

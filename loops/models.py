@@ -9,6 +9,7 @@ from typing import Self
 
 from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery
+from django.db.models.expressions import OrderBy
 
 from mobius.ids import ID_LENGTH, new_id
 from mobius.projects.models import Project
@@ -179,12 +180,26 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Runs in the hands of a worker that was not heard of since, locked; those that somebody looks at are left."""
         alive = Worker.objects.alive(since=alive_since).values("pk")
         left = self.exclude(worker="").exclude(worker__in=alive).order_by("worker", "id")
-        return left.select_for_update(skip_locked=True) if connection.features.has_select_for_update else left
+        return (
+            left.select_for_update(no_key=True, skip_locked=True) if connection.features.has_select_for_update else left
+        )
 
     def queue_at(self, integration_id: str) -> Self:
         """Runs whose row waits to go out through this integration, in the order of their places."""
-        queue = self.filter(waits_at=integration_id, status=RunStatus.SUSPENDED).exclude(waits_at="")
-        return queue.order_by("waits_since", "id")
+        return self.standing_at(integration_id).filter(status=RunStatus.SUSPENDED).order_by("waits_since", "id")
+
+    def standing_at(self, integration_id: str) -> Self:
+        """As `queue_at`, with those that have just been woken: the index alone answers."""
+        return self.filter(waits_at=integration_id).exclude(waits_at="")
+
+    def to_purge(self, before: datetime) -> Self:
+        """Runs that ended before `before` and still hold what they were given."""
+        return self.filter(completed_at__lt=before, purged_at=None)
+
+    def latest_by_project(self) -> OrderBy:
+        """To order projects by: the one in which a run was started last comes first, one without runs last."""
+        latest = self.filter(project=OuterRef("pk")).order_by("-id").values("id")[:1]
+        return Subquery(latest).desc(nulls_last=True)
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""
@@ -231,6 +246,7 @@ class Run(models.Model):
     wall_clock_deadline_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
+    purged_at = models.DateTimeField(null=True, blank=True)  # what it was given, and what came of it, is forgotten
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
@@ -303,6 +319,11 @@ class StepQuerySet(models.QuerySet["Step"]):
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""
         return self.filter(callback_hash=callback_hash).exclude(callback_hash="")
+
+    def with_addresses_of_other_keys(self, key_numbers: Iterable[str]) -> Self:
+        """Steps still under way whose callback address was made with another key than these."""
+        under_way = self.filter(status__in=[StepStatus.RUNNING, StepStatus.SUSPENDED]).exclude(callback_hash="")
+        return under_way.exclude(callback_key__in=list(key_numbers))
 
     def waiting_in(self, run_ids: Iterable[str]) -> Self:
         """The step that each of these runs waits in, without its data."""
@@ -459,6 +480,11 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def without_bodies(self) -> Self:
         return self.defer("body")
 
+    def to_purge(self, before: datetime) -> Self:
+        """Bodies that came before `before`, but for those that an unfinished run may still use."""
+        nobody_s = Q(run=None) | Q(run__completed_at__isnull=False)
+        return self.filter(nobody_s, received_at__lt=before, purged_at=None)
+
 
 class Callback(models.Model):
     """One body that Clay posted back. Stored before anything is made of it."""
@@ -475,6 +501,7 @@ class Callback(models.Model):
     repeats = models.PositiveIntegerField(default=0)  # the same bytes came again this often
     remark = models.CharField(max_length=700, blank=True)  # a sentence for a person about what is odd with it
     received_at = models.DateTimeField()
+    purged_at = models.DateTimeField(null=True, blank=True)  # its body is forgotten
 
     objects = CallbackQuerySet.as_manager()
 
@@ -514,6 +541,16 @@ class RunEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id}:evt:{self.sequence:06d}"
+
+
+class Chore(models.Model):
+    """Something that is done every so often, by one of all the processes."""
+
+    name = models.CharField(primary_key=True, max_length=40)
+    due_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):

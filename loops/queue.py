@@ -68,8 +68,9 @@ def discard(integration: Integration, *, by: Actor) -> int:
             governing = sorted({run.loop_id for run in batch if run.governed})
             for loop_id in governing:
                 lock_loop(loop_id)  # before any run (design §4, lock order)
+            # Asked of the locked rows themselves: a worker may take one while we wait for its lock.
             still_waiting = Run.objects.queue_at(integration.pk).filter(pk__in=[run.pk for run in batch])
-            runs = list(Run.objects.filter(pk__in=still_waiting.values("pk")).select_for_update().order_by("pk"))
+            runs = list(still_waiting.select_for_update(no_key=True).order_by("pk"))
             _cancel(runs, reason, now)
             for loop_id in governing:
                 let_next_in(loop_id, now=now)
@@ -108,7 +109,9 @@ def _move(
     old_subject: str, integration_id: str, new_subject: str, reason: SuspendedFor, message: str, now: datetime
 ) -> None:
     with transaction.atomic():
-        waiters = Run.objects.waiters_of(old_subject, now).filter(waits_at=integration_id).select_for_update()
+        waiters = (
+            Run.objects.waiters_of(old_subject, now).filter(waits_at=integration_id).select_for_update(no_key=True)
+        )
         ids = list(waiters.values_list("pk", flat=True)[:BATCH])
         Run.objects.filter(pk__in=ids).update(waits_for=new_subject, revision=F("revision") + 1, updated_at=now)
         Step.objects.waiting_in(ids).update(error_type=reason, error_message=message, updated_at=now)

@@ -77,6 +77,8 @@ def why_not(run: Run) -> str:
     """Why the run cannot be retried, whatever its deliveries say; "" when it can. Reads the run's loop."""
     if run.status != RunStatus.FAILED:
         return f"Only a run that has failed can go on; this one is {run.status}."
+    if run.purged_at is not None:
+        return "What the run was given is purged: start a new run."
     if run.loop.status == LoopStatus.DELETED:
         return "The run's loop is deleted."
     if run.loop.current_version_id != run.loop_version_id:

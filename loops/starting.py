@@ -14,12 +14,14 @@ from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
 from loops.spec import Concurrency, KeyAfterEnd, LoopSpec
+from loops.stopping import note
 from loops.versions import spec_of, version_of
 from mobius import clock
-from mobius.engine.doorbell import ring
+from mobius.engine.doorbell import is_heard, ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
 from mobius.prepared import Insert, New, Select
+from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 
 logger = logging.getLogger(__name__)
@@ -71,11 +73,12 @@ def find_loop(project: Project, id_or_name: str) -> Loop:
     return loop
 
 
-def start_run(*, loop: Loop, start: Start) -> StartedRun:
+def start_run(*, loop: Loop, start: Start, by: Actor | None = None) -> StartedRun:
     """Start a run of `loop`, or give back the active run that holds the same idempotency key.
 
     Raises LoopPaused, Conflict for a loop without steps, InvalidFields, LoopBusy (the policy skip), and
     IdempotencyKeyConflict once the key's run has ended (unless the loop's settings say `return` or `restart`).
+    `by` is a person, whose start is audited; an API key's is not, for the run itself says where it came from.
     """
     version = version_of(loop.current_version_id) if loop.current_version_id else None
     if loop.status == LoopStatus.PAUSED:
@@ -87,7 +90,7 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     for _ in range(3):  # a holder may end, or give its key away, between our insert and our look
         run = _new_run(loop, version, spec, start)
         try:
-            _insert_safely(run, spec)
+            _insert_safely(run, spec, by)
             return StartedRun(run=run, created=True)
         except IntegrityError:
             holder = Run.objects.filter(project_id=loop.project_id).holding_key(start.idempotency_key).first()
@@ -98,28 +101,33 @@ def start_run(*, loop: Loop, start: Start) -> StartedRun:
     raise Conflict("Other starts with the same idempotency key keep coming in between; try again.")
 
 
-def _insert_safely(run: Run, spec: LoopSpec) -> None:
+def _insert_safely(run: Run, spec: LoopSpec, by: Actor | None) -> None:
     """Raises LoopBusy, and IntegrityError when the run's idempotency key is taken."""
     try:
-        _insert(run, spec)
+        _insert(run, spec, by)
     except (DatabaseError, MobiusError):
         raise
     except Exception:
         # A fault of ours in the first turn is not the caller's: a worker meets it again and fails the run for it.
         logger.exception("run %s could not be begun where it was started", run.pk)
-        _insert(run, spec, begin_here=False)
+        _insert(run, spec, by, begin_here=False)
 
 
-def _insert(run: Run, spec: LoopSpec, *, begin_here: bool = True) -> None:
+def _insert(run: Run, spec: LoopSpec, by: Actor | None, *, begin_here: bool = True) -> None:
     """Insert the run and begin it, ring for a worker, or let it wait for its loop's policy."""
     with transaction.atomic():
         if spec.concurrency != Concurrency.ALLOW:
             admit(run, spec)
+        if by is not None:
+            note(by, "start", run, "")
         waits = bool(run.queue_reason)
         if begin_here and not waits and begin(run):
             return
+        heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
+        if heard:
+            run.ring_due_at = run.created_at
         _insert_run(run)
-        if not waits:
+        if not waits and not heard:
             ring(run.pk)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -11,13 +11,17 @@ from django.db.models import F
 from integrations import delivering
 from loops import queue
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
+from loops.purging import HourlyPurge
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
+from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 
+_purge = HourlyPurge()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
+_SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
 
 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
@@ -29,9 +33,12 @@ _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND N
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
-    if settings.MOBIUS_ENGINE != "embedded":
-        give_up_silent(now=now)
-    _ring_due(now)
+    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
+    if settings.MOBIUS_ENGINE == "embedded":
+        _ring_due(now)
+    else:
+        give_up_silent(now=now)  # and what is due is taken by the workers themselves
+    _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
@@ -56,23 +63,34 @@ def recover() -> None:
 
 def _ring_due(now: datetime) -> None:
     """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
-    if not _due(now):
+    with connection.cursor() as cursor:
+        cursor.execute(_TO_RING, [connection.ops.adapt_datetimefield_value(now), BATCH])
+        due = cursor.fetchall()
+    if not due:
         return
-    with transaction.atomic():  # one commit for all of them; of several sweeps at once, one finds a run due
-        for run_id, rings in _due(now, to_change=True):
+    with transaction.atomic():  # one commit for all of them
+        for run_id, rings in due:
             again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
             if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
                 ring(run_id)
 
 
-def _due(now: datetime, *, to_change: bool = False) -> list[tuple[str, int]]:
-    """The runs to ring, and how often they were rung; held, where the database has row locks, by who changes them."""
-    held = to_change and connection.features.has_select_for_update_skip_locked
+_TAKE_DUE = """
+    WITH due AS (
+        SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
+    )
+    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1, worker = %s
+    FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
+"""
+
+
+def take_due(most: int) -> list[str]:
+    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while, or when
+    the worker is given up. Only on PostgreSQL, where several workers ask at once."""
+    now = clock.now()
     with connection.cursor() as cursor:
-        moment = connection.ops.adapt_datetimefield_value(now)
-        cursor.execute(f"{_TO_RING} FOR UPDATE SKIP LOCKED" if held else _TO_RING, [moment, BATCH])
-        found: list[tuple[str, int]] = cursor.fetchall()
-    return found
+        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS, liveness.worker()])
+        return [run_id for (run_id,) in cursor.fetchall()]
 
 
 def _wake_waiters(now: datetime) -> bool:
@@ -93,10 +111,17 @@ def _wake_oldest(subject: str, now: datetime) -> None:
     paused = delivering.paused_among({waits_at for _, waits_at in oldest})
     for integration_id in paused:
         queue.stand_aside(subject, integration_id, now=now)
-    for run_id, waits_at in oldest:
-        if waits_at in paused:
-            continue
-        woken = Run.objects.waiters_of(subject, now).filter(pk=run_id)
+    _wake(subject, [run_id for run_id, waits_at in oldest if waits_at not in paused], now)
+
+
+def _wake(subject: str, run_ids: list[str], now: datetime) -> None:
+    waiters = Run.objects.waiters_of(subject, now)
+    if settings.MOBIUS_ENGINE != "embedded":  # due, the workers take them without a ring; another sweep finds none
+        due = waiters.filter(pk__in=run_ids).order_by()
+        due.update(wake_at=now, ring_due_at=now, rings=0, revision=F("revision") + 1)
+        return
+    for run_id in run_ids:
+        woken = waiters.filter(pk=run_id)
         with transaction.atomic():
             if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
                 ring(run_id)

@@ -290,11 +290,11 @@ class Turn:
 
     def lock(self) -> None:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
-        if self._is_counted:
+        if self.is_counted:
             ending.lock_loop(self.run.loop_id)
         if self._is_new:
             return
-        if connection.features.has_select_for_update and not self._unchanged().select_for_update().exists():
+        if connection.features.has_select_for_update and not self._unchanged().select_for_update(no_key=True).exists():
             raise Overtaken
 
     def save(self) -> None:
@@ -320,11 +320,11 @@ class Turn:
         for callback, step in self._used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
         _insert_events(*self._events)
-        if self._is_counted and run.has_ended:
+        if self.is_counted and run.has_ended:
             ending.tell_loop(run, self.spec, now=self.now)
 
     @property
-    def _is_counted(self) -> bool:
+    def is_counted(self) -> bool:
         """Does the loop want to know when the run ends?"""
         return self.run.governed or self.spec.pause_after_consecutive_failures is not None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from loops.expressions import Names, evaluate, render_parameters, uses_callback_url
+from loops.expressions import Names, evaluate_each, render_parameters, uses_callback_url
 from loops.matching import look_through
 from loops.models import Callback, CallbackState, Step, SuspendedFor, Wait, WaitState
 from loops.spec import ActionConfig, StepKind, StepSpec, WaitConfig
@@ -71,4 +71,4 @@ def _output(config: WaitConfig, callback: Callback, names: Names) -> Any:
     if config.payload_mapping is None:
         return callback.body
     seen = Names(event=callback.body, meta=names.meta)
-    return {key: evaluate(expression, seen) for key, expression in config.payload_mapping.items()}
+    return evaluate_each(config.payload_mapping, seen)

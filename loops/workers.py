@@ -21,7 +21,6 @@ from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor, Worker
 from mobius import clock
 
 BATCH = 200
-_SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
 
 
 def beat(name: str) -> str:
@@ -47,7 +46,6 @@ def give_up_silent(*, now: datetime) -> None:
         for run in lost:
             _give_up(run, now)
         Worker.objects.filter(beaten_at__lt=alive_since - 2 * _silence()).delete()
-    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
 
 
 def _silence() -> timedelta:
@@ -62,6 +60,8 @@ def _give_up(run: Run, now: datetime) -> None:
     Run.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
     )
+    # Whatever the worker had taken and not begun is due at once.
+    Run.objects.filter(pk=run.pk, ring_due_at__gt=now, rings__gt=0).update(ring_due_at=now)
     Run.objects.filter(pk=run.pk).update(worker="")
 
 

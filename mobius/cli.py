@@ -27,6 +27,9 @@ def start_django() -> None:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
+    from mobius.redacting import redact_tracebacks
+
+    redact_tracebacks()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mobius.settings")
     try:
         django.setup()
@@ -62,12 +65,57 @@ def check() -> None:
 
 
 @main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--include-key", is_flag=True, help="Also the encryption key: then the file alone opens every secret.")
+def backup(file: Path, include_key: bool) -> None:
+    """Write the database to FILE, also while the console works. Overwrites nothing."""
+    from mobius.commands.backup import run
+
+    run(file=file, include_key=include_key)
+
+
+@main.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def restore(file: Path) -> None:
+    """Put the backup FILE into an empty data directory or database. Nothing is sent until somebody resumes it."""
+    from mobius.commands.restore import run
+
+    run(file=file)
+
+
+@main.command()
 @click.option("--days", type=click.IntRange(1), help="Keep the bodies of so many days. Default: MOBIUS_RETENTION_DAYS.")
 def purge(days: int | None) -> None:
-    """Blank the bodies of old deliveries. Their log, the counts and the ledger stay."""
+    """Blank the bodies of old deliveries, runs and callbacks. Their log, the counts and the ledger stay."""
     from mobius.commands.purge import run
 
     run(days=days)
+
+
+@main.group()
+def secrets() -> None:
+    """What is stored encrypted."""
+
+
+@secrets.command("rotate")
+@click.option("--forget-unreadable", is_flag=True, help="The old key is lost: erase what nobody can read any more.")
+def secrets_rotate(forget_unreadable: bool) -> None:
+    """Encrypt every secret under a new key, also while the console runs.
+
+    First put the new key before the old one (FIELD_ENCRYPTION_KEY=new,old) and restart every process; then run this;
+    then take the old key away. It can be stopped and started again at any point.
+    """
+    from mobius.commands.secrets import rotate
+
+    rotate(forget_unreadable=forget_unreadable)
+
+
+@secrets.command("new-key")
+def secrets_new_key() -> None:
+    """Make a key for FIELD_ENCRYPTION_KEY and print it, alone, on standard output. It is stored nowhere."""
+    from cryptography.fernet import Fernet
+
+    click.echo(Fernet.generate_key().decode())
 
 
 @main.group()
@@ -164,4 +212,4 @@ def add_bench() -> None:
 add_bench()
 
 if __name__ == "__main__":
-    main(prog_name="mobius")
+    main(prog_name="python3 -m mobius")

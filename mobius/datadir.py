@@ -14,12 +14,18 @@ class InUse(Exception):
     """Another `serve` runs on this data directory."""
 
 
-def prepare(directory: Path) -> None:
-    """Make `directory` (mode 0700) and, where the environment gives none, its two keys (mode 0600)."""
+ENCRYPTION_KEY_FILE = "field_encryption_key"
+
+
+def prepare(directory: Path, *, encryption_key: str = "") -> None:
+    """Make `directory` (mode 0700) and, where the environment gives none, its two keys (mode 0600).
+
+    `encryption_key` is the one to keep there instead of a new one.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, file, make in (
         ("SECRET_KEY", "secret_key", _secret_key),
-        ("FIELD_ENCRYPTION_KEY", "field_encryption_key", _encryption_key),
+        ("FIELD_ENCRYPTION_KEY", ENCRYPTION_KEY_FILE, lambda: encryption_key or _encryption_key()),
     ):
         if not os.environ.get(name) and not (directory / file).exists():
             _write_private(directory / file, make())

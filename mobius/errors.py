@@ -97,9 +97,22 @@ class RateLimitExceeded(MobiusError):
     code = "rate_limit_exceeded"
     http_status = 429
 
-    def __init__(self, message: str = "", *, retry_after_seconds: int = 1) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after_seconds: float = 1,
+        limit: int | None = None,
+        remaining: int | None = None,
+        reset_at: int | None = None,
+        scope: str | None = None,
+        policy: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        # What the contract's X-RateLimit headers say (mobius-contract §1.2); None: left out.
+        self.limit, self.remaining, self.reset_at = limit, remaining, reset_at
+        self.scope, self.policy = scope, policy
 
 
 class ServiceUnavailable(MobiusError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
+import inspect
 from pathlib import Path
 
 from django.conf import settings
@@ -13,16 +13,37 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from mobius.errors import Conflict
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.founding import create_project
 from mobius.projects.models import Project
+from mobius.projects.people import create_user, new_password
 
 DEFAULT_PROJECT = "default"
 
 
+class NewerDatabase(Conflict):
+    """The database was written by a newer version of this console. Start that version, or restore an older backup."""
+
+    code = "newer_database"
+
+
 def migrate() -> None:
-    """Bring the schema up to date; quick when it is."""
-    executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    """Bring the schema up to date; quick when it is. Raises NewerDatabase, and then nothing was changed."""
+    if waiting_migrations():
         call_command("migrate", database=DEFAULT_DB_ALIAS, interactive=False, verbosity=0)
+
+
+def waiting_migrations() -> list[str]:
+    """What the schema still needs. Raises NewerDatabase when it has had more than this version knows."""
+    executor = MigrationExecutor(connection)
+    known, apps = executor.loader.disk_migrations, executor.loader.migrated_apps
+    unknown = sorted(one for one in executor.loader.applied_migrations if one[0] in apps and one not in known)
+    if unknown:
+        named = ", ".join(f"{app}.{name}" for app, name in unknown)
+        raise NewerDatabase(f"{inspect.cleandoc(NewerDatabase.__doc__ or '')} Unknown here: {named}.")
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in plan]
 
 
 def collect_static() -> None:
@@ -38,11 +59,12 @@ def collect_static() -> None:
 def first_admin() -> str:
     """Make the user `admin` and the project `default` when there is no user yet. Returns the password, or ""."""
     users = get_user_model().objects
-    Project.objects.get_or_create(handle=DEFAULT_PROJECT, defaults={"name": "Default"})
+    if not Project.objects.filter(handle=DEFAULT_PROJECT).exists():
+        create_project(handle=DEFAULT_PROJECT, name="Default", by=SYSTEM)
     if users.exists():
         return ""
-    password = secrets.token_urlsafe(15)
-    users.create_superuser("admin", password=password)
+    password = new_password()
+    create_user(name="admin", password=password, superuser=True, by=SYSTEM)
     return password
 
 

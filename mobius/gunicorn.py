@@ -18,6 +18,23 @@ preload_app = True
 control_socket_disable = True  # it would lie in the home directory, shared by every gunicorn of the user
 
 
+def when_ready(server: Any) -> None:
+    """Before the first request: a wrong encryption key ends the process with a sentence."""
+    from django.db import DatabaseError, connections
+
+    from integrations.secrets import WrongKey, prove_key
+
+    try:
+        prove_key()
+    except WrongKey as error:
+        server.log.error(error.message)
+        raise SystemExit(1) from None
+    except DatabaseError:  # not there yet, or not migrated: /readyz says so, and it may still come
+        server.log.warning("the database does not answer yet; the encryption key is proved when it is first used")
+    finally:
+        connections.close_all()  # the workers are forked from this process
+
+
 def post_worker_init(worker: Any) -> None:
     """Event streams must not hold a process up that is asked to end."""
     from mobius.api import streaming

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHANCE_BITS = 50
@@ -35,9 +36,17 @@ class _Sequence:
 _sequence = _Sequence()
 
 
+def first_id(prefix: str, moment: datetime) -> str:
+    """The least id that can have been made at `moment` or later: what is greater or equal is as young."""
+    return _spelled(prefix, max(int(moment.timestamp() * 1000), 0) << _CHANCE_BITS)
+
+
 def new_id(prefix: str) -> str:
     """A new id such as `run_…`; unique, and greater than every id this process made before."""
-    number = _sequence.next()
+    return _spelled(prefix, _sequence.next())
+
+
+def _spelled(prefix: str, number: int) -> str:
     pairs = []
     for _ in range(10):
         number, pair = divmod(number, 1024)

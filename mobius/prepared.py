@@ -19,6 +19,15 @@ from django.db.models.query import get_related_populators
 M = TypeVar("M", bound=models.Model)
 
 
+def _cursor(database: Any) -> Any:
+    """PostgreSQL plans these statements once a connection when it gets their values apart; Django puts them in."""
+    if database.vendor != "postgresql":
+        return database.create_cursor()
+    from psycopg import Cursor  # its package is there only with PostgreSQL
+
+    return Cursor(database.connection)
+
+
 def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
     """The cursor after the statement. Django's own cursor is for when somebody listens: a test that counts, DEBUG."""
     if database.queries_logged or database.execute_wrappers or database.needs_rollback:
@@ -28,7 +37,7 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
     if database.connection is None:
         database.connect()
     with database.wrap_database_errors:
-        cursor = database.create_cursor()
+        cursor = _cursor(database)
         cursor.execute(sql, params)
     return cursor
 

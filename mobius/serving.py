@@ -7,18 +7,42 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
 from waitress.server import create_server
+from waitress.task import ErrorTask
 
 from integrations import invoking
 from mobius.api import streaming
+from mobius.api.envelope import Problem
+from mobius.api.renderers import to_json
 from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
 _LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
+
+
+class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
+    """What waitress does not even hand to us is answered as the API answers, too."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # A coding that we do not know is the client's fault: 501 would ring whoever watches for faults of ours.
+        status = 400 if error.code == HTTPStatus.NOT_IMPLEMENTED else error.code
+        problem = Problem(status=status, message=f"{error.reason}: {error.body}")
+        body = to_json(problem.body())
+        self.status = f"{status} {HTTPStatus(status).phrase}"
+        self.response_headers += [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    error_task_class = _Refusal
 
 
 class Server:
@@ -26,7 +50,6 @@ class Server:
 
     def __init__(self, application: Any, *, host: str, port: int) -> None:
         self._sockets: dict[int, Any] = {}
-        behind_proxy = {"trusted_proxy": "*", "trusted_proxy_headers": {"x-forwarded-proto", "x-forwarded-for"}}
         self._server: Any = create_server(
             application,
             map=self._sockets,
@@ -37,10 +60,11 @@ class Server:
             channel_timeout=120,
             max_request_body_size=_LARGEST_BODY,
             ident=None,
-            clear_untrusted_proxy_headers=True,
+            clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
-            **(behind_proxy if settings.HTTPS else {}),
         )
+        for listener in self._sockets.values():
+            listener.channel_class = _Channel
 
     def run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+
+from mobius import rootkeys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -31,34 +34,58 @@ def _key(name: str, file: str) -> str:
     return value
 
 
+def _sound(name: str, key: str, fault: str) -> str:
+    """`key`, unless something is wrong with it."""
+    if fault:
+        raise ImproperlyConfigured(f"{name} cannot be used: {fault} Make one with: {rootkeys.HOW_TO_MAKE[name]}")
+    return key
+
+
 SECRET_KEY = _key("SECRET_KEY", "secret_key")
+_sound("SECRET_KEY", SECRET_KEY, rootkeys.fault_of_secret_key(SECRET_KEY))
 # A list: the first key encrypts, all of them decrypt.
 FIELD_ENCRYPTION_KEY = [
-    key.strip() for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",") if key.strip()
+    _sound("FIELD_ENCRYPTION_KEY", key.strip(), rootkeys.fault_of_encryption_key(key.strip()))
+    for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",")
+    if key.strip()
 ]
+if not FIELD_ENCRYPTION_KEY or not all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", key) for key in FIELD_ENCRYPTION_KEY):
+    raise ImproperlyConfigured(
+        "FIELD_ENCRYPTION_KEY is a comma-separated list of keys of 44 characters. Copy it again from where you keep "
+        "it, or make a new key with `python3 -m mobius secrets new-key`."
+    )
 
 DEBUG = env.bool("DEBUG", default=False)
 HTTPS = env.bool("HTTPS", default=False)
 # This machine may always ask, for health checks come from it.
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *env.list("ALLOWED_HOSTS", default=[])]
+# Whose X-Forwarded-For and -Proto we believe. With HTTPS on: a proxy on this machine, unless others are named.
+MOBIUS_TRUSTED_PROXIES = env.list("MOBIUS_TRUSTED_PROXIES", default=["127.0.0.0/8", "::1/128"] if HTTPS else [])
+MOBIUS_LISTENS_ON = env.str("MOBIUS_LISTENS_ON", default="")  # set by `mobius serve`, for itself
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
 MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
 # A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
 MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
+# Of one API key, at all processes together; 0: no limit.
+MOBIUS_KEY_REQUESTS_PER_MINUTE = max(0, env.int("MOBIUS_KEY_REQUESTS_PER_MINUTE", default=60_000))
 MOBIUS_OUTBOUND_ALLOW = env.list("MOBIUS_OUTBOUND_ALLOW", default=[])
 MOBIUS_RETENTION_DAYS = env.int("MOBIUS_RETENTION_DAYS", default=90)  # of bodies; 0: for ever
 if MOBIUS_RETENTION_DAYS < 0:
     raise ImproperlyConfigured("MOBIUS_RETENTION_DAYS is a number of days, or 0 to keep bodies for ever.")
+# Opens /metrics for the whole console; without it each project's key shows that project's, and superusers see all.
+MOBIUS_METRICS_KEY = env.str("MOBIUS_METRICS_KEY", default="")
+if MOBIUS_METRICS_KEY and len(MOBIUS_METRICS_KEY) < 24:
+    raise ImproperlyConfigured("MOBIUS_METRICS_KEY can be guessed: use a random text of at least 24 characters.")
 MOBIUS_LOG_FORMAT = env.str("MOBIUS_LOG_FORMAT", default="text")
+MOBIUS_LOG_LEVEL = env.str("MOBIUS_LOG_LEVEL", default="INFO").upper()
 
 INSTALLED_APPS = [
     "mobius.web",  # before admin: its templates win
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.forms",  # so that templates/ may say how a field is drawn
@@ -74,14 +101,17 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Outside of whatever may refuse: error pages have these headers too.
+    "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "mobius.web.sessions.NeverStored",
     "mobius.api.requests.ApiMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mobius.web.sessions.SessionLimits",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
 ]
@@ -121,18 +151,21 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "ENGINE": "mobius.engine.sqlite3",
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
+            "timeout": 20,  # for the lock, in seconds; another number in the address: sqlite:///…?timeout=5
             # FULL: a lost commit of `sending` would be a duplicate row after a power cut.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; "
             "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
-        },
+        }
+        | DATABASES["default"].get("OPTIONS", {}),
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A process that hangs must not hold locks for ever: no transaction of ours waits for the network.
-    DATABASES["default"].setdefault("OPTIONS", {})["options"] = (
-        "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
+        "options", "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
     )
+    # A connection keeps the plans of the hot statements (mobius/prepared.py); so a pooler needs its session mode.
+    DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- engine ---------------------------------------------------------------------------------------------------------
@@ -174,13 +207,19 @@ LOGIN_REDIRECT_URL = "root"
 LOGOUT_REDIRECT_URL = "login"
 # The pair, never the name alone: else strangers could lock the owner out (safety §6).
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "mobius.web.access.typed_name"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 1  # hours
-AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "mobius.web.views.locked"
+AXES_DISABLE_ACCESS_LOG = True  # the audit has it
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 
+SESSION_ENGINE = "mobius.projects.sessions"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE_SECONDS = 2 * 3600
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # not one more cookie
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
@@ -233,6 +272,15 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 # --- logs -----------------------------------------------------------------------------------------------------------
 
+# Errors by mail, to these addresses: as text, and redacted like the log.
+ADMINS = [("", address) for address in env.list("MOBIUS_ERROR_MAILS_TO", default=[])]
+SERVER_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+globals().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+_HANDLERS = ["console", "mail"] if ADMINS else ["console"]
+# Names of local variables without their values, whether or not DEBUG is on.
+DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "mobius.tracebacks.NamesOnly"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -240,8 +288,12 @@ LOGGING = {
         "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "mobius.logs.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT}},
-    "root": {"handlers": ["console"], "level": "INFO"},
+    "filters": {"redact": {"()": "mobius.redacting.RedactingFilter"}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT, "filters": ["redact"]},
+        "mail": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR", "filters": ["redact"]},
+    },
+    "root": {"handlers": _HANDLERS, "level": MOBIUS_LOG_LEVEL},
     "loggers": {
         "django": {"level": "WARNING", "propagate": True, "handlers": []},
         "django.request": {"level": "ERROR"},
@@ -250,3 +302,9 @@ LOGGING = {
         "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret
     },
 }
+
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if SENTRY_DSN:
+    from mobius import error_tracker
+
+    error_tracker.start(SENTRY_DSN)

@@ -3,7 +3,10 @@
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import include, path
+from django.views.generic import RedirectView
 
+from loops.console.home import root
+from mobius import health, monitoring
 from mobius.web import views
 
 API = [  # run starts first: what is asked most often is found soonest
@@ -19,13 +22,17 @@ CONSOLE = [
 ]
 
 urlpatterns = [
-    path("", views.root, name="root"),
+    path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("healthz", views.healthz),
-    path("readyz", views.readyz),
+    path("account/password/", views.password, name="password"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("metrics", monitoring.metrics),
     path("v1/", include(API)),
     path("projects/<slug:handle>/", include((CONSOLE, "console"))),
+    path("admin/login/", views.admin_door),
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/", admin.site.urls),
 ]
 

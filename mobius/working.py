@@ -41,14 +41,35 @@ class Works:
         """Raises DatabaseError when the database does not answer."""
         self._workers.start()
         self._ticker.start()
+        _at_work[:] = [self]
+
+    def fault(self) -> str:
+        """What does not live any more; "" when all does."""
+        if not self._workers.is_alive:
+            return "a worker has died"
+        return "" if self._ticker.is_alive else "the ticker has died or hangs"
 
     def stop(self) -> bool:
         """Claim nothing more and wait for the sends in flight. False when one was still under way after 25 seconds."""
+        _at_work.clear()
         self._ticker.stop()
         ended = self._workers.stop(patience_seconds=SENDS_END_WITHIN_SECONDS)
         embedded.use_pool(None)
         connections.close_all()
         return ended
+
+
+_at_work: list[Works] = []
+
+
+def fault() -> str:
+    """What is wrong with the part of this process that works; "" when nothing is.
+
+    A web process of the distributed engine has no such part, and takes starts and callbacks also while no worker does.
+    """
+    if _at_work:
+        return _at_work[0].fault()
+    return "no workers run in this process" if settings.MOBIUS_ENGINE == "embedded" else ""
 
 
 def settle_down() -> None:

@@ -11,8 +11,9 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from mobius import clock
+from mobius.projects import throttling
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.inventory"]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,6 +32,12 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     if django_settings.MOBIUS_ENGINE != "embedded" and request.module.__name__ != "tests.mobius.test_clock":
         monkeypatch.setattr(clock, "now", timezone.now)
         monkeypatch.setattr(clock, "ask", timezone.now)
+
+
+@pytest.fixture(autouse=True)
+def _rested() -> None:
+    """Nobody has asked for anything yet."""
+    throttling.forget()
 
 
 @pytest.fixture(scope="session")

@@ -32,18 +32,16 @@ class ActionViewSet(ProjectViewSet):
     def list(self, request: Request, project: str) -> Response:
         return Response({"items": [entry_json(one) for one in catalog_of(self.project, may_call=self._may_call)]})
 
-    def retrieve(self, request: Request, project: str, action_name: str) -> Response:
-        return Response(entry_json(entry_of(self.project, action_name, may_call=self._may_call)))
+    def retrieve(self, request: Request, project: str, action: str) -> Response:
+        return Response(entry_json(entry_of(self.project, action, may_call=self._may_call)))
 
-    def invoke(self, request: Request, project: str, action_name: str) -> Response:
+    def invoke(self, request: Request, project: str, action: str) -> Response:
         """200 with the outcome, also of a failure; 202 when it takes longer than the caller waits."""
-        entry_of(self.project, action_name, may_call=True)
+        entry_of(self.project, action, may_call=True)
         wanted = InvokeSerializer.read(request.data)
         if wanted["dry_run"]:
             raise BadRequest("dry_run is for actions that only read; this one makes a row. Nothing was sent.")
-        called = invoke(
-            self.project, action_name, wanted["input"], timeout_seconds=wanted["timeout_seconds"], by=self.actor
-        )
+        called = invoke(self.project, action, wanted["input"], timeout_seconds=wanted["timeout_seconds"], by=self.actor)
         return Response(called_json(called), status=202 if called.status == CallStatus.ACTIVE else 200)
 
     @property

@@ -16,8 +16,8 @@ urlpatterns = [
         IntegrationViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
     path("projects/<str:project>/catalog/actions", ActionViewSet.as_view({"get": "list"})),
-    path("projects/<str:project>/catalog/actions/<str:action_name>", ActionViewSet.as_view({"get": "retrieve"})),
-    path("projects/<str:project>/actions/<str:action_name>/invoke", ActionViewSet.as_view({"post": "invoke"})),
+    path("projects/<str:project>/catalog/actions/<str:action>", ActionViewSet.as_view({"get": "retrieve"})),
+    path("projects/<str:project>/actions/<str:action>/invoke", ActionViewSet.as_view({"post": "invoke"})),
     path("projects/<str:project>/deliveries", DeliveryViewSet.as_view({"get": "list"})),
     path("projects/<str:project>/deliveries/<str:delivery>", DeliveryViewSet.as_view({"get": "retrieve"})),
     path(

@@ -90,7 +90,8 @@ class Budget:
         if usage.limit is None:
             return "This webhook has no submission limit."
         if usage.left == 0 and usage.in_flight == 0:
-            return f"All {usage.limit:,} submissions are gone. Connect the URL of a new webhook."
+            then = " Connect the URL of a new webhook." if self.successor is None else ""
+            return f"All {usage.limit:,} submissions are gone.{then}"
         if usage.forecast_at is None or self.taken < _ROWS_FOR_A_FORECAST:
             return "No forecast yet: too few rows were sent in the last seven days."
         if (usage.forecast_at - clock.now()).days > 5 * 365:

@@ -17,6 +17,7 @@ from integrations.console.forms import stage_form, unpack
 from integrations.console.showing import show
 from integrations.forms import BudgetForm
 from integrations.models import Integration, Webhook
+from integrations.secrets import WrongKey
 from mobius.errors import Conflict, MobiusError
 from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
@@ -73,7 +74,7 @@ def _stage(integration: Integration, form: Any, by: Actor) -> Webhook | None:
     """None when the address cannot be used; the form then says why."""
     try:
         return succession.stage(integration, form.connection, form.options, by=by)
-    except Conflict as error:
+    except (Conflict, WrongKey) as error:
         form.add_error("webhook_url", error.message)
         return None
 

@@ -27,6 +27,7 @@ from integrations.console.showing import (
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
+from integrations.secrets import WrongKey
 from mobius.errors import Conflict, MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
@@ -85,7 +86,7 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
 
 
 def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:
-    """None when the address belongs to another integration; the form then says so."""
+    """None when the address belongs to another integration, or our key is wrong; the form then says so."""
     try:
         return connecting.connect(
             project=request.access.project,
@@ -94,7 +95,7 @@ def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integrat
             options=form.options,
             by=request.actor,
         )
-    except Conflict as error:
+    except (Conflict, WrongKey) as error:
         form.add_error("webhook_url", error.message)
         return None
 

@@ -14,7 +14,13 @@ from typing import Any, Protocol
 
 from django import forms
 
+from mobius.redacting import remember
+
 JsonObject = dict[str, Any]
+
+CALLBACK_PLACEHOLDER = "${{ callback.url }}"
+"""Stands in rendered parameters and stored bodies where a callback's address belongs, which is a capability: only
+what goes over the wire holds it (design §5)."""
 
 
 class AuthKind(enum.StrEnum):
@@ -49,11 +55,17 @@ class Capabilities:
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
-    """What connects a project to one webhook of the provider. All of it is secret but the header's name."""
+    """What connects a project to one webhook of the provider. All of it is secret but the header's name.
+
+    Whoever has one in hand may stumble: from then on neither log nor traceback shows it.
+    """
 
     webhook_url: str = field(repr=False)
     auth_header_name: str = ""
     auth_header_value: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        remember(self.webhook_url, self.auth_header_value)
 
 
 @dataclass(frozen=True, kw_only=True)

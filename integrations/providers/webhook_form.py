@@ -10,6 +10,10 @@ from integrations.addresses import UnsafeUrl, check_url
 from integrations.headers import InvalidHeader, check_header_name, check_header_value
 from integrations.providers.contract import Connection
 
+_PLACEHOLDER = (
+    "A placeholder such as <id> still stands in the address: paste the URL that the service shows for your webhook."
+)
+
 
 class WebhookConnectForm(forms.Form):
     """Webhook URL, and an auth header of which both halves or neither are given."""
@@ -37,6 +41,8 @@ class WebhookConnectForm(forms.Form):
 
     def clean_webhook_url(self) -> str:
         url: str = self.cleaned_data["webhook_url"]
+        if "<" in url or ">" in url:
+            raise forms.ValidationError(_PLACEHOLDER)
         try:
             return check_url(url)
         except UnsafeUrl as error:

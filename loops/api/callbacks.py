@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any, ClassVar
 
-from django.db import InterfaceError, OperationalError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -15,9 +14,11 @@ from loops.api.reading import read_object
 from loops.api.serializing import callback_json, overdue_json
 from loops.awaiting import overdue_in
 from mobius import clock
-from mobius.errors import RateLimitExceeded
+from mobius.engine.trouble import is_passing
+from mobius.errors import NotFound, RateLimitExceeded
+from mobius.projects import throttling
 from mobius.projects.api.viewsets import JsonOnly, ProjectViewSet
-from mobius.projects.keys import recognise
+from mobius.projects.authentication import key_of
 from mobius.projects.roles import Permission
 
 logger = logging.getLogger(__name__)
@@ -30,8 +31,7 @@ class NeverLost(APIView):
     http_method_names = ["post"]
 
     def handle_exception(self, exc: Exception) -> Response:
-        if isinstance(exc, OperationalError | InterfaceError):
-            # Busy, locked, full or gone: not the statement's fault, for both doors are tested.
+        if is_passing(exc):
             logger.warning("a callback could not be stored and was answered with 429: %s", exc)
             exc = RateLimitExceeded("We cannot store this just now: send it again in a moment.")
         return super().handle_exception(exc)
@@ -44,9 +44,13 @@ class CallbackAtAddress(NeverLost):
     permission_classes = ()
 
     def post(self, request: Request, token: str) -> Response:
-        given = request.META.get("HTTP_AUTHORIZATION", "")
-        key = recognise(given.partition(" ")[2].strip()) if given.lower().startswith("bearer ") else None
-        return Response(_received(callbacks.receive_at_address(token, read_object(request.data), key=key)))
+        body = read_object(request.data)
+        try:
+            received = callbacks.receive_at_address(token, body, key=key_of(request))
+        except NotFound:
+            throttling.note_unknown_token(request.META.get("REMOTE_ADDR", ""))
+            raise
+        return Response(_received(received))
 
 
 class ClayCallbackViewSet(NeverLost, ProjectViewSet):

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from integrations.models import Attempt, AttemptState
-from loops.console.showing import LONGEST, Shown, shown
+from loops.console.showing import LONGEST, PURGED, Shown, shown
 
 MASK = "••••"
 
@@ -47,7 +47,7 @@ def shown_attempt(attempt: Attempt) -> ShownAttempt:
     header = attempt.webhook.auth_header_name
     return ShownAttempt(
         attempt=attempt,
-        body=shown(attempt.body) if attempt.body else Shown(text=""),
+        body=shown(attempt.body) if attempt.body else PURGED,
         response=shown(attempt.response) if attempt.response else Shown(text=""),
         headers=(("content-type", "application/json"), *(((header, MASK),) if header else ())),
         curl=_curl(header, attempt.body) if 0 < len(attempt.body) <= LONGEST else "",

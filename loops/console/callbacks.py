@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
 from loops.console.lists import FOUND_AT_MOST, chosen, rows, searched
-from loops.console.showing import duration, shown
+from loops.console.showing import PURGED, duration, shown
 from loops.models import Callback, CallbackState
 from mobius import clock
 from mobius.errors import MobiusError
@@ -71,7 +71,7 @@ def callback_assign(request: ProjectRequest, project: Project, callback_id: str)
     """A person says which row an ambiguous callback answers."""
     callback = _callback(project, callback_id)
     try:
-        callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.user.get_username())
+        callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.actor)
     except MobiusError as error:
         return _shown(request, callback, trouble=error.message, status=error.http_status)
     messages.success(request, "The callback is given to the row, and its run goes on if it waits for it.")
@@ -92,7 +92,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         "loops/callback.html",
         {
             "callback": callback,
-            "body": shown(callback.body),
+            "body": PURGED if callback.purged_at else shown(callback.body),
             "sentence": _SENTENCES[CallbackState(callback.state)],
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),

@@ -66,7 +66,7 @@ def why(situation: Situation) -> Why:
             return Why(
                 tone="info",
                 sentence="It is ready and waits for a free worker, which usually takes less than a second.",
-                todo="If it stays here, see whether the server is running: mobius check says what is wrong.",
+                todo="If it stays here, see whether the server is running: python3 -m mobius check says what is wrong.",
             )
         case RunStatus.RUNNING:
             return _running(situation)
@@ -76,7 +76,8 @@ def why(situation: Situation) -> Why:
             return _failed(situation)
         case RunStatus.CANCELLED:
             was = "replaced by a newer run of its loop" if run.stop_reason == "replaced" else "cancelled"
-            return Why(tone="wait", sentence=f"It was {was}. {_rows_of_an_ended_run(situation)}".strip())
+            said = f"It was {was}. {run.error_message}".strip()  # who discarded its row, if somebody did
+            return Why(tone="wait", sentence=f"{said} {_rows_of_an_ended_run(situation)}".strip())
     took = duration(run.started_at, run.completed_at)
     return Why(tone="good", sentence=f"Every step has ended well. It took {took}.")
 
@@ -164,7 +165,7 @@ def _failed(situation: Situation) -> Why:
 _FIXES = {
     "expression_error": "Change the loop, or start a new run with an event that has what the step reads.",
     "not_connected": "Connect the integration, then retry the run.",
-    "submission_limit_reached": "Make a new webhook in Clay, connect its URL, then retry the run.",
+    "submission_limit_reached": "Once rows have a webhook that takes them, retry the run.",
     "rate_limited": "Give the step a retry, such as three attempts with a delay of 2s, then start a new run.",
     "wait_timed_out": "See in Clay whether the HTTP API column ran and what it was answered, then retry the run.",
     "step_timed_out": "Give the step a longer timeout, or find out what it waited for, then start a new run.",

@@ -1,13 +1,14 @@
-"""A project's first page: what needs a person, what happened last, and what to do next."""
+"""The way to a project, and its first page: what needs a person, what happened last, and what to do next."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.http import HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_safe
 
 from integrations.models import Attempt, Integration, Webhook
 from integrations.usage import Usage, usage_of
@@ -59,6 +60,16 @@ class ShownIntegration:
 
 
 @require_GET
+@login_required
+@require_safe
+def root(request: HttpRequest) -> HttpResponse:
+    """To the project, of those that this person may see, in which a run was started last."""
+    project = Project.objects.visible_to(request.user).order_by(Run.objects.latest_by_project(), "handle").first()
+    if project is not None:
+        return redirect("console:home", project.handle)
+    return render(request, "no_projects.html")
+
+
 @project_page(Permission.READ)
 def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])

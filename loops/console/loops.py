@@ -96,7 +96,7 @@ def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpR
     form = StartForm(request.POST)
     if form.is_valid():
         try:
-            started = start_run(loop=loop, start=_start(request, form))
+            started = start_run(loop=loop, start=_start(request, form), by=request.actor)
         except IdempotencyKeyConflict as error:
             form.add_error("idempotency_key", error.message)
         except MobiusError as error:

@@ -137,34 +137,34 @@ def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str)
     def decide(form: forms.Form) -> str:
         decision = Decision(form.cleaned_data["decision"])
         settle(attempt, decision, reason=form.cleaned_data["reason"], by=request.actor)
-        goes_on = run is not None and not run.has_ended
-        return f"Settled: {decision.label}." + ("" if goes_on or decision == Decision.GIVE_UP else _RETRY_IF_FAILED)
+        can_go_on = run is not None and run.has_ended and not why_not_again(run)
+        retry_it = "" if decision == Decision.GIVE_UP or not can_go_on else " Retry the run to go on."
+        return f"Settled: {decision.label}.{retry_it}"
 
     return _ask(request, question, SettleForm(_posted(request)), decide)
 
 
-_RETRY_IF_FAILED = " If its run has failed, retry the run to go on."
-
-
 def _what_settling_does(attempt: Attempt, run: Run | None) -> tuple[str, ...]:
     what = f"the request_id {attempt.request_id}" if attempt.request_id else "this row"
-    failed = run is not None and run.has_ended
-    again = (
-        f"It did not arrive: send again — {why_not_again(run)} So choose another."
-        if why_not_again(run)
-        else (
-            "It did not arrive: send again — "
-            + ("a retry of the run sends the row once more. " if failed else "the row goes out once more. ")
-            + "If it did arrive after all, the table then has it twice, and enrichments spend their credits twice."
-        )
-    )
+    arrived, again, given_up = _what_each_decision_does(run)
     return (
         f"Look for {what} in the table first. What you choose is written down with your name, and cannot be changed.",
-        "It arrived — the row counts as accepted, and "
-        + ("a retry of the run goes on after it." if failed else "the run goes on."),
-        again,
-        "Give up — the row counts as not sent, and " + ("the run stays failed." if failed else "its step fails."),
+        f"It arrived — the row counts as accepted{arrived}",
+        f"It did not arrive: send again — {again}",
+        f"Give up — the row counts as not sent{given_up}",
     )
+
+
+def _what_each_decision_does(run: Run | None) -> tuple[str, str, str]:
+    """The ends of the sentences about *it arrived*, *send again* and *give up*."""
+    if refusal := why_not_again(run):
+        stays = f", and the run stays {run.status}." if run is not None else "."
+        return stays, f"{refusal} So choose another.", stays
+    twice = "If it did arrive after all, the table then has it twice, and enrichments spend their credits twice."
+    if run is not None and run.has_ended:
+        again = f"a retry of the run sends the row once more. {twice}"
+        return ", and a retry of the run goes on after it.", again, ", and the run stays failed."
+    return ", and the run goes on.", f"the row goes out once more. {twice}", ", and its step fails."
 
 
 def _about_run(run: Run, **question: Any) -> Question:

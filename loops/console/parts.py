@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from integrations.models import Attempt, AttemptState
 from loops.console.attempts import ShownAttempt, shown_attempt
 from loops.console.explaining import Situation, name_of, why
-from loops.console.showing import Shown, duration, shown
+from loops.console.showing import PURGED, Shown, duration, shown
 from loops.events import payload_of
 from loops.models import Callback, Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor
 from loops.retrying import why_not
@@ -108,9 +108,15 @@ def _parts(situation: Situation, handle: str, may_operate: bool) -> Iterator[Par
     for one in _steps(situation):
         tone = look_of(one.status).tone
         yield _part(f"step-{one.spec.index}", common | {"one": one}, template="step", tag="li", css=f"tone-{tone}")
-    yield _part("result", common | {"result": shown(run.result) if run.result is not None else None})
+    yield _part("result", common | {"result": _result(run)})
     yield _part("callbacks", common | {"callbacks": _callbacks(run)})
     yield _part("log", common | {"log": _log(situation), "most": EVENTS_SHOWN})
+
+
+def _result(run: Run) -> Shown | None:
+    if run.purged_at:
+        return PURGED
+    return shown(run.result) if run.result is not None else None
 
 
 def _part(name: str, context: dict[str, Any], *, template: str = "", tag: str = "div", css: str = "") -> Part:
@@ -153,7 +159,7 @@ def _steps(situation: Situation) -> Iterator[ShownStep]:
 
 def _callbacks(run: Run) -> list[tuple[Callback, Shown]]:
     latest = list(Callback.objects.of_run(run.pk).reverse()[:CALLBACKS_SHOWN])[::-1]
-    return [(callback, shown(callback.body)) for callback in latest]
+    return [(callback, PURGED if callback.purged_at else shown(callback.body)) for callback in latest]
 
 
 def _log(situation: Situation) -> list[tuple[RunEvent, Shown | None]]:

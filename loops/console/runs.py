@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET
 from integrations.models import Attempt
 from loops.console.lists import chosen, rows, searched
 from loops.console.parts import Part, parts_of
-from loops.console.showing import duration, shown
+from loops.console.showing import PURGED, duration, shown
 from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
@@ -75,7 +75,7 @@ def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResp
             "run": run,
             "part": {part.name: part for part in parts},
             "steps": [part for part in parts if part.name.startswith("step-")],
-            "event": shown(run.event),
+            "event": PURGED if run.purged_at else shown(run.event),
             "config": shown(run.config) if run.config else None,
             "starter": run.source.get("label") or run.source.get("id") or "a client of the API",
             "warnings": run.warnings[:WARNINGS_SHOWN],

@@ -36,6 +36,9 @@ class Shown:
         return bool(self.text)
 
 
+PURGED = Shown(text="Purged: it was older than this console keeps bodies (MOBIUS_RETENTION_DAYS).")
+
+
 def shown(value: Any, *, longest: int = LONGEST) -> Shown:
     """JSON, or any text, to look at."""
     text = pretty_json(value)

@@ -11,12 +11,13 @@ always comes from the author: a value that holds it, or that would form it toget
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from loops.expressions.evaluator import FAILURES, MAX_TEXT, text_of, value_of
+from loops.expressions.evaluator import FAILURES, MAX_TEXT, least_size, text_of, value_of
 from loops.expressions.grammar import Expression
 from loops.expressions.templates import OPENING, ExpressionError, Template, compile_predicate, compile_template
 from loops.expressions.tokens import Key, Refused, place_text
@@ -25,6 +26,7 @@ JsonObject = dict[str, Any]
 
 CALLBACK_PLACEHOLDER = "${{ callback.url }}"
 MAX_RENDERED_BYTES = MAX_TEXT
+MAX_SECONDS = 1.0  # of this thread's processor time, so that a busy machine makes no difference
 
 __all__ = [
     "CALLBACK_PLACEHOLDER",
@@ -36,6 +38,7 @@ __all__ = [
     "compile_predicate",
     "compile_template",
     "evaluate",
+    "evaluate_each",
     "render",
     "render_parameters",
     "step_names",
@@ -95,6 +98,23 @@ def evaluate(expression: str, names: Names) -> Any:
     return _evaluated(compiled, names)
 
 
+def evaluate_each(expressions: Mapping[str, str], names: Names) -> JsonObject:
+    """The values of bare expressions under their keys; together at most 256 KiB. Raises ExpressionError, whose `path`
+    is the key."""
+    allowance, found = _Allowance(), JsonObject()
+    for key, expression in expressions.items():
+        try:
+            allowance.check_time()
+            found[key] = evaluate(expression, names)
+        except ExpressionError as error:
+            raise error.inside(key) from None
+    try:
+        least_size(found)
+    except Refused:
+        raise ExpressionError(f"the values are larger than {MAX_RENDERED_BYTES // 1024} KiB together") from None
+    return found
+
+
 def truthy(value: Any) -> bool:
     """Whether a predicate's value lets the step run: all but null, false, 0 and empty text, list or object does.
 
@@ -147,10 +167,16 @@ def _reason(failure: Exception) -> str:
 
 
 class _Allowance:
-    """What is left of the bytes that one step's texts may have together."""
+    """What is left of the bytes that one step's texts may have together, and of the time that they may take."""
 
     def __init__(self) -> None:
         self.bytes = MAX_RENDERED_BYTES
+        self._until = time.thread_time() + MAX_SECONDS
+
+    def check_time(self) -> None:
+        """Between expressions; a single one is bounded by its length."""
+        if time.thread_time() > self._until:
+            raise ExpressionError(f"the expressions of this step take more than {MAX_SECONDS:g} s; use fewer of them")
 
     def take(self, text: str) -> None:
         # Half of a surrogate pair is refused where data enters; counting it must not fail.
@@ -182,7 +208,11 @@ def _rendered(text: str, names: Names, allowance: _Allowance) -> str:
         return text
     parts = []
     for segment in compile_template(text).segments:
-        part = segment if isinstance(segment, str) else _text_of(segment, names)
+        if isinstance(segment, str):
+            part = segment
+        else:
+            allowance.check_time()
+            part = _text_of(segment, names)
         allowance.take(part)
         parts.append(part)
     return _with_callback("".join(parts), names)

@@ -15,17 +15,23 @@ from typing import Any
 
 import simpleeval  # type: ignore[import-untyped]
 
-from loops.expressions.grammar import Expression, path_text
+from loops.expressions.grammar import MAX_NUMBER, Expression, path_text
 from loops.expressions.tokens import Refused, key_text, nearest
 
 MAX_TEXT = 256 * 1024  # bytes of UTF-8 for a whole step, characters for one operation
-_MAX_NUMBER = 2**63  # what databases, and whoever reads the rows, can hold
 
 _NOT_PLAIN = object()
 
 
 class Missing(Refused):
     """A look-up found no such key or entry: `a ?? b` gives b instead."""
+
+    def __init__(self, base: str, container: Any, key: Any) -> None:
+        super().__init__(base, container, key)
+
+    def __str__(self) -> str:
+        # Only when somebody reads it: looking for a similar key costs a thousand times what the look-up did.
+        return _why_missing(*self.args)
 
 
 def value_of(expression: Expression, roots: Mapping[str, Any]) -> Any:
@@ -45,12 +51,35 @@ FAILURES = (
 
 
 def text_of(value: Any) -> str:
-    """The text that stands in a rendered parameter for `value`: "" for null, JSON for all but text."""
+    """The text that stands in a rendered parameter for `value`: "" for null, JSON for all but text.
+
+    Raises Refused when that would be more than MAX_TEXT.
+    """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
+    if isinstance(value, list | dict):
+        least_size(value)
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def least_size(value: Any) -> int:
+    """How many characters the JSON of `value` has at least; found without writing it, for an expression may name the
+    whole event a hundred times. Raises Refused beyond MAX_TEXT.
+    """
+    size, waiting = 0, [value]
+    while waiting:
+        one = waiting.pop()
+        size += len(one) + (2 if isinstance(one, str) else 1) if isinstance(one, str | list | dict) else 1
+        if size > MAX_TEXT:
+            raise Refused(f"it gives more than {MAX_TEXT // 1024} KiB")
+        if isinstance(one, dict):
+            waiting += one.keys()
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return size
 
 
 def _followed(path: tuple[Any, ...], roots: Mapping[str, Any]) -> Any:
@@ -105,7 +134,7 @@ class _Evaluator(simpleeval.SimpleEval):  # type: ignore[misc]
             return container[key]
         if isinstance(container, list) and type(key) is int and -len(container) <= key < len(container):
             return container[key]
-        raise Missing(_why_missing(path_text(node.value), container, key))
+        raise Missing(path_text(node.value), container, key)
 
     def _eval_list(self, node: ast.List | ast.Tuple) -> list[Any]:
         return [self._eval(element) for element in node.elts]
@@ -173,7 +202,7 @@ def _arithmetic(symbol: str, operate: Callable[[Any, Any], Any]) -> Callable[[An
         if symbol == "/" and right == 0:
             raise Refused("it divides by zero")
         result = operate(left, right)
-        if not math.isfinite(result) or abs(result) > _MAX_NUMBER:
+        if not math.isfinite(result) or abs(result) > MAX_NUMBER:
             raise Refused(f"`{symbol}` gives a number that is too large")
         return result
 

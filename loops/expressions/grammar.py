@@ -7,13 +7,13 @@ Precedence, from loose to tight: `? :` and `if else`, `??`, `or ||`, `and &&`, `
 from __future__ import annotations
 
 import ast
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loops.expressions.tokens import NOT_CALLABLE, Key, Refused, key_text, tokens
 
 MAX_EXPRESSION_LENGTH = 1000  # characters
+MAX_NUMBER = 2**63  # what databases, and whoever reads the rows, can hold
 _MAX_BRACKETS = 20
 _MAX_DEPTH = 100  # of the syntax tree: evaluating uses two Python frames a level
 
@@ -147,7 +147,7 @@ def _checked_nodes(tree: ast.expr) -> Iterator[ast.AST]:
             raise Refused(_REFUSALS.get(type(node), f"{type(node).__name__} is not part of the language"))
         if depth > _MAX_DEPTH:
             raise Refused("it is nested too deeply")
-        if isinstance(node, ast.Constant) and isinstance(node.value, float) and not math.isfinite(node.value):
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and node.value > MAX_NUMBER:
             raise Refused("it holds a number that is too large")
         yield node
         waiting += [(child, depth + 1) for child in ast.iter_child_nodes(node)]

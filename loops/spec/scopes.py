@@ -40,10 +40,12 @@ class Scope:
 
     def _check(self, expressions: Iterable[Expression], place: str) -> None:
         for expression in expressions:
+            if not self.problems.left:  # guessing what was meant takes long
+                return
             foreign = sorted(expression.roots - self.roots)
             sentences = [f"`{name}` cannot be read here; only {', '.join(sorted(self.roots))}." for name in foreign]
             if "steps" not in foreign:
-                sentences += [fault for key in expression.steps if (fault := self.fault_of(key))]
+                sentences += [fault for key in sorted(expression.steps, key=str) if (fault := self.fault_of(key))]
             for sentence in sentences:
                 self.problems.add(place, f"`{expression.text[:200]}`: {sentence}")
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from django.core import exceptions as django_errors
 from django.core.signals import got_request_exception
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import Resolver404
 from django.views import defaults
@@ -22,6 +21,7 @@ from rest_framework.views import set_rollback
 from mobius import errors
 from mobius.api.renderers import to_json
 from mobius.api.serializing import invalid_fields
+from mobius.engine.trouble import is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def _headers_of(error: errors.MobiusError) -> dict[str, str]:
     headers = {"Retry-After": "1"} if error.http_status == 503 else {}
     if isinstance(error, errors.RateLimitExceeded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-        known = {header: getattr(error, name, None) for name, header in _RATE_LIMIT_HEADERS.items()}
+        known = {header: getattr(error, name) for name, header in _RATE_LIMIT_HEADERS.items()}
         headers.update({header: str(value) for header, value in known.items() if value is not None})
     return headers
 
@@ -158,14 +158,9 @@ def _of_django(exception: BaseException | None) -> Problem:
             return _of_ours(errors.PayloadTooLarge())
         case django_errors.SuspiciousOperation() | django_errors.BadRequest():
             return _of_ours(errors.BadRequest("The request is malformed."))
-        case OperationalError() if _may_pass(exception):
-            return _of_ours(errors.ServiceUnavailable())
+    if is_passing(exception):
+        return _of_ours(errors.ServiceUnavailable())
     return Problem(status=500, message=_OUR_FAULT)
-
-
-def _may_pass(error: OperationalError) -> bool:
-    """Whether trying again may help: busy, full or gone away, but not a mistake in the statement itself."""
-    return getattr(error.__cause__, "sqlite_errorname", "") != "SQLITE_ERROR"
 
 
 def _log(exception: BaseException, problem: Problem, request: HttpRequest | None) -> None:
@@ -195,4 +190,13 @@ def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def handler500(request: HttpRequest) -> HttpResponse:
     # Django calls this while it handles the exception, and has logged it.
-    return describe(sys.exc_info()[1]).response() if is_api(request) else defaults.server_error(request)
+    problem = describe(sys.exc_info()[1])
+    if is_api(request):
+        return problem.response()
+    if problem.status != 503:
+        return defaults.server_error(request)
+    page = defaults.server_error(request, template_name="503.html")
+    page.status_code = problem.status
+    for header, value in problem.headers.items():
+        page.headers[header] = value
+    return page

@@ -104,6 +104,8 @@ class StrictJSONParser(BaseParser):
 def _read(stream: IO[Any] | HttpRequest, meta: Mapping[str, Any], max_bytes: int) -> Any:
     if _declared_length(meta) > max_bytes:
         raise _too_large(max_bytes)
+    if meta.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("The body is compressed: send it as it is, without Content-Encoding.")
     try:
         raw = stream.read(max_bytes + 1)
     except UnreadablePostError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -26,6 +27,14 @@ _SENTENCES = {
 }
 
 
+_throttled = [0]
+
+
+def throttled() -> int:
+    """How many requests under `/v1` this process has answered with 429."""
+    return _throttled[0]
+
+
 class ApiMiddleware:
     """Stands outermost. Names each request under `/v1`, and lets no HTML error and no raw exception out there."""
 
@@ -36,15 +45,20 @@ class ApiMiddleware:
         if "\x00" in request.path_info:  # PostgreSQL would not even take the question
             raise Http404
         if not is_api(request):
+            if _asks_with_nul(request) or any("\x00" in cookie for cookie in request.COOKIES.values()):
+                raise BadRequest("The request holds a NUL character.")
             return self.get_response(request)
         name = request_id_for(request.META.get("HTTP_X_REQUEST_ID", ""))
         request.request_id = name  # type: ignore[attr-defined]
         response = self._refuse_unmeasured(request) or self._refuse_nul(request) or self.get_response(request)
         if isinstance(response, HttpResponse) and response.status_code >= 400:
+            _throttled[0] += response.status_code == 429
             _speak_json(response)
         for header, value in _ALWAYS.items():
             response.headers[header] = value
         response.headers["X-Request-ID"] = name
+        if isinstance(response, HttpResponse):  # without a length waitress ends the connection after every answer
+            response.headers["Content-Length"] = str(len(response.content))
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -58,10 +72,15 @@ class ApiMiddleware:
         return Problem(status=411, message="Send the body with a Content-Length.").response()
 
     def _refuse_nul(self, request: HttpRequest) -> HttpResponse | None:
-        """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
-        if "%00" not in request.META.get("QUERY_STRING", ""):
+        if not _asks_with_nul(request):
             return None
         return Problem(status=400, message="The query holds a NUL character (%00); leave it out.").response()
+
+
+def _asks_with_nul(request: HttpRequest) -> bool:
+    """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
+    query = request.META.get("QUERY_STRING", "")
+    return "%00" in query or "\x00" in query
 
 
 def request_id_for(proposed: str) -> str:

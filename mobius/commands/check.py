@@ -11,6 +11,8 @@ def run() -> None:
     """One line for each thing that was looked at; exit status 1 when one of them is wrong."""
     start_django()
     faults = [fault for fault in (_line(*one) for one in _checks()) if fault]
+    if held := _held():
+        click.echo(f"integrations: nothing goes out of {held} since this console was restored; resume each on its page")
     if faults:
         raise click.ClickException(f"{len(faults)} of the above need a hand.")
 
@@ -19,7 +21,7 @@ def _checks() -> list[tuple[str, str]]:
     """Name and fault of each check; an empty fault is a good one."""
     return [
         ("configuration", _configuration()),
-        ("data directory", "" if data_directory().is_dir() else f"{data_directory()} is missing; run `mobius serve`."),
+        ("data directory", _directory()),
         ("database", _database()),
         ("encryption key", _encryption()),
     ]
@@ -30,6 +32,11 @@ def _line(name: str, fault: str) -> str:
     return fault
 
 
+def _directory() -> str:
+    directory = data_directory()
+    return "" if directory.is_dir() else f"{directory} is missing; run `python3 -m mobius serve`."
+
+
 def _configuration() -> str:
     from django.core import checks
 
@@ -38,24 +45,43 @@ def _configuration() -> str:
 
 
 def _database() -> str:
-    from django.db import DatabaseError, connection
-    from django.db.migrations.executor import MigrationExecutor
+    from django.db import DatabaseError
+
+    from mobius import firststart
 
     try:
-        executor = MigrationExecutor(connection)
-        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        waiting = firststart.waiting_migrations()
+    except firststart.NewerDatabase as error:
+        return error.message
     except DatabaseError:
         return "it does not answer; see DATABASE_URL."
-    return f"{len(waiting)} migrations are missing; run `mobius serve` or `manage.py migrate`." if waiting else ""
+    if not waiting:
+        return ""
+    return f"{len(waiting)} migrations are missing; run `python3 -m mobius serve` or `manage.py migrate`."
+
+
+def _held() -> str:
+    """The integrations that wait for a person since a restore. No fault, but somebody should know."""
+    from django.db import DatabaseError
+
+    from integrations.models import Integration
+
+    try:
+        held = (
+            Integration.objects.exclude(held_since=None).select_related("project").order_by("project__handle", "name")
+        )
+        return ", ".join(f"{one.project.handle}/{one.name}" for one in held)
+    except DatabaseError:
+        return ""
 
 
 def _encryption() -> str:
     from django.db import DatabaseError
 
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
 
     try:
-        verify_key()
+        prove_key()
     except WrongKey as error:
         return error.message
     except DatabaseError:

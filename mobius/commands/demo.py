@@ -13,6 +13,8 @@ from integrations.providers.registry import get_provider
 from loops.authoring import create_loop
 from loops.models import Loop
 from loops.starting import Start, start_run
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.founding import create_project
 from mobius.projects.keys import create_key
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
@@ -58,7 +60,8 @@ LOOP: dict[str, Any] = {
 
 def prepare(webhook_url: str) -> None:
     """Make what is missing, connect the simulator that runs now, start one run, and say how to start another."""
-    project, _ = Project.objects.get_or_create(handle=PROJECT, defaults={"name": "Platform"})
+    project = Project.objects.filter(handle=PROJECT).first()
+    project = project or create_project(handle=PROJECT, name="Platform", by=SYSTEM)
     connect(project=project, provider=get_provider("clay"), connection=Connection(webhook_url=webhook_url))
     loop = Loop.objects.present().filter(project=project, name=LOOP["name"]).first()
     loop = loop or create_loop(project=project, authored=LOOP)

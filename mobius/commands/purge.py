@@ -1,4 +1,4 @@
-"""`mobius purge`: blank the bodies that are older than they may be kept."""
+"""`mobius purge`: blank what is older than it may be kept. A ticker does the same by itself, once an hour."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ def run(*, days: int | None) -> None:
     start_django()
     from django.conf import settings
 
-    from integrations.purging import purge_bodies
+    from loops.purging import purge_all
     from mobius import clock
+    from mobius.projects import auditing
+    from mobius.projects.auditing import COMMAND_LINE
+    from mobius.projects.sessions import SessionStore
 
     keeps = settings.MOBIUS_RETENTION_DAYS if days is None else days
     if not keeps:
         click.echo("bodies are kept for ever (MOBIUS_RETENTION_DAYS=0); nothing to do")
         return
-    purged = sum(purge_bodies(before=clock.now() - timedelta(days=keeps)))
-    click.echo(f"deliveries older than {keeps} days whose bodies were blanked: {purged}")
+    forgotten = purge_all(before=clock.now() - timedelta(days=keeps))
+    SessionStore.clear_expired()
+    words = ", ".join(f"{number:,} {name}" for name, number in forgotten.items())
+    said = f"Older than {keeps} days, and blanked: {words}."
+    auditing.record(COMMAND_LINE, "body.purge", project_id=None, kind="body", id="", reason=said)
+    click.echo(said)

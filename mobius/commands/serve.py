@@ -22,9 +22,10 @@ def run(*, host: str, port: int, demo: bool) -> None:
             f"another `mobius serve` runs on {directory}. Stop it first, or set MOBIUS_DATA_DIR to another directory."
         ) from None
     os.environ["MOBIUS_PUBLIC_URL"] = os.environ.get("MOBIUS_PUBLIC_URL") or f"http://{_name_of(host)}:{port}"
+    os.environ["MOBIUS_LISTENS_ON"] = host
     simulator = _simulator() if demo else None
     start_django()
-    _refuse_unsafe(host)
+    _refuse_unsafe()
     password = _make_ready()
     try:
         ended = _serve(host, port, password, simulator)
@@ -38,13 +39,13 @@ def run(*, host: str, port: int, demo: bool) -> None:
 
 def _make_ready() -> str:
     """Bring everything up to date. Returns the first user's password when it was made just now."""
-    from integrations.secrets import WrongKey, verify_key
+    from integrations.secrets import WrongKey, prove_key
     from mobius import firststart
 
-    firststart.migrate()
     try:
-        verify_key()
-    except WrongKey as error:
+        firststart.migrate()
+        prove_key()
+    except (firststart.NewerDatabase, WrongKey) as error:
         raise click.ClickException(error.message) from None
     firststart.collect_static()
     return firststart.first_admin()
@@ -71,13 +72,15 @@ def _serve(host: str, port: int, password: str, simulator: Any) -> bool:
         ) from None
 
 
-def _refuse_unsafe(host: str) -> None:
-    from django.conf import settings
+def _refuse_unsafe() -> None:
+    from django.core.exceptions import ImproperlyConfigured
 
-    if settings.DEBUG and not _is_loopback(host):
-        raise click.ClickException(
-            "DEBUG is on, and debug pages show secrets. Turn DEBUG off, or listen on 127.0.0.1 only."
-        )
+    from mobius.exposure import refuse_debug_for_others
+
+    try:
+        refuse_debug_for_others()
+    except ImproperlyConfigured as error:
+        raise click.ClickException(f"{error}") from None
 
 
 def _simulator() -> Any:
@@ -94,7 +97,3 @@ def _simulator() -> Any:
 def _name_of(host: str) -> str:
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  (what a person may ask for)
     return everywhere.get(host, f"[{host}]" if ":" in host else host)
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -43,8 +43,13 @@ class _Piece(Generic[T]):
         try:
             with transaction.atomic():
                 self._result = self._work()
+                if connection.needs_rollback:  # the work has met an error and answered it, but nothing is stored
+                    raise OperationalError("the transaction was lost")
         except BaseException as error:  # it is its own thread's to deal with, not the leader's
             self._error = error
+
+    def failure(self) -> BaseException | None:
+        return self._error
 
     def fail(self, error: BaseException) -> None:
         """The commit failed: what seemed to succeed did not happen."""
@@ -107,6 +112,10 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
         with transaction.atomic():
             for piece in pieces:
                 piece.do()
+                if connection.needs_rollback and (failure := piece.failure()):
+                    # Not the piece alone, but the whole transaction is lost, as on a full disk: also what the pieces
+                    # before it have done.
+                    raise failure
                 if piece is pieces[0] and connection.vendor == "postgresql":
                     # From here on we hold locks. Who holds some must not wait for others that hold some: another
                     # process's crowd may wait for ours.
@@ -134,6 +143,6 @@ def together(work: Callable[[], T], *, working: bool = False, alone: bool = Fals
     return _crowd.do(work, working=working)
 
 
-def was_in_the_way(error: OperationalError) -> bool:
-    """Did a lock of another process stop this, for which it would not wait among others? (SQLSTATE 55P03)"""
-    return getattr(error.__cause__, "sqlstate", None) == "55P03"
+def was_in_the_way(error: BaseException) -> bool:
+    """Did a lock of another process stop this: one that it would not wait for among others, or a deadlock?"""
+    return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django_tasks import task
+from django_tasks import default_task_backend, task
 
 GoOn = Callable[[], bool]
 """Asked between two steps of a run: False when this process is about to end."""
 
 
-def _unknown(worker: str) -> Any:
+def _unknown(_: object) -> Any:
     raise NotImplementedError("this answer is for the embedded engine")
 
 
@@ -27,7 +27,8 @@ class Answer:
     advance: Callable[[str, GoOn], None]  # take one run as far as it goes
     recover: Callable[[], None]  # once, when every earlier worker is known to be dead
     sweep: Callable[[], float]  # ring what is due; returns the seconds until it wants to be called again
-    # Where several processes work (mobius/engine/liveness.py):
+    # Where several processes work (mobius/engine/worker.py and liveness.py):
+    take_due: Callable[[int], list[str]] = _unknown  # so many runs whose time has come, for nobody else
     beat: Callable[[str], str] = _unknown  # the worker of this name is alive; returns the name that it goes on under
     leave: Callable[[str], None] = _unknown  # the worker of this name works no more
 
@@ -47,6 +48,11 @@ def current_answer() -> Answer:
 @task()
 def advance(run_id: str) -> None:
     current_answer().advance(run_id, lambda: True)
+
+
+def is_heard() -> bool:
+    """Are workers awake anyway, so that a run that is due is found within milliseconds and needs no ring?"""
+    return bool(getattr(default_task_backend, "is_heard", bool)())
 
 
 def ring(run_id: str) -> None:

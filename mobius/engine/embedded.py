@@ -9,9 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django_tasks.backends.base import BaseTaskBackend
-from django_tasks.base import Task, TaskResult, TaskResultStatus
+from django_tasks.base import Task, TaskResult
 
 from mobius.engine.pool import Place, Pool, Work
+from mobius.engine.receipts import receipt
 
 _pools: list[Pool] = []
 
@@ -50,20 +51,7 @@ class EmbeddedBackend(BaseTaskBackend):
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         run_id: str = args[0]
         transaction.on_commit(lambda: _deliver(run_id))
-        return TaskResult(
-            task=task,
-            id=uuid.uuid4().hex,
-            status=TaskResultStatus.READY,
-            enqueued_at=None,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=[run_id],
-            kwargs={},
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
+        return receipt(task, run_id, id=uuid.uuid4().hex, backend=self.alias)
 
 
 def _deliver(run_id: str) -> None:

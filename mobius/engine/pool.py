@@ -85,6 +85,10 @@ class Pool:
         """Do more runs wait than there are threads?"""
         return self._rung.qsize() > len(self._threads)
 
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in self._threads)
+
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
         self._closing.set()

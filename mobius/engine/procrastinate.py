@@ -5,18 +5,24 @@ So it is heard when the transaction commits, by whichever worker process listens
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import procrastinate
-from django.db import connections
+from django.db import connections, transaction
 from django_tasks.backends.base import BaseTaskBackend
-from django_tasks.base import Task, TaskResult, TaskResultStatus
+from django_tasks.base import Task, TaskResult
 from procrastinate.contrib.django.utils import connector_params
 from psycopg_pool import AsyncConnectionPool
+
+from mobius.engine.receipts import receipt
 
 JOB = "advance"
 QUEUE = "runs"
 
+_RING_AGAIN_SECONDS = 0.05
+_rung_at = [float("-inf")]
+"""The monotonic second of this process's last ring that was committed."""
 _deferrers: list[procrastinate.jobs.JobDeferrer] = []
 
 
@@ -28,22 +34,18 @@ def register(app: procrastinate.App) -> None:
 class ProcrastinateBackend(BaseTaskBackend):
     """Hands a task to the workers, in the caller's transaction."""
 
+    def is_heard(self) -> bool:
+        """One job for each run would cost a millisecond. A worker that was rung stays awake for longer than this."""
+        return time.monotonic() - _rung_at[0] < _RING_AGAIN_SECONDS
+
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         run_id: str = args[0]
-        return TaskResult(
-            task=task,
-            id=str(_deferrers[0].defer(run_id=run_id)),
-            status=TaskResultStatus.READY,
-            enqueued_at=None,
-            started_at=None,
-            finished_at=None,
-            last_attempted_at=None,
-            args=[run_id],
-            kwargs={},
-            backend=self.alias,
-            errors=[],
-            worker_ids=[],
-        )
+        transaction.on_commit(_note_ring)
+        return receipt(task, run_id, id=str(_deferrers[0].defer(run_id=run_id)), backend=self.alias)
+
+
+def _note_ring() -> None:
+    _rung_at[0] = time.monotonic()
 
 
 def listening_app() -> procrastinate.App:

@@ -13,6 +13,7 @@ from mobius.engine.doorbell import Answer
 
 logger = logging.getLogger(__name__)
 _LOOKS_EVERY_SECONDS = 0.1
+_SWEEPS_END_WITHIN_SECONDS = 60.0
 
 
 class Ticker:
@@ -23,10 +24,16 @@ class Ticker:
         self._ring_file = ring_file
         self._last_ring = self._ring_time()
         self._closing = threading.Event()
+        self._looked_at = time.monotonic()
         self._thread = threading.Thread(target=self._tick, name="ticker", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Does it tick? A sweep may wait for a busy database meanwhile, but not for ever."""
+        return self._thread.is_alive() and time.monotonic() - self._looked_at < _SWEEPS_END_WITHIN_SECONDS
 
     def stop(self) -> None:
         self._closing.set()
@@ -35,6 +42,7 @@ class Ticker:
     def _tick(self) -> None:
         due = 0.0
         while not self._closing.is_set():
+            self._looked_at = time.monotonic()
             if self._was_rung() or time.monotonic() >= due:
                 due = time.monotonic() + self._sweep()
             self._closing.wait(min(_LOOKS_EVERY_SECONDS, max(0.001, due - time.monotonic())))

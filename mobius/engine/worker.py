@@ -14,7 +14,7 @@ import time
 from concurrent.futures import Future
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import close_old_connections, connection, connections
 from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 _LISTEN_AGAIN_SECONDS = 1.0
 _LOOKS_FOR_JOBS_EVERY_SECONDS = 0.5  # notifications wake it; this is for one that came at the wrong moment
 _BEATS = 2 / 15
+_AWAKE_SECONDS = 0.5  # after a ring or a find; rings are left out for a tenth of that (mobius/engine/procrastinate.py)
+_LOOKS_EVERY_SECONDS = {True: 0.004, False: 0.25}  # awake, or not
 
 
 class Worker:
@@ -40,15 +42,23 @@ class Worker:
         self._hands = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(threads)
         ]
+        self._in_hand = 0
+        self._counting = threading.Lock()
+        self._rung = threading.Event()
         self._closing = threading.Event()
+        self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._listener: Listener | None = None
         self._ear = threading.Thread(target=lambda: asyncio.run(self._listen()), name="listener", daemon=True)
 
     def start(self) -> None:
         """Raises DatabaseError when the database does not answer."""
         self._heart.start()
-        for thread in [*self._hands, self._ear]:
+        for thread in [*self._hands, self._ear, self._watch]:
             thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        return all(thread.is_alive() for thread in [*self._hands, self._ear])
 
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
@@ -56,6 +66,8 @@ class Worker:
         self._closing.set()
         if self._listener is not None:
             self._listener.stop()  # type: ignore[no-untyped-call]  # the library's own
+        self._rung.set()
+        self._watch.join(5)
         self._ear.join(patience_seconds)  # it waits for its jobs, and gives back what nobody has in hand yet
         for _ in self._hands:
             self._given.put(None)
@@ -68,6 +80,8 @@ class Worker:
     def put(self, run_id: str) -> Future[None]:
         """Take `run_id` in hand as soon as a thread is free. The future is done when it is carried on."""
         carried: Future[None] = Future()
+        with self._counting:
+            self._in_hand += 1
         self._given.put((run_id, carried))
         return carried
 
@@ -79,9 +93,38 @@ class Worker:
             except Exception:
                 # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
                 logger.exception("run %s could not be advanced", run_id)
-            close_old_connections()
+            if self._given.empty() or connection.errors_occurred:  # it asks the database whether it is still there
+                close_old_connections()
+            with self._counting:
+                self._in_hand -= 1
             carried.set_result(None)
         connections.close_all()
+
+    def _keep_watch(self) -> None:
+        """Take what is due: often while there is much to do, now and then when not. It is how a worker that is awake
+        finds runs that nobody rings for, and how lost rings are found."""
+        awake_until = 0.0
+        while not self._closing.is_set():
+            try:
+                found = self._take_due()
+            except Exception:
+                logger.exception("what is due could not be looked up; trying again in a second")
+                found = False
+                self._closing.wait(1)
+            close_old_connections()
+            if found or self._rung.is_set():
+                self._rung.clear()
+                awake_until = time.monotonic() + _AWAKE_SECONDS
+            awake = time.monotonic() < awake_until
+            self._rung.wait(_LOOKS_EVERY_SECONDS[awake])
+        connections.close_all()
+
+    def _take_due(self) -> bool:
+        free = len(self._hands) - self._in_hand
+        due = self._answer.take_due(free) if free > 0 else []
+        for run_id in due:
+            self.put(run_id)
+        return bool(due)
 
     def _carry_on(self, run_id: str) -> None:
         if self._closing.is_set():
@@ -107,6 +150,7 @@ class Worker:
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     async def _heard(self, run_id: str) -> None:
+        self._rung.set()
         await asyncio.wrap_future(self.put(run_id))
 
     async def _hand_out(self, app: App) -> None:

@@ -21,6 +21,9 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from mobius.api.parsing import parse_json
+from mobius.errors import MobiusError
+
 LONGEST_SHOWN = 4000
 EMPTY = "–"
 
@@ -107,8 +110,8 @@ def masked_text(text: str) -> str:
     if not text:
         return EMPTY
     try:
-        return masked(json.loads(text))
-    except (ValueError, RecursionError):
+        return masked(parse_json(text.encode(errors="replace")))
+    except MobiusError:
         return text if len(text) <= 20 else f"{text[:20]}… ({len(text):,} characters)"
 
 

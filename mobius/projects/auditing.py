@@ -1,7 +1,12 @@
-"""Who did what: one line for everything that somebody does to a project, written with the deed itself."""
+"""Who did what: one line for everything that somebody does to a project or the console, written with the deed itself.
+
+Runs that start and callbacks that come are no deeds in this sense: they are records themselves, and say where they came
+from; there may be a hundred a second.
+"""
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,13 +24,20 @@ class Actor:
 
     kind: ActorKind
     name: str
-    id: str = ""  # a person's user name, a key's id
+    id: str = ""  # a person's user name, a key's id, the system's user at the command line
     principal_id: str = ""  # the service principal that a key acts as
     ip: str = ""
 
 
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return ""
+
+
 SYSTEM = Actor(kind=ActorKind.SYSTEM, name="Mobius console")
-COMMAND_LINE = Actor(kind=ActorKind.SYSTEM, name="Command line")
+COMMAND_LINE = Actor(kind=ActorKind.SYSTEM, name="Command line", id=_system_user())
 
 
 def person(user: User, *, ip: str = "") -> Actor:
@@ -41,7 +53,7 @@ def record(
     by: Actor,
     action: str,
     *,
-    project_id: str,
+    project_id: str | None,
     kind: str,
     id: str,
     name: str = "",
@@ -50,7 +62,8 @@ def record(
 ) -> None:
     """Write down that `by` did `action` to the object of this kind and id. Call it in the transaction of the deed.
 
-    `changed` names fields; a value must never stand in it.
+    `project_id` is None for what concerns the whole console, such as a person's account. `changed` names fields; a
+    value must never stand in it.
     """
     AuditEvent(
         project_id=project_id,
@@ -60,7 +73,7 @@ def record(
         ip=by.ip[:45],
         action=action,
         object_kind=kind,
-        object_id=id,
+        object_id=id[:150],
         object_name=name[:200],
         reason=reason[:LONGEST_REASON],
         changed=sorted(changed),

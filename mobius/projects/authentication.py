@@ -9,20 +9,38 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from mobius.errors import NotFound, PermissionDenied, Unauthorized
+from mobius.projects import throttling
+from mobius.projects.founding import project_for
 from mobius.projects.keys import recognise
 from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission, Role
-from mobius.projects.tenancy import project_for
+
+
+def key_of(request: Request) -> ApiKey | None:
+    """The key that the request bears; None when it bears none.
+
+    Raises Unauthorized for a key that opens nothing, and RateLimitExceeded when it, or its address, asks too much.
+    """
+    scheme, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    try:
+        key = recognise(credential.strip())
+    except Unauthorized:
+        throttling.note_failed_key(request.META.get("REMOTE_ADDR", ""))
+        raise
+    throttling.take_request(key)
+    return key
 
 
 class ApiKeyAuthentication(BaseAuthentication):
     """`Authorization: Bearer mbx_…`, and nothing else: no session, no query parameter."""
 
     def authenticate(self, request: Request) -> tuple[None, ApiKey]:
-        scheme, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer":
+        key = key_of(request)
+        if key is None:
             raise Unauthorized
-        return None, recognise(credential.strip())
+        return None, key
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Self
 
 from django.conf import settings
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -84,6 +85,15 @@ class Project(models.Model):
         return self.handle
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def of_project(self, project: Project) -> Self:
+        return self.filter(project=project)
+
+    def admins(self) -> Self:
+        """Those who can sign in and administer."""
+        return self.filter(role=Role.ADMIN, user__is_active=True)
+
+
 class Membership(models.Model):
     """A person's role in a project."""
 
@@ -92,11 +102,36 @@ class Membership(models.Model):
     role = models.CharField(max_length=16, choices=[(role.value, role.label) for role in Role.for_members()])
     created_at = models.DateTimeField(auto_now_add=True)
 
+    objects = MembershipQuerySet.as_manager()
+
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_membership_per_user")]
 
     def __str__(self) -> str:
         return f"{self.user} is {self.role} of {self.project}"
+
+
+class Session(AbstractBaseSession):
+    """A browser that somebody signed in with. It knows whose it is, so that it can be ended from elsewhere."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="sessions")
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
+        default_permissions = ()  # nobody may look at it
+
+
+class OneTimePassword(models.Model):
+    """The person's password was chosen by somebody else: it opens nothing but the page that replaces it."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="one_time_password")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"of {self.user}"
 
 
 class PrincipalState(models.TextChoices):
@@ -199,6 +234,28 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
 
+    def by(self, actor: str) -> Self:
+        """What somebody did, by a user's name, a key's id or name, or the console's own."""
+        return self.filter(Q(actor_id=actor) | Q(actor_name=actor))
+
+    def doing(self, action: str) -> Self:
+        """What was done, such as `run.cancel`; `run` alone is everything that was done to runs."""
+        return self.filter(action=action) if "." in action else self.filter(action__startswith=f"{action}.")
+
+    def to(self, thing: str) -> Self:
+        """What was done to a thing, by its id or its name of then."""
+        return self.filter(Q(object_id=thing) | Q(object_name=thing))
+
+    def between(self, first: datetime | None, end: datetime | None) -> Self:
+        """From `first` on and before `end`; None leaves that side open."""
+        found = self if first is None else self.filter(created_at__gte=first)
+        return found if end is None else found.filter(created_at__lt=end)
+
+    def as_of_now(self) -> Self:
+        """Without what is written from now on, so that somebody who reads all of it comes to an end."""
+        newest = self.order_by("-id").values_list("id", flat=True).first()
+        return self.filter(id__lte=newest) if newest else self.none()
+
 
 class AuditEvent(models.Model):
     """Something that somebody did, and cannot be undone here: the database refuses to change or delete it.
@@ -207,9 +264,15 @@ class AuditEvent(models.Model):
     """
 
     id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "aud"), editable=False)
-    # Without a constraint: what was done stays known, also in a project that is gone.
+    # Without a constraint: what was done stays known, also in a project that is gone. None: done to the whole console,
+    # such as to a person's account.
     project = models.ForeignKey(
-        Project, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="audit_events"
+        Project,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        null=True,
+        related_name="audit_events",
     )
     actor_kind = models.CharField(max_length=8, choices=ActorKind.choices)
     actor_id = models.CharField(max_length=150, blank=True)  # a user's name, a key's id
@@ -217,7 +280,7 @@ class AuditEvent(models.Model):
     ip = models.CharField(max_length=45, blank=True)
     action = models.CharField(max_length=60)  # such as `run.cancel`
     object_kind = models.CharField(max_length=40)
-    object_id = models.CharField(max_length=ID_LENGTH)
+    object_id = models.CharField(max_length=150)  # an id of ours, or a user's name
     object_name = models.CharField(max_length=200, blank=True)
     reason = models.CharField(max_length=1000, blank=True)
     changed = models.JSONField(default=list)
@@ -230,6 +293,16 @@ class AuditEvent(models.Model):
             models.Index(fields=["project", "id"], name="audit_by_project"),
             models.Index(fields=["object_id", "id"], name="audit_by_object"),
         ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Throttle(models.Model):
+    """How much somebody has asked for lately, where several processes share it (`mobius.projects.throttling`)."""
+
+    id = models.CharField(primary_key=True, max_length=80)  # the limit's name and who: a key's id, an address
+    tat = models.FloatField()  # theoretical arrival time of the next request, in seconds since 1970
 
     def __str__(self) -> str:
         return self.id

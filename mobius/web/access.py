@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import reverse
 
 from mobius import errors
 from mobius.projects.access import Access, access_for
@@ -18,6 +19,15 @@ from mobius.projects.auditing import Actor, person
 from mobius.projects.roles import Permission
 
 Page = Callable[..., HttpResponseBase]
+
+
+_LONGEST_NAME = 255  # of a typed user name, as it is remembered
+
+
+def typed_name(request: HttpRequest, credentials: Mapping[str, Any] | None = None) -> str:
+    """The user name that somebody tries, as far as the record of failures can hold it."""
+    name = (credentials or request.POST).get("username") or ""
+    return str(name)[:_LONGEST_NAME]
 
 
 class ProjectRequest(HttpRequest):
@@ -28,6 +38,15 @@ class ProjectRequest(HttpRequest):
     actor: Actor  # for the audit
 
 
+def _to_sign_in(request: HttpRequest, handle: str) -> HttpResponseBase:
+    """A part that refreshes itself must not draw the sign-in into the page: it lets the browser go there."""
+    if "HTTP_HX_REQUEST" in request.META:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    if request.method not in ("GET", "HEAD"):  # what was sent is gone, and its address may show nothing
+        return redirect_to_login(reverse("console:home", args=[handle]))
+    return redirect_to_login(request.get_full_path())
+
+
 def project_page(needs: Permission) -> Callable[[Page], Page]:
     """For views `page(request, project, …)` at addresses with a `handle`; `request.access` says what else is allowed.
 
@@ -35,9 +54,10 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
     """
 
     def decorate(page: Page) -> Page:
-        @login_required
         @functools.wraps(page)
         def with_project(request: Any, handle: str, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if not request.user.is_authenticated:
+                return _to_sign_in(request, handle)
             try:
                 request.access = access_for(request.user, handle)
                 request.access.demand(needs)
@@ -48,6 +68,7 @@ def project_page(needs: Permission) -> Callable[[Page], Page]:
             request.actor = person(request.user, ip=request.META.get("REMOTE_ADDR", ""))
             return page(request, request.access.project, *args, **kwargs)
 
+        with_project.needs = needs  # type: ignore[attr-defined]  # for whoever looks at the URL map
         return with_project
 
     return decorate

@@ -1,49 +1,109 @@
-"""Signing in, the way to the first page, and whether we are up."""
+"""Signing in, one's own password, and whether we are up."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.views import LoginView
-from django.db import DatabaseError, connection
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
 
-from mobius.web.navigation import projects_of
+from mobius.projects import people
+from mobius.projects.auditing import SYSTEM, person
+from mobius.web import sessions
+
+
+class SignInForm(AuthenticationForm):
+    """Whatever is wrong is answered alike: nobody learns which names there are."""
+
+    error_messages = {
+        "invalid_login": "The user name or the password is wrong. Mind capitals in both.",
+        "inactive": "The user name or the password is wrong. Mind capitals in both.",
+    }
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if len(name) > people.LONGEST_NAME:  # no name is; a database may not even take the question
+            raise self.get_invalid_login_error()
+        return name
 
 
 class Login(LoginView):
     """Name and password; `next` is followed only within this site (Django sees to that)."""
 
     template_name = "registration/login.html"
+    form_class = SignInForm
     redirect_authenticated_user = True
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        user = form.get_user()
+        answer = super().form_valid(form)
+        sessions.begin(self.request, must_change_password=people.must_change_password(user))
+        people.note(person(user, ip=_address(self.request)), "sign_in", user)
+        return answer
+
+
+def locked(request: HttpRequest, response: HttpResponse | None, credentials: dict[str, Any] | None) -> HttpResponse:
+    """The page after too many wrong passwords (AXES_LOCKOUT_CALLABLE). The one that locks is written down."""
+    name = str((credentials or {}).get("username") or "")
+    if getattr(request, "axes_failures_since_start", 0) == settings.AXES_FAILURE_LIMIT:
+        # A name that does not exist may be a password, typed into the wrong field: it is not kept.
+        for user in User.objects.filter(username=name):
+            people.note(replace(SYSTEM, ip=_address(request)), "lock_out", user)
+    context = {"username": name[: people.LONGEST_NAME], "failure_limit": settings.AXES_FAILURE_LIMIT}
+    return render(request, "registration/locked.html", context, status=429)
+
+
+def admin_door(request: HttpRequest) -> HttpResponse:
+    """Django admin has no sign-in of its own: there is one door, with one lock."""
+    if request.user.is_authenticated:
+        raise PermissionDenied("Django admin is for support staff.")
+    return redirect_to_login(request.GET.get("next") or "/admin/")
 
 
 @login_required
-@require_safe
-def root(request: HttpRequest) -> HttpResponse:
-    """To the first project that this person may see."""
-    projects = projects_of(request)
-    if projects:
-        return redirect("console:home", projects[0].handle)
-    return render(request, "no_projects.html")
+@sensitive_post_parameters()
+@sensitive_variables("form")
+@require_http_methods(["GET", "HEAD", "POST"])
+def password(request: HttpRequest) -> HttpResponse:
+    """A person's own page: another password. Every other browser that is signed in with the old one is signed out."""
+    assert isinstance(request.user, User)
+    must = bool(request.session.get(sessions.MUST_CHANGE))
+    form = PasswordForm(request.user, request.POST if request.method == "POST" else None)
+    if not form.is_valid():
+        context = {"form": form, "must": must}
+        return render(request, "registration/password.html", context, status=422 if form.errors else 200)
+    with transaction.atomic():
+        form.save()
+        people.password_was_changed(request.user, by=person(request.user, ip=_address(request)))
+    update_session_auth_hash(request, request.user)
+    request.session[sessions.MUST_CHANGE] = False
+    messages.success(request, "Your password is changed. Other browsers have to sign in again.")
+    return redirect("root")
 
 
-@require_safe
-@never_cache
-def healthz(request: HttpRequest) -> HttpResponse:
-    """Whether this process answers; asks nothing of the database."""
-    return HttpResponse("ok", content_type="text/plain")
+class PasswordForm(PasswordChangeForm):
+    """Django's, and the new one must be another."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("new_password1") and cleaned.get("new_password1") == cleaned.get("old_password"):
+            raise forms.ValidationError("This is your present password; choose another one.")
+        return cleaned
 
 
-@require_safe
-@never_cache
-def readyz(request: HttpRequest) -> HttpResponse:
-    """Whether this process can do its work: the database answers."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-    except DatabaseError:
-        return HttpResponse("the database does not answer", status=503, content_type="text/plain")
-    return HttpResponse("ok", content_type="text/plain")
+def _address(request: HttpRequest) -> str:
+    address: str = request.META.get("REMOTE_ADDR", "")
+    return address

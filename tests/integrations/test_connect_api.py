@@ -152,6 +152,8 @@ def test_every_wrong_field_is_named_at_once(api: Api) -> None:
         f" {URL}",
         f"{URL}\n",
         "https://api.clay.com/…abcd",
+        "https://<clay-webhook-url>",
+        "https://api.clay.com/v3/sources/webhook/<id>",
         "javascript:alert(1)",
         "https://api.clay.com/" + "x" * 2048,
     ],

@@ -12,10 +12,13 @@ from django.urls import reverse
 from integrations import connecting
 from integrations.choosing import open_connection
 from integrations.connecting import current_webhook
+from integrations.forms import Options
 from integrations.models import Attempt, Integration, IntegrationStatus, Webhook, WebhookSecret
 from integrations.probing import probe
 from integrations.providers.clay.simulator import ClaySimulator
+from integrations.providers.contract import Connection
 from integrations.recalling import recall
+from integrations.succession import stage
 from mobius import clock
 from mobius.projects.models import Project
 
@@ -105,6 +108,17 @@ def test_at_the_limit_the_page_says_what_to_do(admin: Client, integration: Integ
     page = admin.post(f"{address}test/", {"row": "{}"})
     assert page.status_code == 422
     assert "has taken all of its 50,000 rows, so nothing was sent" in page.content.decode()
+
+
+def test_at_the_limit_an_untested_successor_asks_for_a_test_and_not_for_another_webhook(
+    admin: Client, integration: Integration, address: str, clay: ClaySimulator
+) -> None:
+    Webhook.objects.update(used=50_000)
+    stage(integration, Connection(webhook_url=clay.url_for("next")), Options())
+
+    page = admin.get(address).content.decode()
+    assert "Test the successor: until then it cannot take over." in page
+    assert "Connect the URL of a new webhook." not in page
 
 
 def test_an_integration_whose_secret_cannot_be_read_says_reconnect(

@@ -108,7 +108,10 @@ def test_the_command_honours_the_setting_and_says_what_it_did(project: Project, 
     purged = CliRunner().invoke(main, ["purge"])
 
     assert (kept.exit_code, "kept for ever" in kept.output) == (0, True)
-    assert (purged.exit_code, purged.output) == (0, "deliveries older than 30 days whose bodies were blanked: 1\n")
+    assert (purged.exit_code, purged.output) == (
+        0,
+        "older than 30 days, and blanked: 1 attempts, 0 runs, 0 callbacks\n",
+    )
 
 
 def test_the_command_refuses_a_number_that_would_blank_everything() -> None:

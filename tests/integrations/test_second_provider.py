@@ -84,10 +84,11 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+NOT_INHERITED = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH", "DATABASE_URL", "MOBIUS_ENGINE")
+
+
 def test_a_copy_of_a_provider_s_folder_is_a_second_working_provider(tree: Path) -> None:
-    environment = {
-        name: value for name, value in os.environ.items() if name not in ("DJANGO_SETTINGS_MODULE", "PYTHONPATH")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
     environment |= {"MOBIUS_DATA_DIR": str(tree / "data"), "PYTHONDONTWRITEBYTECODE": "1"}
     (tree / "data").mkdir()
 

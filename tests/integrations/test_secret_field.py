@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet, MultiFernet
 from django.core import serializers
 from django.core.exceptions import FieldError
 from django.db import connection, transaction
 from django.db.models import F, Value
-from encrypted_model_fields import fields as emf
 
 from integrations import secrets
 from integrations.choosing import open_connection
 from integrations.delivering import Order, prepare
 from integrations.models import Integration, IntegrationStatus, KeyCheck, Webhook, WebhookSecret
 from integrations.providers.clay.simulator import ClaySimulator
-from integrations.secrets import SecretTextField, SecretUnreadable, WrongKey, fingerprint, fingerprints, verify_key
+from integrations.secrets import SecretTextField, SecretUnreadable, WrongKey, fingerprint, prove_key
 from loops.authoring import create_loop
 from loops.models import Run
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
+from tests.integrations.keys import NEW_KEY, keys
 
 URL = "https://api.clay.com/v3/sources/webhook/planted-url-path"
 VALUE = "Bearer planted-header-value"
@@ -40,21 +39,10 @@ def webhook(project: Project, api: Api) -> Webhook:
     return Webhook.objects.get()
 
 
-@contextmanager
-def keys(*chosen: str) -> Iterator[None]:
-    """The library reads its keys once, so a test that changes them must reach inside."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(emf, "CRYPTER", MultiFernet([Fernet(key) for key in chosen]))
-        yield
-
-
 def stored(column: str = "url") -> str:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {column} FROM integrations_webhooksecret")
         return str(cursor.fetchone()[0])
-
-
-NEW_KEY = Fernet.generate_key().decode()
 
 
 # --- what it does ---
@@ -100,13 +88,61 @@ def test_a_wrong_key_cannot_encrypt_the_ciphertext_once_more(webhook: Webhook) -
     assert stored() == before
 
 
-def test_with_a_wrong_key_nothing_is_sent_and_the_integration_asks_to_be_connected_again(webhook: Webhook) -> None:
-    with keys(NEW_KEY), pytest.raises(SecretUnreadable):
+def spoil(webhook: Webhook) -> None:
+    """As by a hand in the database, or a bad disk."""
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE integrations_webhooksecret SET url = 'gAAAAspoilt' WHERE webhook_id = %s", [webhook.pk])
+
+
+def test_an_unreadable_secret_sends_nothing_and_its_integration_asks_to_be_connected_again(webhook: Webhook) -> None:
+    spoil(webhook)
+
+    with pytest.raises(SecretUnreadable):
         prepare(Order(project_id=webhook.project_id, action="clay.webhook.submit", parameters={"payload": {}}))
 
     integration = Integration.objects.get()
     assert integration.status == IntegrationStatus.EXPIRED
     assert "Connect again" in integration.attention
+
+
+def test_an_unreadable_secret_disables_its_own_integration_alone(webhook: Webhook, api: Api) -> None:
+    other = {"webhook_url": URL + "-2", "name": "second"}
+    assert api.post(f"{api.root}/integrations/providers/clay/connect", other).status_code == 200
+    spoil(webhook)
+
+    order = Order(project_id=webhook.project_id, action="clay.webhook.submit", parameters={"payload": {}})
+    with pytest.raises(SecretUnreadable):
+        prepare(order)
+
+    assert prepare(replace(order, integration="second")).chosen.connection.webhook_url == URL + "-2"
+    assert dict(Integration.objects.values_list("name", "status")) == {"clay": "expired", "second": "active"}
+
+
+@pytest.mark.parametrize("url", [URL, URL + "-another"])
+def test_connecting_again_replaces_an_unreadable_secret(webhook: Webhook, api: Api, url: str) -> None:
+    Webhook.objects.update(used=7)
+    spoil(webhook)
+
+    assert api.post(f"{api.root}/integrations/providers/clay/connect", {"webhook_url": url}).status_code == 200
+
+    current = Webhook.objects.get(state="current")
+    assert open_connection(current).webhook_url == url
+    assert current.used == (7 if url == URL else 0), "the same address keeps its count"
+
+
+def test_an_integration_with_an_unreadable_secret_can_be_disconnected(webhook: Webhook, api: Api) -> None:
+    spoil(webhook)
+
+    assert api.delete(f"{api.root}/integrations/{webhook.integration_id}").status_code == 204
+    assert not WebhookSecret.objects.exists()
+
+
+def test_a_process_with_a_wrong_key_blames_no_integration(webhook: Webhook) -> None:
+    """Else one process that was not restarted after a rotation would disable them all."""
+    with keys(NEW_KEY), pytest.raises(WrongKey):
+        prepare(Order(project_id=webhook.project_id, action="clay.webhook.submit", parameters={"payload": {}}))
+
+    assert Integration.objects.get().status == IntegrationStatus.ACTIVE
 
 
 def test_a_row_that_was_never_encrypted_raises_too(webhook: Webhook) -> None:
@@ -124,30 +160,41 @@ def test_lists_survive_an_unreadable_secret(webhook: Webhook, api: Api) -> None:
 
 
 def test_an_unreadable_secret_is_a_409_and_never_a_500(webhook: Webhook, api: Api) -> None:
-    with keys(NEW_KEY):
-        answer = api.post(f"{api.root}/integrations/{webhook.integration_id}/test", {})
+    spoil(webhook)
+    answer = api.post(f"{api.root}/integrations/{webhook.integration_id}/test", {})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "secret_unreadable")
 
 
 def test_the_start_is_refused_with_a_wrong_key_and_says_where_the_right_one_is(db: None) -> None:
-    verify_key()
-    verify_key()
+    prove_key()
+    prove_key()
     assert KeyCheck.objects.count() == 1
 
     with keys(NEW_KEY), pytest.raises(WrongKey, match=r"Put the right key back.*field_encryption_key"):
-        verify_key()
+        prove_key()
 
 
 def test_a_new_key_before_the_old_one_reads_both(webhook: Webhook, settings: Any) -> None:
     (old,) = settings.FIELD_ENCRYPTION_KEY
-    verify_key()
 
     with keys(NEW_KEY, old):
-        verify_key()
+        prove_key()
         WebhookSecret.objects.get().save()
     with keys(NEW_KEY):
         assert WebhookSecret.objects.get().url == URL
+
+
+def test_a_wrong_key_writes_no_secret_that_the_right_one_could_not_read(webhook: Webhook, api: Api) -> None:
+    before = stored(), stored("auth_header_value")
+    with keys(NEW_KEY):
+        answers = [
+            api.post(f"{api.root}/integrations/providers/clay/connect", {"webhook_url": URL}),
+            api.post(f"{api.root}/integrations/providers/clay/connect", {"webhook_url": URL + "-2", "name": "second"}),
+        ]
+
+    assert [(one.status_code, one.json()["error"]["code"]) for one in answers] == [(503, "wrong_key")] * 2
+    assert (stored(), stored("auth_header_value")) == before
 
 
 # --- D2: expressions are encrypted as text ---
@@ -229,27 +276,17 @@ def test_neither_a_secret_nor_a_connection_shows_in_a_repr(webhook: Webhook) -> 
 # --- fingerprints ---
 
 
-def test_a_fingerprint_tells_equal_from_other_without_showing_either() -> None:
+def test_a_fingerprint_tells_equal_from_other_without_showing_either(db: None) -> None:
     assert fingerprint(URL) == fingerprint(URL) != fingerprint(URL + "x")
     assert len(fingerprint(URL)) == 64
     assert "planted" not in fingerprint(URL)
 
 
-def test_fingerprints_survive_a_new_key(settings: Any) -> None:
-    before = fingerprint(URL)
-    settings.FIELD_ENCRYPTION_KEY = [NEW_KEY, *settings.FIELD_ENCRYPTION_KEY]
+def test_another_installation_s_fingerprint_of_the_same_address_is_another(db: None) -> None:
+    ours = fingerprint(URL)
+    KeyCheck.objects.all().delete()
 
-    assert fingerprint(URL) != before
-    assert before in fingerprints(URL)
-
-
-def test_a_reconnect_after_a_new_key_finds_the_same_webhook(webhook: Webhook, api: Api, settings: Any) -> None:
-    Webhook.objects.update(used=7)
-    settings.FIELD_ENCRYPTION_KEY = [NEW_KEY, *settings.FIELD_ENCRYPTION_KEY]
-
-    api.post(f"{api.root}/integrations/providers/clay/connect", {"webhook_url": URL})
-
-    assert Webhook.objects.get().used == 7
+    assert fingerprint(URL) != ours
 
 
 def test_the_library_is_used_nowhere_else() -> None:

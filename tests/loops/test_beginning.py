@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 
 from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, LedgerEntry, Webhook
@@ -19,6 +20,8 @@ from mobius.engine import embedded
 from mobius.engine.doorbell import Answer, current_answer
 from mobius.engine.pool import Pool
 
+if settings.MOBIUS_ENGINE != "embedded":
+    pytest.skip("only the embedded engine starts and works in one process", allow_module_level=True)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 

@@ -20,7 +20,8 @@ from loops.models import Callback, CallbackState, Run, RunStatus, Wait, WaitStat
 from loops.sweeping import recover, sweep
 from mobius import clock
 from mobius.errors import Conflict, NotFound
-from mobius.projects.models import Project
+from mobius.projects.auditing import Actor
+from mobius.projects.models import ActorKind, Project
 from tests.cast import work_off
 from tests.loops.flow import (
     NO_ANSWER,
@@ -36,6 +37,8 @@ from tests.loops.flow import (
     token_of,
     waiting,
 )
+
+BOB = Actor(kind=ActorKind.USER, id="bob", name="bob")
 
 pytestmark = pytest.mark.django_db
 
@@ -244,7 +247,7 @@ def test_one_more_callback_for_a_row_proves_nothing_about_another_of_the_same_re
     there = begin(loop, email="d@e.f")
     work_off()
     first = callbacks.receive_by_request_id(project, {"request_id": "r", "score": 7})
-    callbacks.assign(first.callback, step_id=f"{there.pk}:push", by="bob")
+    callbacks.assign(first.callback, step_id=f"{there.pk}:push", by=BOB)
 
     again = callbacks.receive_by_request_id(project, {"request_id": "r", "score": 8})
 
@@ -270,7 +273,7 @@ def test_a_person_gives_an_ambiguous_callback_to_a_row_and_its_run_goes_on(proje
     step_id = f"{alike[1].pk}:push"
     assert step_id in [row.step_id for row in callbacks.candidates_for(callback)]
 
-    callbacks.assign(callback, step_id=step_id, by="bob")
+    callbacks.assign(callback, step_id=step_id, by=BOB)
     work_off()
 
     assert [fresh(run).status for run in alike] == [RunStatus.SUSPENDED, RunStatus.COMPLETED]
@@ -286,10 +289,10 @@ def test_an_ambiguous_callback_is_given_away_once_and_only_to_a_row_of_its_reque
     stranger = go(project, push(), waiting())
 
     with pytest.raises(NotFound):
-        callbacks.assign(callback, step_id=f"{stranger.pk}:push", by="bob")
-    callbacks.assign(callback, step_id=f"{alike[0].pk}:push", by="bob")
+        callbacks.assign(callback, step_id=f"{stranger.pk}:push", by=BOB)
+    callbacks.assign(callback, step_id=f"{alike[0].pk}:push", by=BOB)
     with pytest.raises(Conflict):
-        callbacks.assign(callback, step_id=f"{alike[1].pk}:push", by="vera")
+        callbacks.assign(callback, step_id=f"{alike[1].pk}:push", by=BOB)
     work_off()
 
     assert [fresh(run).status for run in alike] == [RunStatus.COMPLETED, RunStatus.SUSPENDED]
@@ -308,7 +311,7 @@ def test_a_callback_that_a_row_has_had_already_is_not_given_to_it_again(project:
     )
 
     with pytest.raises(Conflict):
-        callbacks.assign(callback, step_id=f"{alike[0].pk}:push", by="bob")
+        callbacks.assign(callback, step_id=f"{alike[0].pk}:push", by=BOB)
 
 
 def test_a_request_id_that_very_many_rows_share_costs_no_more_than_a_hundred(

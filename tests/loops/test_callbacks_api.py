@@ -286,3 +286,27 @@ def test_a_fault_of_ours_is_no_overload(doors: dict[str, Callable[[], Any]], mon
 
     with pytest.raises(ZeroDivisionError):
         doors["address"]()
+
+
+def test_an_address_that_clay_posts_back_with_the_row_is_not_kept(
+    waiting: Run, path: str, clay_calls: Callable[..., Any]
+) -> None:
+    """It is a capability, and whoever may read would see it (design §5)."""
+    row = {"callback_url": f"http://console.test{path}", "deep": [f"see http://console.test{path}?x=1"], "score": 9}
+    first, again = clay_calls(path, row), clay_calls(path, row)
+    work_off()
+
+    kept = {"callback_url": "${{ callback.url }}", "deep": ["see ${{ callback.url }}?x=1"], "score": 9}
+    assert Callback.objects.get().body == kept
+    assert again.json()["duplicate"] is True
+    waiting.refresh_from_db()
+    assert waiting.result["answer"] == kept
+    assert path.rpartition("/")[2] not in first.content.decode()
+
+
+def test_nor_is_one_that_comes_through_the_project_door(waiting: Run, path: str, api_as: Callable[[Role], Api]) -> None:
+    narrow = api_as(Role.CALLBACK)
+    row = {"request_id": waiting.pk, "callback_url": f"http://console.test{path}"}
+    assert narrow.post(f"{narrow.root}/callbacks/clay", row).status_code == 200
+
+    assert Callback.objects.get().body == {"request_id": waiting.pk, "callback_url": "${{ callback.url }}"}

@@ -15,7 +15,8 @@ from integrations.providers.clay.simulated_endpoint import Behaviour
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
-from mobius.projects.models import Project
+from mobius.projects.models import Membership, Project
+from mobius.projects.roles import Role
 from tests.cast import Api, work_off
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +45,19 @@ def test_strangers_find_nothing_and_the_anonymous_are_asked_to_sign_in(client: C
     client.force_login(charlie)
 
     assert client.get(HOME).status_code == 404
+
+
+def test_signing_in_leads_to_the_project_in_which_a_run_was_started_last(
+    admin: Client, alice: User, push_leads: Loop
+) -> None:
+    earlier = Project.objects.create(handle="default", name="Default")
+    Membership.objects.create(project=earlier, user=alice, role=Role.ADMIN)
+    Project.objects.create(handle="a-stranger-s", name="A stranger's")
+    assert admin.get("/").headers["Location"] == "/projects/default/"
+
+    begin(push_leads)
+
+    assert admin.get("/").headers["Location"] == HOME
 
 
 def test_the_page_teaches_one_step_after_the_other(

@@ -113,6 +113,7 @@ def test_the_list_pages_by_key_and_shows_no_deleted_loop(
         create_loop(project=project, authored=PUSH_LEADS | {"name": f"loop-{number:02}"})
     delete_loop(Loop.objects.get(name="loop-24"))
 
+    admin.get(LOOPS)  # the first page of a session writes that it has begun
     with django_assert_max_num_queries(6):
         first = admin.get(LOOPS)
     second = admin.get(LOOPS, {"cursor": first.context["page"].next_cursor})

@@ -135,10 +135,10 @@ def test_a_cancel_while_the_row_is_on_the_wire_leaves_the_row_its_outcome(
     run = begin(loop_of(project, *steps))
     send = advancing.delivering.send
 
-    def cancelled_meanwhile(sending):  # type: ignore[no-untyped-def]
+    def cancelled_meanwhile(sending, **options):  # type: ignore[no-untyped-def]
         answer = cancel(run, by=SYSTEM)
         assert (answer.status, attempts_of(run)[0].state) == (RunStatus.CANCELLED, AttemptState.SENDING)
-        return send(sending)
+        return send(sending, **options)
 
     monkeypatch.setattr(advancing.delivering, "send", cancelled_meanwhile)
     advance(run.pk)

@@ -217,8 +217,26 @@ def test_the_page_of_a_failed_run_s_doubt_says_what_a_retry_will_do(
 
     page = operator.post(address, {"decision": "arrived", "reason": "looked"}, follow=True).content.decode()
 
-    assert "retry the run to go on" in page
+    assert "Retry the run to go on" in page
     assert f"{run.pk}/retry/" in page
+
+
+def test_the_page_of_a_cancelled_run_s_doubt_promises_no_retry(
+    operator: Client, project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    clay.next_answers(LOST)
+    run = go(project, push())
+    cancel(run, by=SYSTEM)
+    address = f"{DELIVERIES}{Attempt.objects.get().pk}/settle/"
+
+    page = shown(operator, address)
+    assert "It arrived — the row counts as accepted, and the run stays cancelled." in page
+    assert "Give up — the row counts as not sent, and the run stays cancelled." in page
+    assert "this one is cancelled. So choose another." in page
+
+    settled = operator.post(address, {"decision": "arrived", "reason": "looked"}, follow=True).content.decode()
+    assert "Settled: It arrived." in settled
+    assert "Retry the run" not in settled
 
 
 def test_what_is_not_in_doubt_has_nothing_to_settle(operator: Client, waiting: Run) -> None:

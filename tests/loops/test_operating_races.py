@@ -1,10 +1,11 @@
-"""What people and clients do while workers are at it: real threads on the embedded engine, rows over real sockets."""
+"""What people and clients do while workers are at it: real threads of the engine, rows over real sockets."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,24 +18,21 @@ from loops.models import Run, RunStatus
 from loops.operating import cancel
 from loops.retrying import CannotGoOn, retry
 from loops.settling import settle
-from mobius.engine import embedded
-from mobius.engine.doorbell import current_answer
-from mobius.engine.pool import Pool
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
+from mobius.working import Works
 from tests.loops.runs import LOST, attempts_of, begin, fresh, loop_of, push, wait, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def engine() -> Iterator[Pool]:
-    pool = Pool(current_answer(), threads=8)
-    embedded.use_pool(pool)
-    pool.start()
-    yield pool
-    assert pool.stop(patience_seconds=10)
-    embedded.use_pool(None)
+def engine(settings: Any) -> Iterator[None]:
+    settings.MOBIUS_WORKERS = 8
+    works = Works()
+    works.start()
+    yield
+    assert works.stop()
 
 
 def at_once(*deeds: Callable[[], object]) -> list[object]:
@@ -64,7 +62,7 @@ def ended(*runs: Run) -> bool:
 
 
 def test_a_cancel_while_a_worker_sends_answers_at_once_and_the_row_keeps_its_outcome(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     clay.next_answers(Behaviour(slow=0.5))
     run = begin(loop_of(project, push(), push("never")))
@@ -80,7 +78,7 @@ def test_a_cancel_while_a_worker_sends_answers_at_once_and_the_row_keeps_its_out
 
 
 def test_cancels_at_any_moment_leave_every_run_ended_and_every_row_accounted_for(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     loop = loop_of(project, push("one"), push("two"), push("three"))
     runs = [begin(loop) for _ in range(24)]
@@ -96,7 +94,7 @@ def test_cancels_at_any_moment_leave_every_run_ended_and_every_row_accounted_for
 
 
 def test_of_a_settlement_and_a_callback_exactly_one_ends_the_doubt(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     for _ in range(8):
         clay.next_answers(LOST)
@@ -121,7 +119,7 @@ def test_of_a_settlement_and_a_callback_exactly_one_ends_the_doubt(
 
 
 def test_of_ten_settlements_one_wins_and_the_row_is_sent_again_at_most_once(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     clay.next_answers(LOST)
     run = begin(loop_of(project, push()))
@@ -143,7 +141,7 @@ def test_of_ten_settlements_one_wins_and_the_row_is_sent_again_at_most_once(
 
 
 def test_of_ten_retries_one_wins_and_the_row_goes_out_once(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     clay.next_answers(Behaviour(fail=401))
     run = begin(loop_of(project, push()))
@@ -159,7 +157,7 @@ def test_of_ten_retries_one_wins_and_the_row_goes_out_once(
 
 
 def test_fifty_starts_of_a_queue_loop_run_one_at_a_time_and_all_of_them(
-    project: Project, integration: Integration, clay: ClaySimulator, engine: Pool
+    project: Project, integration: Integration, clay: ClaySimulator, engine: None
 ) -> None:
     loop = loop_of(project, push(), concurrency="queue")
     most: list[int] = []
@@ -178,7 +176,7 @@ def test_fifty_starts_of_a_queue_loop_run_one_at_a_time_and_all_of_them(
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(times)), "two ran side by side"
 
 
-def test_of_fifty_starts_of_a_replace_loop_one_is_left(project: Project, engine: Pool) -> None:
+def test_of_fifty_starts_of_a_replace_loop_one_is_left(project: Project, engine: None) -> None:
     loop = loop_of(project, wait(), concurrency="replace")
 
     started = at_once(*[lambda: begin(loop) for _ in range(50)])
@@ -189,7 +187,7 @@ def test_of_fifty_starts_of_a_replace_loop_one_is_left(project: Project, engine:
     assert Run.objects.active().count() == 1
 
 
-def test_of_fifty_starts_of_a_skip_loop_one_is_taken(project: Project, engine: Pool) -> None:
+def test_of_fifty_starts_of_a_skip_loop_one_is_taken(project: Project, engine: None) -> None:
     loop = loop_of(project, wait(), concurrency="skip")
 
     started = at_once(*[lambda: begin(loop) for _ in range(50)])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +21,8 @@ from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus
 from loops.starting import Start, start_run
 from mobius import clock
-from mobius.engine import embedded
-from mobius.engine.doorbell import current_answer
-from mobius.engine.pool import Pool
-from mobius.engine.ticker import Ticker
 from mobius.projects.models import Project
+from mobius.working import Works
 from tests.cast import PUSH_LEADS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,16 +36,12 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[None]:
-    """Sixteen workers and the clock, as `serve` has them."""
-    pool, ticker = Pool(current_answer(), threads=16), Ticker(current_answer(), ring_file=tmp_path / "ring")
-    embedded.use_pool(pool)
-    pool.start()
-    ticker.start()
+def engine() -> Iterator[None]:
+    """Sixteen workers and the clock, as `serve` has them, of whichever engine."""
+    works = Works()
+    works.start()
     yield
-    ticker.stop()
-    assert pool.stop(patience_seconds=10)
-    embedded.use_pool(None)
+    assert works.stop()
 
 
 @pytest.fixture

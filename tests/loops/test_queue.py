@@ -393,6 +393,20 @@ def test_rows_that_wait_at_the_limit_go_when_it_is_raised(
     assert queue.queue_of(integration).rows == 1
 
 
+def test_rows_that_wait_at_the_limit_fail_once_they_are_not_to_wait(
+    integration: Integration, push_leads: Loop, clay: ClaySimulator
+) -> None:
+    full(integration, wait=True)
+    run = start_many(push_leads, "0")[0]
+
+    Integration.objects.update(wait_at_limit=False)
+    sweep()
+    work_off()
+
+    assert (fresh(run).status, fresh(run).error_type) == (RunStatus.FAILED, "submission_limit_reached")
+    assert clay.rows == []
+
+
 def test_a_run_passes_from_a_full_webhook_to_its_successor_without_noticing(
     integration: Integration, push_leads: Loop, clay: ClaySimulator
 ) -> None:

@@ -105,7 +105,7 @@ def test_discarding_cancels_the_runs_and_says_how_many(
     assert set(Run.objects.values_list("status", flat=True)) == {RunStatus.CANCELLED}
     assert clay.rows == []
     run_page = words(admin.get(f"/projects/platform/operate/runs/{waiting[0].pk}/").content)
-    assert "alice discarded the rows that waited at clay" in run_page
+    assert "It was cancelled. alice discarded the rows that waited at clay; this row was not sent." in run_page
 
 
 def test_an_empty_queue_offers_nothing_to_discard(admin: Client, address: str) -> None:
@@ -173,7 +173,7 @@ def test_the_api_discards(api: Api, integration: Integration, waiting: list[Run]
 
     assert (answer.status_code, answer.json()) == (200, {"discarded": 12})
     run = Run.objects.get(pk=waiting[0].pk)
-    assert (run.status, run.error_message.split(" discarded ")[0]) == ("cancelled", f"API key {api.key.record.name}")
+    assert (run.status, run.error_message.split(" discarded ")[0]) == ("cancelled", api.key.record.name)
     assert api.post(f"{api.root}/integrations/{integration.pk}/queue/discard", {}).json() == {"discarded": 0}
 
 

@@ -12,13 +12,15 @@ from integrations import delivering
 from integrations.models import Attempt, AttemptState, Integration, Pacer, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from loops import acting, callbacks
-from loops import advance as advancing
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import Loop, Run, RunStatus, Step
+from loops.operating import cancel
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
 from mobius import clock
+from mobius.engine import trouble
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import Api, work_off
 
@@ -110,7 +112,7 @@ def test_a_clock_that_stepped_back_does_not_stop_a_workspace(
 def test_an_outcome_is_kept_until_the_database_can_be_written_again(
     push_leads: Loop, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(advancing, "_WRITE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(trouble, "_MOMENT_SECONDS", 0.01)
     record, tries = delivering.record, []
 
     def busy_at_first(*args: Any, **options: Any) -> None:
@@ -127,6 +129,33 @@ def test_an_outcome_is_kept_until_the_database_can_be_written_again(
     assert Run.objects.get(pk=run.pk).status == RunStatus.COMPLETED
     assert Attempt.objects.get().state == AttemptState.ACCEPTED
     assert len(clay.rows) == 1
+
+
+def test_the_outcome_for_a_run_cancelled_meanwhile_is_kept_until_it_can_be_written(
+    push_leads: Loop, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trouble, "_MOMENT_SECONDS", 0.01)
+    record, send, tries = delivering.record, delivering.send, []
+
+    def cancelled_meanwhile(*args: Any, **options: Any) -> Any:
+        cancel(run, by=SYSTEM)
+        return send(*args, **options)
+
+    def busy_at_first(*args: Any, **options: Any) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise OperationalError("database is locked")
+        record(*args, **options)
+
+    monkeypatch.setattr(delivering, "send", cancelled_meanwhile)
+    monkeypatch.setattr(delivering, "record", busy_at_first)
+    run = start_run(loop=push_leads, start=ADA).run
+    advance(run.pk)
+
+    assert len(tries) == 3
+    assert Run.objects.get(pk=run.pk).status == RunStatus.CANCELLED
+    assert Attempt.objects.get().state == AttemptState.ACCEPTED
+    assert Webhook.objects.values_list("used", "in_flight").get() == (1, 0)
 
 
 def test_a_place_in_the_queue_outlives_a_pause(push_leads: Loop, integration: Integration, clay: ClaySimulator) -> None:

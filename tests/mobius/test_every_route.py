@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from integrations.models import Integration
+from integrations.models import Attempt, Integration
+from loops.advance import advance
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
+from mobius import clock
+from mobius.projects import throttling
+from mobius.projects.keys import create_key, revoke
+from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import Api
 
@@ -99,16 +105,22 @@ def assert_envelope(answer: Any, *statuses: int) -> None:
 @pytest.fixture
 def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, str]:
     """What the placeholders may stand for: one of each in `platform`."""
-    started = start_run(loop=push_leads, start=Start(event={}, meta={}, config={}, source={}))
+    started = start_run(loop=push_leads, start=Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}))
+    sent = start_run(loop=push_leads, start=Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}))
+    advance(sent.run.pk)
+    delivery = Attempt.objects.get(run_id=sent.run.pk)
     return {
         "project": "platform",
         "provider": "clay",
         "integration": integration.pk,
         "loop": push_leads.pk,
         "run": started.run.pk,
-        "key": api.key.record.pk,
+        "step": f"{sent.run.pk}:push",
+        "delivery": delivery.pk,
+        "action": delivery.action,
+        "key": create_key(project=api.key.record.project, name="another", role=Role.VIEWER).record.pk,
         "principal": api.key.record.principal_id,
-        "action_name": "clay.webhook.submit",
+        "invocation": delivery.pk,
     }
 
 
@@ -116,6 +128,13 @@ def test_the_routes_are_found() -> None:
     assert len(ALL) > 20
     assert "POST /v1/projects/<project>/integrations/providers/<provider>/connect" in map(str, ALL)
     assert [str(route) for route in ALL if route.needs is None] == ["POST /v1/callbacks/<token>"]
+
+
+def test_every_placeholder_stands_for_something_real(things: dict[str, str]) -> None:
+    """Else a route would be tested with ids that nobody has."""
+    names = {name for route in ALL for name in route.names} - {"token"}
+
+    assert names <= set(things)
 
 
 def test_every_action_of_every_view_says_what_it_needs() -> None:
@@ -133,6 +152,49 @@ def test_without_a_key_it_is_401(client: Client, things: dict[str, str], route: 
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+@pytest.mark.parametrize("route", GUARDED, ids=str)
+def test_a_key_that_has_ended_reads_like_one_that_never_was(
+    client: Client, api_as: Callable[[Role], Api], things: dict[str, str], route: Route
+) -> None:
+    path = route.filled(**things)
+    never = call(client, route, path)
+    revoked, expired = api_as(Role.ADMIN), api_as(Role.ADMIN)
+    if route.method == "get":  # they did open the door
+        assert revoked.get(path).status_code not in (401, 403)
+    revoke(revoked.key.record)
+    ApiKey.objects.filter(pk=expired.key.record.pk).update(expires_at=clock.now())
+
+    for ended in (revoked, expired):
+        answer = call(ended, route, path)
+        assert_envelope(answer, 401)
+        assert answer.json() == never.json()
+        assert answer.headers["WWW-Authenticate"] == never.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("role", Role)
+def test_no_role_opens_anything_of_another_project(
+    project: Project, other_project: Project, things: dict[str, str], role: Role
+) -> None:
+    """Every route, method by method; nothing of the project is changed, and nothing is learnt."""
+    strangers = Api(other_project, role)
+    before = everything_of(project)
+    for route in IN_PROJECT:
+        throttling.forget()
+        theirs = call(strangers, route, route.filled(**things))
+        assert_envelope(theirs, 404)
+        assert theirs.json() == call(strangers, route, route.filled(**things | {"project": "nowhere"})).json()
+    assert everything_of(project) == before
+
+
+def everything_of(project: Project) -> list[Any]:
+    """All rows that bear the project's name."""
+    found: list[Any] = []
+    for model in apps.get_models():
+        if any(field.name == "project" for field in model._meta.concrete_fields):
+            found += [model._meta.label, *model._default_manager.filter(project=project).order_by("pk").values_list()]
+    return [line for line in found if line]
+
+
 @pytest.mark.parametrize("route", IN_PROJECT, ids=str)
 def test_with_another_project_s_key_it_reads_like_a_project_that_does_not_exist(
     stranger_api: Api, things: dict[str, str], route: Route
@@ -144,17 +206,34 @@ def test_with_another_project_s_key_it_reads_like_a_project_that_does_not_exist(
     assert theirs.json() == nobody_s.json()
 
 
-@pytest.mark.parametrize("route", [route for route in IN_PROJECT if route.names - {"project", "provider"}], ids=str)
+@pytest.mark.parametrize(
+    "route", [route for route in IN_PROJECT if route.names - {"project", "provider", "action"}], ids=str
+)
 def test_below_one_s_own_project_another_s_things_are_404(
     stranger_api: Api, things: dict[str, str], route: Route
 ) -> None:
     """The id is real, and somebody else's."""
     before = (Run.objects.count(), Integration.objects.count(), Loop.objects.values_list("status").get())
+    real = things | {"project": "elsewhere"}
 
-    answer = call(stranger_api, route, route.filled(**things | {"project": "elsewhere"}))
+    answer = call(stranger_api, route, route.filled(**real))
+    nobody_s = call(stranger_api, route, route.filled(**dict.fromkeys(things, "nonexistent") | NOBODY_S))
 
     assert_envelope(answer, 404)
+    assert same_words(answer, real) == same_words(nobody_s, dict.fromkeys(things, "nonexistent"))
     assert (Run.objects.count(), Integration.objects.count(), Loop.objects.values_list("status").get()) == before
+
+
+NOBODY_S = {"project": "elsewhere", "provider": "clay", "action": "clay.webhook.submit"}
+"""What belongs to no project is real everywhere."""
+
+
+def same_words(answer: Any, filled: dict[str, str]) -> str:
+    """The body, with the id that was asked for left out."""
+    text = str(answer.content.decode())
+    for value in filled.values():
+        text = text.replace(value, "…")
+    return text
 
 
 @pytest.mark.parametrize("route", GUARDED, ids=str)

@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
-from tests.processes.conftest import Console, wait_until
+from tests.processes.conftest import LOOP, Console, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -30,11 +31,17 @@ MATRIX = {
 }
 
 
+# A start plays its run's first turn in its own commit; after a nap the row goes out in a commit that is a worker's.
+NAP = {"id": "nap", "kind": "sleep", "config": {"duration": "200ms"}}
+LATER = {"name": "later", "steps": [NAP, *LOOP["steps"]]}
+
+
 @pytest.fixture(scope="module")
 def console() -> Iterator[Console]:
     """One console for the whole matrix: what it left at one point must not trouble it at the next."""
     with Console() as stage:
         stage.prepare()
+        stage.call("POST", f"{stage.root}/loops", LATER)
         yield stage
 
 
@@ -51,10 +58,8 @@ def start_and_die(console: Console, point: str) -> str:
     before = set(console.runs())
     console.kill_console()
     start_dying(console, "start committed" if point == "boot" else point)
-    try:
-        console.start(1)
-    except (OSError, http.client.HTTPException):
-        pass  # it died before it could answer; the start is committed all the same
+    with suppress(OSError, http.client.HTTPException):  # it may die before it can answer
+        console.call("POST", f"{console.root}/loops/later/runs", {"event": {"email": "ada@example.com"}})
     assert has_died(console)
     if point == "boot":
         with pytest.raises(Exception, match="ended with exit code -9"):
@@ -75,3 +80,19 @@ def test_after_kill_9_at_any_point_no_row_is_lost_and_none_is_sent_twice(console
     (integration,) = console.call("GET", f"{console.root}/integrations")["items"]
     assert integration["usage"]["in_flight"] == 0
     assert console.database_fault() == ""
+
+
+def test_a_start_that_died_before_its_commit_was_not_accepted_and_may_be_repeated(console: Console) -> None:
+    before = set(console.runs())
+    console.kill_console()
+    start_dying(console, "before the commit of sending")
+    start = {"event": {"email": "ada@example.com"}, "idempotency_key": "lead:1"}
+    with pytest.raises((OSError, http.client.HTTPException)):
+        console.call("POST", f"{console.root}/loops/push/runs", start)
+    assert has_died(console)
+    console.start_console()
+    assert set(console.runs()) == before
+
+    run = console.call("POST", f"{console.root}/loops/push/runs", start)["id"]
+    wait_until(lambda: console.runs()[run] == "completed")
+    assert console.rows()[run] == 1

@@ -85,7 +85,7 @@ def diagnose(exchange: Exchange) -> Diagnosis:
         )
     if status >= 500:
         return Diagnosis(
-            cause=f"Clay answered {status}, an error of its own: the row may or may not have arrived.",
+            cause="Clay had an error of its own: the row may or may not have arrived.",
             fix="Look for the row in Clay before you send it again.",
         )
-    return Diagnosis(cause=f"Clay refused the row with status {status}.", fix="Check the URL and the row.")
+    return Diagnosis(cause="Clay refused the row and did not say why.", fix="Check the URL and the row.")

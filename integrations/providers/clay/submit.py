@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from ..contract import Connection, Exchange, JsonObject, OutgoingRequest, Row
+from integrations.addresses import UnsafeUrl, check_form
+
+from ..contract import CALLBACK_PLACEHOLDER, Connection, Exchange, JsonObject, OutgoingRequest, Row
 from ..errors import ActionInputInvalid
 from ..reading import json_object
 
@@ -61,7 +63,9 @@ class SubmitAction:
         if not isinstance(payload, dict):
             raise ActionInputInvalid("payload is missing or not a JSON object; its keys become the row's columns.")
         added = {name: _text(parameters, name) for name in _OPTIONAL}
-        row = payload | {name: value for name, value in added.items() if value and name not in payload}
+        added = {name: value for name, value in added.items() if value and name not in payload}
+        _check_callback_url(added.get("callback_url", ""))
+        row = payload | added
         return Row(payload=row, request_id=_id_of(row, "request_id"), external_id=_id_of(row, "external_id"))
 
     def request(self, connection: Connection, row: JsonObject) -> OutgoingRequest:
@@ -96,6 +100,15 @@ def _text(parameters: JsonObject, name: str) -> str:
     if not isinstance(value, str):
         raise ActionInputInvalid(f"{name} must be text; write it in quotes.")
     return value
+
+
+def _check_callback_url(url: str) -> None:
+    """Clay shall post there, we never do: so only its form is judged, not where it leads."""
+    try:
+        if url:
+            check_form(url.replace(CALLBACK_PLACEHOLDER, "https://callback.invalid/token"))
+    except UnsafeUrl as error:
+        raise ActionInputInvalid(f"callback_url: {error.message}") from None
 
 
 def _id_of(row: JsonObject, name: str) -> str:

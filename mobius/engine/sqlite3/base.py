@@ -3,6 +3,9 @@
 SQLite lets one connection write at a time and makes the others sleep and try again, which is slow and unfair under
 load. Here every `atomic()` waits for its turn on a lock before it says BEGIN IMMEDIATE, and gives the turn back with
 COMMIT or ROLLBACK, before the on-commit hooks run. Other processes are still held off by SQLite itself.
+
+On a full or failing disk SQLite rolls the whole transaction back by itself, and every statement after that would be
+committed on its own. Django does not notice; here it does, and lets nothing more happen in that transaction.
 """
 
 from __future__ import annotations
@@ -12,7 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from django.db.backends.sqlite3 import base
-from django.db.utils import OperationalError
+from django.db.utils import DatabaseErrorWrapper, OperationalError
+from django.utils.functional import cached_property
 
 _turn = threading.Lock()
 _PATIENCE_SECONDS = 20
@@ -32,16 +36,36 @@ def _with_question_marks(query: str) -> str:
     return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
 
 
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Also notices that SQLite has given the transaction up."""
+
+    wrapper: DatabaseWrapper
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        if exc_type is not None:
+            self.wrapper.notice_lost_transaction()
+        super().__exit__(exc_type, exc_value, traceback)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._has_turn = False
 
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        return ErrorWrapper(self)
+
+    def notice_lost_transaction(self) -> None:
+        """Is the transaction gone that Django believes to be in? Then all of it has failed."""
+        if self.in_atomic_block and self._has_turn and self.connection is not None:
+            self.needs_rollback = self.needs_rollback or not self.connection.in_transaction
+
     def create_cursor(self, name: str | None = None) -> Any:
         return self.connection.cursor(factory=Cursor)
 
     def _start_transaction_under_autocommit(self) -> None:
-        if not _turn.acquire(timeout=_PATIENCE_SECONDS):
+        if not _turn.acquire(timeout=self.settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)):
             raise OperationalError("database is locked: other writers of this process took too long")
         self._has_turn = True
         try:

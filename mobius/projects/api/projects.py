@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.founding import adopt_project, create_project, delete_project, update_project
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission, Role
-from mobius.projects.tenancy import NewProject, adopt_project, create_project, delete_project, update_project
 
 _MODES = "A project of this console is seen by its members only: send restricted, or leave this away."
 
@@ -79,13 +79,14 @@ class ProjectDirectory(ProjectViewSet):
         return Response(page(projects, request.query_params, serialize=project_json))
 
     def create(self, request: Request) -> Response:
-        fields = NewProjectSerializer.read(request.data)
-        adopts = fields.pop("if_exists") == "adopt"
-        fields.pop("access_mode", None)
-        wanted = NewProject(**fields)
-        if adopts and (found := adopt_project(wanted, maker=self.key)) is not None:
-            return Response(project_json(found))
-        return Response(project_json(create_project(wanted, by=self.actor, maker=self.key)), status=201)
+        wanted = NewProjectSerializer.read(request.data)
+        wanted.pop("access_mode", None)
+        if wanted.pop("if_exists") == "adopt":
+            handle = wanted.get("handle", "")
+            found = adopt_project(external_ref=wanted["external_ref"], handle=handle, maker=self.key)
+            if found is not None:
+                return Response(project_json(found))
+        return Response(project_json(create_project(**wanted, by=self.actor, maker=self.key)), status=201)
 
     def retrieve(self, request: Request, project: str) -> Response:
         return Response(project_json(self.project))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.http import StreamingHttpResponse
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,8 +13,10 @@ from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.audit_export import FORMATS, audit_json, export
+from mobius.projects.audit_search import found_in
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, AuditEvent, ServicePrincipal
+from mobius.projects.models import ApiKey, ServicePrincipal
 from mobius.projects.roles import Permission, Role
 
 
@@ -32,23 +35,6 @@ def key_json(key: ApiKey) -> dict[str, Any]:
             "updated_at": timestamp(key.updated_at),
         }
     )
-
-
-def audit_json(event: AuditEvent) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "id": event.pk,
-        "action": event.action,
-        "actor": {"kind": event.actor_kind, "name": event.actor_name} | _texts(id=event.actor_id, ip=event.ip),
-        "object": {"kind": event.object_kind, "id": event.object_id} | _texts(name=event.object_name),
-        "changed": event.changed,
-        "created_at": timestamp(event.created_at),
-    }
-    return shown | _texts(reason=event.reason)
-
-
-def _texts(**texts: str) -> dict[str, str]:
-    """Those that say anything."""
-    return {name: text for name, text in texts.items() if text}
 
 
 class NewKeySerializer(RequestSerializer):
@@ -115,11 +101,14 @@ class ApiKeyViewSet(ProjectViewSet):
 
 
 class AuditViewSet(ProjectViewSet):
-    needs: ClassVar = {"list": Permission.READ}
+    needs: ClassVar = {"list": Permission.READ, "export": Permission.READ}
 
     def list(self, request: Request, project: str) -> Response:
-        events = AuditEvent.objects.of_project(self.project)
-        for name in ("action", "object_id", "actor_id"):
-            if value := request.query_params.get(name):
-                events = events.filter(**{name: value})
-        return Response(page(events, request.query_params, serialize=audit_json))
+        found = found_in(self.project, request.query_params)
+        return Response(page(found, request.query_params, serialize=audit_json))
+
+    def export(self, request: Request, project: str, format: str) -> StreamingHttpResponse:
+        if format not in FORMATS:
+            raise NotFound("Ask for export.csv or export.jsonl.")
+        found = found_in(self.project, request.query_params)
+        return export(found, format=format, name=f"audit-{self.project.handle}")

@@ -1,15 +1,18 @@
-"""Govern > Audit: who did what in this project."""
+"""Govern > Audit: who did what in this project, and the same as a file."""
 
 from __future__ import annotations
 
 from django.core.exceptions import BadRequest
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from mobius.api.pagination import page_of
 from mobius.errors import InvalidFields
-from mobius.projects.models import AuditEvent, Project
+from mobius.projects.audit_export import FORMATS, export
+from mobius.projects.audit_search import AuditSearch, found_in
+from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 
@@ -17,8 +20,24 @@ from mobius.web.access import ProjectRequest, project_page
 @project_page(Permission.READ)
 @require_safe
 def audit(request: ProjectRequest, project: Project) -> HttpResponse:
+    search = AuditSearch(request.GET)
     try:
-        page = page_of(AuditEvent.objects.of_project(project), request.GET)
+        page = page_of(search.in_project(project), request.GET)
     except InvalidFields as error:
         raise BadRequest(error.message) from None
-    return render(request, "projects/audit.html", {"page": page})
+    asked = request.GET.copy()
+    asked.pop("cursor", None)
+    context = {"page": page, "form": search, "asked": asked.urlencode()}
+    return render(request, "projects/audit.html", context, status=422 if search.errors else 200)
+
+
+@project_page(Permission.READ)
+@require_safe
+def audit_export(request: ProjectRequest, project: Project, format: str) -> HttpResponseBase:
+    if format not in FORMATS:
+        raise Http404
+    try:
+        found = found_in(project, request.GET)
+    except InvalidFields as error:
+        raise BadRequest(error.message) from None
+    return export(found, format=format, name=f"audit-{project.handle}")

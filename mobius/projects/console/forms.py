@@ -1,4 +1,4 @@
-"""The form that asks for a new API key."""
+"""The forms that ask for a new API key, and for members and their roles."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from django import forms
 
+from mobius.projects.people import LONGEST_NAME
 from mobius.projects.roles import Role
 
 
@@ -45,3 +46,39 @@ class NewKeyForm(forms.Form):
         for name, sentences in fields.items():
             for sentence in sentences:
                 self.add_error({"expires_at": "expires_on"}.get(name, name), sentence)
+
+
+class RoleForm(forms.Form):
+    """What a member may do."""
+
+    role = forms.ChoiceField(
+        label="Role",
+        choices=[(role.value, role.label) for role in Role.for_members()],
+        widget=forms.RadioSelect,
+        error_messages={"required": "Choose what the member may do."},
+    )
+
+
+class MemberForm(RoleForm):
+    """Somebody who has an account, by name."""
+
+    name = forms.CharField(
+        label="User name",
+        max_length=LONGEST_NAME,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+        help_text="As it is written at the sign-in.",
+        error_messages={"required": "Write the name with which the person signs in."},
+    )
+    field_order = ("name", "role")
+
+
+class NewUserForm(MemberForm):
+    """Somebody who has no account yet."""
+
+    name = forms.CharField(
+        label="User name",
+        max_length=LONGEST_NAME,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}),
+        help_text="The person signs in with it. Letters, digits and @ . + - _",
+        error_messages={"required": "Choose the name with which the person will sign in."},
+    )

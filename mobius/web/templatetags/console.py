@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from mobius.api.parsing import parse_json
+from mobius.errors import MobiusError
 from mobius.web.icons import draw
 from mobius.web.states import Look, look_of
 
@@ -60,14 +62,21 @@ def _distance(distance: timedelta) -> str:
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """JSON to read, indented; a text that is JSON is indented too, any other text is left as it is."""
+    """JSON to read, indented; a text that is an object or a list is indented too, any other text is left as it is.
+
+    A stranger's text is read as strictly as a request: half of a surrogate pair could not be shown, and indenting
+    what is nested a thousandfold makes megabytes of it.
+    """
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if isinstance(value, str):
+        text = str(value)
+        if not text.lstrip().startswith(("{", "[")):
+            return text
         try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return str(value)
+            value = parse_json(text.encode(errors="replace"))
+        except MobiusError:
+            return text
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 

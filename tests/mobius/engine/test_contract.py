@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 
 from integrations.models import Attempt, AttemptState
@@ -76,16 +77,40 @@ def test_a_run_that_is_rung_many_times_at_once_makes_one_post(
     assert Attempt.objects.get().state == AttemptState.ACCEPTED
 
 
-def test_a_lost_ring_is_found_by_the_sweep_once(engine: Engine, push_leads: Loop) -> None:
+def test_a_lost_ring_is_found_once(engine: Engine, push_leads: Loop) -> None:
     run = start_run(loop=push_leads, start=ADA).run
     engine.forget()
-    sweep()
-    assert engine.rung == [], "it was rung a moment ago"
+    assert engine.find_lost_rings() == [], "it was rung a moment ago"
 
     Run.objects.filter(pk=run.pk).update(ring_due_at=clock.now() - timedelta(seconds=1))
-    sweep()
-    sweep()
-    assert engine.rung == [run.pk], "once, and then not again for a while"
+    assert engine.find_lost_rings() == [run.pk]
+    assert engine.find_lost_rings() == [], "and then not again for a while"
+
+
+def test_a_run_whose_ring_was_lost_is_done_all_the_same(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    run = start_run(loop=push_leads, start=ADA).run
+    engine.forget()
+    Run.objects.filter(pk=run.pk).update(ring_due_at=clock.now())
+    engine.start()
+    if settings.MOBIUS_ENGINE == "embedded":
+        sweep()  # its ticker does
+    wait_until(lambda: completed() == 1)
+    assert len(clay.rows) == 1
+
+
+def test_while_workers_are_awake_a_crowd_of_starts_rings_less_often_than_it_starts(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator
+) -> None:
+    if settings.MOBIUS_ENGINE == "embedded":
+        pytest.skip("a ring costs nothing within one process")
+    runs = [start_run(loop=push_leads, start=ADA).run for _ in range(10)]
+    assert engine.rung[0] == runs[0].pk
+    assert len(engine.rung) < len(runs)
+    engine.start()
+    wait_until(lambda: completed() == 10)
+    assert len(clay.rows) == 10
 
 
 def test_a_stop_takes_no_new_run_waits_for_the_sends_and_leaves_nothing_in_hand(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 
 from mobius.engine import crowd, embedded
 from mobius.engine.crowd import Crowd
@@ -161,3 +161,43 @@ def test_where_others_share_the_database_only_workers_share_commits(
     assert brought == [True]
     assert crowd.together(lambda: connection.in_atomic_block, working=True, alone=True)
     assert brought == [True]
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a transaction that SQLite gives up by itself")
+def test_when_the_disk_is_full_nobody_is_told_that_its_work_is_stored() -> None:
+    def begins_with_little_room() -> None:
+        make("before")()
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA page_count")
+            cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 2}")
+
+    visitors = Visitors()
+    visitors.bring(
+        before=begins_with_little_room,
+        large=lambda: Project.objects.create(handle="large", name="x" * 100_000),
+        after=make("after"),
+    )
+
+    assert [str(visitors.results[name]) for name in ("before", "large", "after")] == ["database or disk is full"] * 3
+    assert not Project.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="a transaction that SQLite gives up by itself")
+def test_work_that_answers_an_error_of_the_database_itself_is_not_taken_for_done() -> None:
+    def answers_it() -> str:
+        make("undone")()
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA page_count")
+            cursor.execute(f"PRAGMA max_page_count = {cursor.fetchone()[0] + 2}")
+        try:
+            Project.objects.create(handle="large", name="x" * 100_000)
+        except DatabaseError:
+            pass
+        return "done"
+
+    try:
+        with pytest.raises(OperationalError, match="the transaction was lost"):
+            Crowd().do(answers_it, working=False)
+    finally:
+        connection.close()
+    assert not Project.objects.exists()

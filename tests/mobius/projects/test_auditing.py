@@ -137,7 +137,8 @@ def test_settings_and_successors_are_audited_with_the_names_of_what_changed(
     events = list(AuditEvent.objects.filter(actor_id=api.key.record.pk, object_kind="integration").order_by("id"))
     deeds = ["rename", "configure", "stage_successor", "remove_successor"]
     assert [one.action for one in events] == [f"integration.{deed}" for deed in deeds]
-    assert [one.changed for one in events] == [["name"], ["burst"], [], []]
+    connection_fields = ["auth_header_name", "auth_header_value", "webhook_url"]
+    assert [one.changed for one in events] == [["name"], ["burst"], connection_fields, []]
 
 
 def test_the_console_s_own_pause_of_an_integration_is_audited_with_its_reason(
@@ -192,7 +193,7 @@ def test_the_list_over_the_api_is_newest_first(api: Api, event: AuditEvent) -> N
 
 
 def test_the_list_can_be_filtered(api: Api, event: AuditEvent) -> None:
-    assert [one["id"] for one in api.get(f"{api.root}/audit?object_id=loop_1").json()["items"]] == [event.pk]
+    assert [one["id"] for one in api.get(f"{api.root}/audit?object=loop_1").json()["items"]] == [event.pk]
     assert api.get(f"{api.root}/audit?action=nothing").json()["items"] == []
     assert api.get(f"{api.root}/audit?cursor=nonsense").status_code == 400
 

@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from loops.models import Loop
-from mobius.projects import tenancy
+from mobius.projects import founding
 from mobius.projects.keys import create_key
 from mobius.projects.models import AuditEvent, Membership, Project
 from mobius.projects.roles import Role
@@ -138,7 +138,7 @@ def test_only_admins_make_projects(api_as: Callable[[Role], Api]) -> None:
 
 
 def test_there_is_an_end_to_how_many_projects_are_made(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tenancy, "MOST_PROJECTS", 1)
+    monkeypatch.setattr(founding, "MOST_PROJECTS", 1)
     made = make(api)
 
     assert error_of(api.post(PROJECTS, {"name": "Another"})) == (429, "project_capacity_reached")

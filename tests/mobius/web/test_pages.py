@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.auth.views import LogoutView
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.test import Client
 from django.urls import include, path
 
+from loops.console.home import root
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web import navigation, views
@@ -45,11 +45,10 @@ console = [
     path("govern/keys/", administer, name="api_keys"),
 ]
 urlpatterns = [
-    path("", views.root, name="root"),
+    path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("healthz", views.healthz),
-    path("readyz", views.readyz),
+    path("account/password/", views.password, name="password"),
     path("explode", explode),
     path("projects/<slug:handle>/", include((console, "console"))),
 ]
@@ -177,18 +176,3 @@ def test_a_form_without_its_token_says_that_it_has_expired() -> None:
     client = Client(enforce_csrf_checks=True)
 
     assert "This form has expired" in client.post("/login/", {"username": "vera"}).content.decode()
-
-
-def test_healthz_answers_without_the_database(client: Client, django_assert_num_queries: Any) -> None:
-    with django_assert_num_queries(0):
-        assert client.get("/healthz").content == b"ok"
-
-
-def test_readyz_says_whether_the_database_answers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert client.get("/readyz").status_code == 200
-
-    def fail() -> None:
-        raise OperationalError("gone")
-
-    monkeypatch.setattr("mobius.web.views.connection.cursor", fail)
-    assert client.get("/readyz").status_code == 503

@@ -25,7 +25,7 @@ def answered(status: int, body: bytes = b"") -> Exchange:
         (302, "sent us elsewhere", "final URL"),
         (500, "may or may not have arrived", "before you send it again"),
         (503, "may or may not have arrived", "before you send it again"),
-        (418, "status 418", "Check the URL and the row"),
+        (418, "did not say why", "Check the URL and the row"),
     ],
 )
 def test_each_status_has_its_cause_and_its_fix(status: int, cause: str, fix: str) -> None:

@@ -7,7 +7,6 @@ so that one key can set up a project for each of its customers. `external_ref` i
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -36,28 +35,27 @@ class ProjectCapacityReached(RateLimitExceeded):
     code = "project_capacity_reached"
 
 
-@dataclass(frozen=True, kw_only=True)
-class NewProject:
-    """What a project begins with. An empty handle is derived from the name."""
+def create_project(
+    *,
+    name: str,
+    handle: str = "",
+    description: str = "",
+    external_ref: str = "",
+    tags: dict[str, str] | None = None,
+    by: Actor,
+    maker: ApiKey | None = None,
+) -> Project:
+    """A new project; without a handle it gets one of its name.
 
-    name: str
-    handle: str = ""
-    description: str = ""
-    external_ref: str = ""
-    tags: dict[str, str] | None = None
-
-
-def create_project(wanted: NewProject, *, by: Actor, maker: ApiKey | None = None) -> Project:
-    """A new project; `maker` is the key that makes it, and its person becomes an admin.
-
-    Raises InvalidFields, AlreadyExists for a taken handle or external_ref, and ProjectCapacityReached.
+    `maker` is the key that makes it, and the person behind that becomes an admin; else it has no members. Raises
+    InvalidFields, AlreadyExists for a taken handle or external_ref, and ProjectCapacityReached.
     """
     project = Project(
-        handle=wanted.handle or _handle_for(wanted.name),
-        name=wanted.name,
-        description=wanted.description,
-        external_ref=wanted.external_ref,
-        tags=wanted.tags or {},
+        handle=handle or _handle_for(name),
+        name=name,
+        description=description,
+        external_ref=external_ref,
+        tags=tags or {},
         made_in=maker.project if maker else None,
         created_by=by.principal_id,
     )
@@ -75,18 +73,18 @@ def create_project(wanted: NewProject, *, by: Actor, maker: ApiKey | None = None
     return project
 
 
-def adopt_project(wanted: NewProject, *, maker: ApiKey) -> Project | None:
+def adopt_project(*, external_ref: str, handle: str = "", maker: ApiKey) -> Project | None:
     """The project that keys of the maker's project have made under this external_ref; nothing is written.
 
     None when there is none yet. Raises ExternalIdentityConflict for another handle, and when it was deleted.
     """
-    found = Project.objects.filter(made_in=maker.project, external_ref=wanted.external_ref).first()
+    found = Project.objects.filter(made_in=maker.project, external_ref=external_ref).first()
     if found is None:
         return None
     if found.deleted_at is not None:
         raise ExternalIdentityConflict("The project with this external_ref was deleted; use another external_ref.")
-    if wanted.handle and wanted.handle != found.handle:
-        sentence = f"The project with this external_ref has the handle {found.handle}, not {wanted.handle}."
+    if handle and handle != found.handle:
+        sentence = f"The project with this external_ref has the handle {found.handle}, not {handle}."
         raise ExternalIdentityConflict(sentence, details={"handle": found.handle})
     return found
 
@@ -146,7 +144,7 @@ def _demand_valid(project: Project) -> None:
 
 def _taken(project: Project) -> AlreadyExists:
     if Project.objects.filter(handle=project.handle).exists():
-        return AlreadyExists(f"There is a project with the handle {project.handle} already; choose another handle.")
+        return AlreadyExists(f"There is a project {project.handle} already. Choose another handle.")
     return AlreadyExists(f"There is a project with the external_ref “{project.external_ref}” already.")
 
 

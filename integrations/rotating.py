@@ -1,0 +1,117 @@
+"""Putting every secret under a new key, while rows go out and people connect (`mobius secrets rotate`).
+
+The new key stands first in FIELD_ENCRYPTION_KEY, the old ones after it. The proof of the key goes first: from then on
+a process that has not been restarted with the new key is told so; it sends nothing that it cannot read, and writes
+nothing under an old key. Then each secret, in a transaction of its own; stopped at any point, the next call goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from integrations import connecting
+from integrations.models import Integration, IntegrationStatus, KeyCheck, Webhook, WebhookSecret
+from integrations.secrets import SecretUnreadable, WrongKey, decrypted, fingerprint, is_current, prove_key
+from mobius.prepared import Rows
+from mobius.projects.auditing import SYSTEM, Actor
+
+_proof = Rows(lambda: KeyCheck.objects.filter(pk=1).values_list("proof"))
+_stored = Rows(
+    lambda webhook: WebhookSecret.objects.select_for_update().filter(pk=webhook).values_list("url", "auth_header_value")
+)
+_all_stored = Rows(lambda: WebhookSecret.objects.values_list("webhook_id", "url", "auth_header_value"))
+_FORGOTTEN = "Its secret could not be read with the present key and was erased. Connect it again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotation:
+    """What became of the secrets."""
+
+    rotated: int  # put under the first key just now
+    current: int  # under the first key before
+    old: int  # still under an older key
+    unreadable: tuple[str, ...]  # whose secrets none of our keys reads: `project/integration`
+    forgotten: tuple[str, ...]  # those among them whose secrets were erased
+
+    @property
+    def complete(self) -> bool:
+        """May the older keys be taken away?"""
+        return not self.old and not self.unreadable
+
+
+def rotate_secrets(*, forget_unreadable: bool = False, by: Actor = SYSTEM) -> Rotation:
+    """Encrypt every secret under the first key. What is there already stays as it is, to the letter.
+
+    Raises WrongKey, and changes nothing, when our keys cannot read the proof of the key, unless `forget_unreadable`:
+    then secrets that nobody can read are erased, and their integrations ask to be connected again.
+    """
+    known = _rotate_proof(forget_unreadable)
+    changes: list[bool | None] = []
+    unreadable: dict[str, str] = {}
+    for webhook in Webhook.objects.filter(secret__isnull=False).select_related("integration__project").order_by("pk"):
+        try:
+            changes.append(_rotate(webhook, recount=not known, by=by))
+        except SecretUnreadable:
+            unreadable[webhook.pk] = _name(webhook)
+            if forget_unreadable:
+                _forget(webhook, by)
+    # Somebody may have connected meanwhile, in a process whose first key is still another one.
+    old = [pk for pk, *secret in _all_stored() if pk not in unreadable and not all(map(is_current, secret))]
+    names = tuple(unreadable.values())
+    return Rotation(
+        rotated=changes.count(True),
+        current=changes.count(False),
+        old=len(old),
+        unreadable=() if forget_unreadable else names,
+        forgotten=names if forget_unreadable else (),
+    )
+
+
+@transaction.atomic
+def _rotate_proof(forget: bool) -> bool:
+    """Put the proof under the first key. False: it was lost, and a new one was made."""
+    try:
+        proof = prove_key(hold=True)
+    except WrongKey:
+        if not forget:
+            raise
+        KeyCheck.objects.all().delete()
+        prove_key()
+        return False
+    if not is_current(_proof()[0][0]):
+        KeyCheck.objects.filter(pk=proof.pk).update(proof=proof.proof)
+    return True
+
+
+@transaction.atomic
+def _rotate(webhook: Webhook, *, recount: bool, by: Actor) -> bool | None:
+    """Whether the secret was put under the first key; None: it is gone by now. Raises SecretUnreadable."""
+    stored = _stored(webhook.pk)
+    if not stored:
+        return None
+    url, value = (decrypted(column) for column in stored[0])
+    if recount:  # fingerprints went with the proof
+        Webhook.objects.filter(pk=webhook.pk).update(url_fingerprint=fingerprint(url or ""))
+    if all(is_current(column) for column in stored[0]):
+        return False
+    WebhookSecret.objects.filter(pk=webhook.pk).update(url=url, auth_header_value=value)
+    if webhook.integration is not None:
+        connecting.note(by, "encrypt_anew", webhook.integration)
+    return True
+
+
+@transaction.atomic
+def _forget(webhook: Webhook, by: Actor) -> None:
+    WebhookSecret.objects.filter(pk=webhook.pk).delete()
+    if webhook.integration is not None:
+        Integration.objects.filter(pk=webhook.integration_id).update(
+            status=IntegrationStatus.EXPIRED, attention=_FORGOTTEN
+        )
+        connecting.note(by, "forget_secret", webhook.integration, reason=_FORGOTTEN)
+
+
+def _name(webhook: Webhook) -> str:
+    owner = webhook.integration
+    return f"{owner.project.handle}/{owner.name}" if owner is not None else webhook.pk

@@ -1,0 +1,43 @@
+"""The two keys that everything rests on: what is wrong with one, before anything is signed or encrypted with it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+_SHORTEST, _FEWEST_CHARACTERS, _FEWEST_BYTES = 32, 10, 10
+_PLACEHOLDER = re.compile(
+    r"change[-_ ]?(me|this|it)|placeholder|insecure|example|your[-_ ](own|secret|key)|secret[-_ ]?key|dummy|<.*>",
+    re.IGNORECASE,
+)
+
+
+def fault_of_secret_key(key: str) -> str:
+    """Why `key` must not sign sessions; "" when it may."""
+    if _PLACEHOLDER.search(key):
+        return "it is a placeholder."
+    if len(key) < _SHORTEST or len(set(key)) < _FEWEST_CHARACTERS:
+        return f"it is too easy to guess: use at least {_SHORTEST} random characters."
+    return ""
+
+
+def fault_of_encryption_key(key: str) -> str:
+    """Why `key` must not encrypt secrets; "" when it may."""
+    try:
+        raw = base64.urlsafe_b64decode(key.encode("ascii"))
+    except (ValueError, binascii.Error):
+        raw = b""
+    if len(raw) != 32 or len(key) != 44:  # a decoder may stop at the first padding
+        return "it is no Fernet key: 32 random bytes in URL-safe base64, 44 characters."
+    if len(set(raw)) < _FEWEST_BYTES:
+        return "it is a placeholder, not 32 random bytes."
+    return ""
+
+
+HOW_TO_MAKE = {
+    "SECRET_KEY": """python3 -c "import secrets; print(secrets.token_urlsafe(64))\"""",
+    "FIELD_ENCRYPTION_KEY": (
+        """python3 -c "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())\""""
+    ),
+}

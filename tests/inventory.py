@@ -1,0 +1,102 @@
+"""One of everything in the project `platform`: what the placeholders of any address may stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import get_resolver, reverse
+
+from integrations import succession
+from integrations.forms import Options
+from integrations.models import Attempt, AttemptState, Integration
+from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from integrations.providers.contract import Connection
+from loops import callbacks
+from loops.models import Callback, CallbackState, Loop, Run
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.keys import create_key
+from mobius.projects.models import Membership, Project
+from mobius.projects.principals import create_principal
+from mobius.projects.roles import Role
+from tests.cast import work_off
+from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
+from tests.mobius.test_every_route import patterns
+
+Things = dict[str, str]
+
+
+@pytest.fixture
+def inventory(project: Project, alice: User, bob: User, integration: Integration, clay: ClaySimulator) -> Things:
+    """A waiting run, a failed one, a row in doubt, an ambiguous callback, a successor, a key, and Bob's membership."""
+    alike = loop_of(project, push(row={"payload": {"email": "${{ event.email }}"}, "request_id": "r"}), waiting())
+    for email in ("a@b.c", "d@e.f"):
+        run = go_on(alike, email)
+    callbacks.receive_by_request_id(project, {"request_id": "r", "score": 7})
+    clay.next_answers(Behaviour(fail=401))
+    failed = go(project, push())
+    clay.next_answers(NO_ANSWER)
+    doubtful = go(project, push())
+    succession.stage(integration, Connection(webhook_url=clay.url_for("next")), Options())
+    key = create_key(project=project, name="ci", role=Role.RUN).record
+    attempt = Attempt.objects.get(run_id=doubtful.pk)
+    assert attempt.state == AttemptState.IN_DOUBT
+    return {
+        "handle": project.handle,
+        "project": project.handle,
+        "provider": "clay",
+        "provider_id": "clay",
+        "loop": alike.pk,
+        "loop_id": alike.pk,
+        "run": run.pk,
+        "run_id": run.pk,
+        "failed_run": failed.pk,
+        "step_key": "answer",
+        "delivery": attempt.pk,
+        "delivery_id": attempt.pk,
+        "integration": integration.pk,
+        "integration_id": integration.pk,
+        "callback_id": Callback.objects.get(state=CallbackState.AMBIGUOUS).pk,
+        "step_id": f"{run.pk}:push",
+        "key": key.pk,
+        "key_id": key.pk,
+        "member_id": str(Membership.objects.get(user=bob).pk),
+        "format": "csv",
+        "principal": create_principal(project=project, name="robot", by=SYSTEM).pk,
+        "action": "clay.webhook.submit",
+        "invocation": Attempt.objects.get(run_id=failed.pk).pk,
+    }
+
+
+def go_on(loop: Loop, email: str) -> Run:
+    run = begin(loop, email=email)
+    work_off()
+    return run
+
+
+def console_addresses() -> list[str]:
+    """Every address outside of `/v1` and Django admin, with <placeholders>."""
+    return [path for path, _ in patterns(get_resolver()) if not path.startswith(("/v1/", "/admin/"))]
+
+
+def filled(path: str, things: Things) -> str:
+    for name, value in things.items():
+        path = path.replace(f"<{name}>", value)
+    return path
+
+
+def admin_addresses(client: Client) -> Iterator[str]:
+    """Every list, form and thing of Django admin that `client` is led to."""
+    yield reverse("admin:index")
+    for model in admin.site._registry:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        yield reverse(f"{name}_changelist")
+        addition = reverse(f"{name}_add")
+        if client.get(addition).status_code == 200:
+            yield addition
+        for key in list(model._default_manager.values_list("pk", flat=True)[:2]):
+            yield reverse(f"{name}_change", args=[quote(key)])
