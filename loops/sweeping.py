@@ -10,6 +10,7 @@ from django.db.models import F
 
 from integrations import delivering
 from loops import queue
+from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
@@ -17,6 +18,7 @@ from mobius import clock
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 
+_clock = ClockWatch()
 _purge = HourlyPurge()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
@@ -34,6 +36,7 @@ def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
     delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
+    _clock.look(now=now)
     if settings.MOBIUS_ENGINE == "embedded":
         _ring_due(now)
     else:

@@ -68,8 +68,8 @@ def _run(program: str, *arguments: str) -> None:
         )
     done = subprocess.run([program, *arguments], env=os.environ | _address(), capture_output=True, text=True)
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise CopyFailed(f"{program} failed: {last[0]}")
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise CopyFailed(f"{program} failed: {next((line for line in said if 'error' in line.lower()), said[-1])}")
 
 
 def _address() -> dict[str, str]:

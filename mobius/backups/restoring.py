@@ -21,7 +21,8 @@ from mobius.errors import Conflict
 from mobius.projects.auditing import COMMAND_LINE
 
 # In the transaction that loads the dump, in the words of every version: should we die after it, nothing is sent.
-_PAUSE_ALL = "UPDATE integrations_integration SET status = 'inactive' WHERE status = 'active'"
+# A dump leaves an empty search path behind.
+_PAUSE_ALL = "RESET search_path; UPDATE integrations_integration SET status = 'inactive' WHERE status = 'active'"
 
 
 class NotEmpty(Conflict):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from integrations.models import Integration
+from loops import callbacks
 from loops.expressions import ExpressionError, Names, evaluate, evaluate_each, render, render_parameters
 from loops.models import RunStatus
 from loops.spec import parse_loop
@@ -17,7 +18,8 @@ from loops.spec.fields import Problems
 from loops.spec.scopes import Scope
 from mobius.errors import InvalidFields
 from mobius.projects.models import Project
-from tests.loops.flow import asking, fresh, go, loop_of, push, step_of, waiting
+from tests.cast import work_off
+from tests.loops.flow import asking, fresh, go, loop_of, push, step_of, token_of, waiting
 
 JsonObject = dict[str, Any]
 
@@ -287,10 +289,6 @@ class TestCost:
 
 @pytest.mark.django_db
 def test_a_mapping_that_grows_too_large_fails_its_step_and_says_why(integration: Integration, clay: Any) -> None:
-    from loops import callbacks
-    from tests.cast import work_off
-    from tests.loops.flow import token_of
-
     mapping = {f"copy{n}": "event.text" for n in range(10)}
     run = go(integration.project, asking(), waiting(config={"payload_mapping": mapping}))
 
