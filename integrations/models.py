@@ -237,6 +237,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """Tests of a connection, and calls of an action by itself."""
         return self.filter(run_id="")
 
+    def calls_in(self, project: Project) -> Self:
+        """What was called, by runs and directly, and has an outcome; tests of a connection are none."""
+        called = self.filter(project=project, kind__in=[AttemptKind.RUN, AttemptKind.INVOKE])
+        return called.exclude(state=AttemptState.SENDING)
+
     def of_step(self, run_id: str, step_id: str) -> Self:
         return self.of_run(run_id).filter(step_id=step_id)
 

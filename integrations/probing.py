@@ -21,6 +21,7 @@ from integrations.models import (
 from integrations.providers.contract import Diagnosis, Exchange, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
+from mobius.atonce import WAITING_CALLS
 from mobius.engine.trouble import written_at_last
 from mobius.errors import RateLimitExceeded
 from mobius.projects.auditing import SYSTEM, Actor
@@ -49,8 +50,14 @@ def probe(
 
     It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
     staged one, a success makes it ready to take over. Raises Conflict without a webhook, ActionInputInvalid,
-    SubmissionLimitReached, and RateLimitExceeded when the workspace's pace leaves no slot just now.
+    SubmissionLimitReached, and RateLimitExceeded when the workspace's pace leaves no slot just now, or when too many
+    calls wait for an answer already.
     """
+    with WAITING_CALLS.one():
+        return _probe(integration, row, webhook, by)
+
+
+def _probe(integration: Integration, row: JsonObject | None, webhook: Webhook | None, by: Actor) -> Probe:
     provider = get_provider(integration.provider)
     parcel = delivering.prepare(
         Order(

@@ -34,3 +34,10 @@ def when_ready(server: Any) -> None:
         server.log.warning("the database does not answer yet; the encryption key is proved when it is first used")
     finally:
         connections.close_all()  # the workers are forked from this process
+
+
+def post_worker_init(worker: Any) -> None:
+    """Event streams must not hold a process up that is asked to end."""
+    from mobius.api import streaming
+
+    streaming.end_when(lambda: not worker.alive)

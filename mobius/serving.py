@@ -15,9 +15,11 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
+from integrations import invoking
+from mobius.api import streaming
 from mobius.api.envelope import Problem
 from mobius.api.renderers import to_json
-from mobius.working import Works, settle_down
+from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
 _LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
@@ -73,7 +75,8 @@ class Server:
         self._server.pull_trigger()
 
     def drain(self) -> None:
-        """Accept nothing more; finish the requests that have come in."""
+        """Accept nothing more; finish the requests that have come in. Event streams end, and their listeners return."""
+        streaming.end_all()
         listeners = [one for one in self._sockets.values() if getattr(one, "accepting", False)]
         for listener in listeners:
             listener.del_channel()
@@ -109,5 +112,7 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
     when_up()
     settle_down()
     server.run(stopping)
+    invoking.close()
     server.drain()
-    return works.stop()
+    ended = works.stop()
+    return invoking.wait(patience_seconds=SENDS_END_WITHIN_SECONDS) and ended

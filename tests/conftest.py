@@ -11,6 +11,8 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from mobius import clock
+from mobius.api import streaming
+from mobius.atonce import AtOnce
 from mobius.projects import throttling
 
 pytest_plugins = ["tests.cast", "tests.inventory"]
@@ -35,9 +37,10 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture(autouse=True)
-def _rested() -> None:
-    """Nobody has asked for anything yet."""
+def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has asked for anything yet, and no test has left an event stream open."""
     throttling.forget()
+    monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
 
 
 @pytest.fixture(scope="session")

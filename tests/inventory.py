@@ -18,8 +18,10 @@ from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from integrations.providers.contract import Connection
 from loops import callbacks
 from loops.models import Callback, CallbackState, Loop, Run
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
+from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
 from tests.cast import work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
@@ -64,6 +66,9 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "key_id": key.pk,
         "member_id": str(Membership.objects.get(user=bob).pk),
         "format": "csv",
+        "principal": create_principal(project=project, name="robot", by=SYSTEM).pk,
+        "action": "clay.webhook.submit",
+        "invocation": Attempt.objects.get(run_id=failed.pk).pk,
     }
 
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from integrations.api.actions import ActionViewSet
 from integrations.api.views import DeliveryViewSet, IntegrationViewSet, ProviderViewSet
 
 INTEGRATIONS = "projects/<str:project>/integrations"
@@ -14,6 +15,9 @@ urlpatterns = [
         f"{INTEGRATIONS}/<str:integration>",
         IntegrationViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
     ),
+    path("projects/<str:project>/catalog/actions", ActionViewSet.as_view({"get": "list"})),
+    path("projects/<str:project>/catalog/actions/<str:action>", ActionViewSet.as_view({"get": "retrieve"})),
+    path("projects/<str:project>/actions/<str:action>/invoke", ActionViewSet.as_view({"post": "invoke"})),
     path("projects/<str:project>/deliveries", DeliveryViewSet.as_view({"get": "list"})),
     path("projects/<str:project>/deliveries/<str:delivery>", DeliveryViewSet.as_view({"get": "retrieve"})),
     path(

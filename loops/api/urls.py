@@ -3,6 +3,8 @@
 from django.urls import path
 
 from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueViewSet
+from loops.api.events import RunEventViewSet
+from loops.api.invocations import InvocationViewSet
 from loops.api.operating import OperatingViewSet, SettlingViewSet
 from loops.api.queue import QueueViewSet
 from loops.api.triggers import HttpTrigger, TriggerViewSet
@@ -26,10 +28,14 @@ urlpatterns = [
     path(f"{PROJECT}/runs", RunViewSet.as_view({"get": "list"})),
     path(f"{PROJECT}/runs/<str:run>", RunViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/runs/<str:run>/steps", RunViewSet.as_view({"get": "steps"})),
+    path(f"{PROJECT}/runs/<str:run>/events", RunEventViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/runs/<str:run>/events.stream", RunEventViewSet.as_view({"get": "stream"})),
     path(f"{PROJECT}/runs/<str:run>/cancel", OperatingViewSet.as_view({"post": "cancel"})),
     path(f"{PROJECT}/runs/<str:run>/retry", OperatingViewSet.as_view({"post": "retry"})),
     path(f"{PROJECT}/runs/<str:run>/resume", OperatingViewSet.as_view({"post": "resume"})),
     path(f"{PROJECT}/runs/<str:run>/signals", OperatingViewSet.as_view({"post": "signal"})),
+    path(f"{PROJECT}/action-invocations", InvocationViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/action-invocations/<str:invocation>", InvocationViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/deliveries/<str:delivery>/settle", SettlingViewSet.as_view({"post": "settle"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),

@@ -62,7 +62,7 @@ def page_of(
 
     Raises InvalidFields for a limit out of bounds and for a cursor that we did not make.
     """
-    limit = _limit(request_query, default_limit, max_limit)
+    limit = read_limit(request_query, default=default_limit, most=max_limit)
     after = read_cursor(request_query.get("cursor", ""))
     if after:
         try:
@@ -94,7 +94,8 @@ def _not_ours() -> InvalidFields:
     return InvalidFields({"cursor": ["This is not a cursor of ours: send back `next_cursor` as it was."]})
 
 
-def _limit(request_query: Mapping[str, str], default: int, most: int) -> int:
+def read_limit(request_query: Mapping[str, str], *, default: int = DEFAULT_LIMIT, most: int = MAX_LIMIT) -> int:
+    """The query's `limit`. Raises InvalidFields."""
     asked = request_query.get("limit")
     if asked is None:
         return default

@@ -82,6 +82,22 @@ def _below(path: str, key: str | int) -> str:
     return f"{path}.{key}" if path else str(key)
 
 
+class TagsField(serializers.DictField):
+    """Tags (mobius-contract §1): at most 8, keys of 1 to 128 characters, values of up to 256."""
+
+    child = serializers.CharField(max_length=256, allow_blank=True, trim_whitespace=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, Mapping):
+            if len(data) > 8:
+                raise serializers.ValidationError("Send at most 8 tags.")
+            for key in data:
+                if not 1 <= len(key) <= 128 or key.startswith("mobius:"):
+                    sentence = "A tag's key has 1 to 128 characters and does not begin with “mobius:”."
+                    raise serializers.ValidationError(sentence)
+        return dict(super().to_internal_value(data))
+
+
 class RequestSerializer(serializers.Serializer[Any]):
     """A request body: an object with known fields only.
 

@@ -50,7 +50,7 @@ def _refusals_in_words() -> Iterator[None]:
 
 
 def _project(handle: str) -> Project:
-    project = Project.objects.filter(handle=handle).first()
+    project = Project.objects.present().filter(handle=handle).first()
     if project is None:
         raise click.ClickException(f"There is no project {handle}. Make it: python3 -m mobius project create {handle}")
     return project

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 
 from mobius.errors import NotFound, PermissionDenied, Unauthorized
 from mobius.projects import throttling
+from mobius.projects.founding import project_for
 from mobius.projects.keys import recognise
 from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission, Role
@@ -51,12 +52,12 @@ class RoleAllows(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         key: ApiKey = request.auth  # type: ignore[assignment]  # stubs know DRF's own tokens only
         handle = view.kwargs.get("project")
-        if handle is not None and handle != key.project.handle:
-            # The same words as for a project that does not exist: nobody learns what others have.
-            raise NotFound("There is no such project.")
+        view.project = key.project if handle in (None, key.project.handle) else project_for(key, handle)
         if view.action is None or view.action == "metadata":  # no such method here, as OPTIONS: the view answers 405
             return True
         needed: Permission = view.needs[view.action]
+        if view.project.deleted_at is not None and needed != Permission.CALL_BACK:  # what runs there still goes on
+            raise NotFound("There is no such project.")
         if not Role(key.role).allows(needed):
             raise PermissionDenied(
                 f"A key of role {key.role} may not do this; it needs the permission “{needed.value}”.",

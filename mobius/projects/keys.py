@@ -16,18 +16,24 @@ from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
 
 from mobius import clock
-from mobius.errors import AlreadyExists, InvalidFields, Unauthorized
+from mobius.errors import AlreadyExists, Conflict, InvalidFields, Unauthorized
 from mobius.prepared import Select
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
-from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, PrincipalState, Project, ServicePrincipal
+from mobius.projects.principals import default_principal
 from mobius.projects.roles import Role
 
 PREFIX = "mbx_"
 _LONGEST = 200
 _USE_IS_NOTED_EVERY = timedelta(minutes=5)
-DEFAULT_PRINCIPAL = "api"
 _by_digest = Select(lambda digest: ApiKey.objects.select_related("project").filter(digest=digest), shared=True)
+
+
+class PrincipalHasNoRoles(Conflict):
+    """Neither the key nor its principal has a role: say scope_role_id, or give the principal a role."""
+
+    code = "principal_has_no_roles"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +48,18 @@ def create_key(
     *,
     project: Project,
     name: str,
-    role: Role,
+    role: Role | None = None,
     principal: ServicePrincipal | None = None,
     expires_at: datetime | None = None,
+    tags: dict[str, str] | None = None,
     created_by: User | None = None,
     by: Actor = SYSTEM,
 ) -> NewKey:
-    """Make a key of `project`. Raises AlreadyExists when a live key has this name, InvalidFields on a past expiry."""
+    """Make a key of `project`. Without a role it gets its principal's.
+
+    Raises AlreadyExists when a live key has this name, InvalidFields on a past expiry and for a role that its
+    principal's does not include, PrincipalHasNoRoles, and Conflict for a principal that is not active.
+    """
     if not name.strip():
         raise InvalidFields({"name": ["Give the key a name, such as the system that will use it."]})
     if expires_at is not None and expires_at <= clock.now():
@@ -56,25 +67,22 @@ def create_key(
     text = _new_text()
     try:
         with transaction.atomic():
+            holder = _held(principal or default_principal(project))
             record = ApiKey.objects.create(
                 project=project,
-                principal=principal or default_principal(project),
+                principal=holder,
                 name=name.strip(),
-                role=role,
+                role=_role_for(holder, role),
                 key_prefix=text[:8],
                 digest=digest(text),
                 expires_at=expires_at,
+                tags=tags or {},
                 created_by=created_by,
             )
             _note(by, "api_key.create", record)
     except IntegrityError:
         raise AlreadyExists(f"There is a live key named “{name.strip()}”; choose another name or revoke it.") from None
     return NewKey(record=record, text=text)
-
-
-def default_principal(project: Project) -> ServicePrincipal:
-    """The service principal that keys act as when nobody chose another."""
-    return ServicePrincipal.objects.get_or_create(project=project, name=DEFAULT_PRINCIPAL)[0]
 
 
 @transaction.atomic
@@ -102,6 +110,24 @@ def recognise(credential: str) -> ApiKey:
         raise Unauthorized
     _note_use(key, now)
     return key
+
+
+def _held(principal: ServicePrincipal) -> ServicePrincipal:
+    """Nobody changes the principal while a key of it is made."""
+    held = ServicePrincipal.objects.select_for_update().get(pk=principal.pk)
+    if held.state != PrincipalState.ACTIVE:
+        raise Conflict(f"The service principal “{held.name}” is {held.state}: a key of it would open nothing.")
+    return held
+
+
+def _role_for(principal: ServicePrincipal, asked: Role | None) -> Role:
+    most = Role(principal.role) if principal.role else None
+    if asked is None and most is None:
+        raise PrincipalHasNoRoles
+    if asked is not None and most is not None and not most.includes(asked):
+        sentence = f"The role of its principal, {most.value}, does not include {asked.value}."
+        raise InvalidFields({"scope_role_id": [sentence]})
+    return asked or most  # type: ignore[return-value]  # one of them is there
 
 
 def digest(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 from typing import Self
@@ -20,11 +21,33 @@ HANDLE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
+    def present(self) -> Self:
+        return self.filter(deleted_at=None)
+
     def visible_to(self, user: object) -> Self:
         """The projects a signed-in person may open; a superuser sees every one."""
         if getattr(user, "is_superuser", False):
-            return self
-        return self.filter(memberships__user=user)
+            return self.present()
+        return self.present().filter(memberships__user=user)
+
+    def within_reach_of(self, key: ApiKey) -> Self:
+        """The key's own project, and for an admin's key those that were made with a key of it."""
+        own = Q(pk=key.project_id)
+        return self.present().filter(own | Q(made_in=key.project_id) if key.role == Role.ADMIN else own)
+
+    def tagged(self, wanted: Iterable[str]) -> Self:
+        """Those with every tag of `key` or `key:value`. Compared here: JSON paths read a key such as `1` as a place."""
+        pairs = [tag.partition(":") for tag in wanted]
+        found = [
+            id
+            for id, tags in self.values_list("pk", "tags")
+            if all(key in tags and (not colon or tags[key] == value) for key, colon, value in pairs)
+        ]
+        return self.filter(pk__in=found)
+
+    def mentioning(self, text: str) -> Self:
+        """Those with `text` in their name, handle or description, whatever its case."""
+        return self.filter(Q(name__icontains=text) | Q(handle__icontains=text) | Q(description__icontains=text))
 
 
 class Project(models.Model):
@@ -39,6 +62,12 @@ class Project(models.Model):
     )
     name = models.CharField(max_length=200)
     description = models.CharField(max_length=1000, blank=True)
+    tags = models.JSONField(default=dict, blank=True)
+    # Over the API a project is made with the key of another one, whose admins' keys then act in it, too.
+    made_in = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="projects_made")
+    created_by = models.CharField(max_length=ID_LENGTH, blank=True, editable=False)  # the principal of that key
+    external_ref = models.CharField(max_length=255, blank=True, help_text="What its maker calls it. It never changes.")
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)  # what runs goes on; nothing new begins
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -46,6 +75,11 @@ class Project(models.Model):
 
     class Meta:
         ordering = ["handle"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["made_in", "external_ref"], condition=~Q(external_ref=""), name="one_project_per_external_ref"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.handle
@@ -100,6 +134,22 @@ class OneTimePassword(models.Model):
         return f"of {self.user}"
 
 
+class PrincipalState(models.TextChoices):
+    """Mobius's words (mobius-contract §3)."""
+
+    ACTIVE = "active", "Active"
+    DISABLED = "disabled", "Disabled"  # its keys open nothing until it is active again
+    DELETED = "deleted", "Deleted"  # kept for the audit
+
+
+class ServicePrincipalQuerySet(models.QuerySet["ServicePrincipal"]):
+    def present(self) -> Self:
+        return self.exclude(state=PrincipalState.DELETED)
+
+    def active(self) -> Self:
+        return self.filter(state=PrincipalState.ACTIVE)
+
+
 class ServicePrincipal(models.Model):
     """The machine that API keys act as (mobius-contract §3)."""
 
@@ -107,11 +157,22 @@ class ServicePrincipal(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="principals")
     name = models.CharField(max_length=200)
     description = models.CharField(max_length=1000, blank=True)
+    state = models.CharField(max_length=8, choices=PrincipalState.choices, default=PrincipalState.ACTIVE)
+    # The most that its keys may do, and what those may that name no role of their own. Empty: each key has its own.
+    role = models.CharField(max_length=16, choices=Role.choices, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    tags = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = ServicePrincipalQuerySet.as_manager()
+
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["project", "name"], name="one_principal_per_name")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=~Q(state="deleted"), name="one_principal_per_name"
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -119,7 +180,7 @@ class ServicePrincipal(models.Model):
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def live(self, now: datetime) -> Self:
-        """Keys that still open the door at `now`."""
+        """Keys that open the door at `now`, or would if their principal were active."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
@@ -136,8 +197,10 @@ class ApiKey(models.Model):
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    tags = models.JSONField(default=dict, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    disabled = models.BooleanField(default=False, editable=False)  # for as long as its principal is
     last_used_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
@@ -157,7 +220,8 @@ class ApiKey(models.Model):
         return f"{self.name} ({self.key_prefix}…)"
 
     def is_live(self, now: datetime) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+        in_time = self.expires_at is None or self.expires_at > now
+        return self.revoked_at is None and not self.disabled and in_time
 
 
 class ActorKind(models.TextChoices):
@@ -225,7 +289,10 @@ class AuditEvent(models.Model):
     objects = AuditEventQuerySet.as_manager()
 
     class Meta:
-        indexes = [models.Index(fields=["project", "id"], name="audit_by_project")]
+        indexes = [
+            models.Index(fields=["project", "id"], name="audit_by_project"),
+            models.Index(fields=["object_id", "id"], name="audit_by_object"),
+        ]
 
     def __str__(self) -> str:
         return self.id

@@ -34,6 +34,10 @@ class Role(models.TextChoices):
     def allows(self, permission: Permission) -> bool:
         return permission in _ALLOWED[self]
 
+    def includes(self, other: Role) -> bool:
+        """Does it allow everything that `other` allows?"""
+        return _ALLOWED[self] >= _ALLOWED[other]
+
 
 _ALLOWED: dict[str, frozenset[Permission]] = {
     Role.VIEWER: frozenset({Permission.READ}),

@@ -46,6 +46,7 @@ LOOKS = {
     "inactive": Look("Inactive", "neutral", "minus", "Switched off."),
     "paused": Look("Paused", "wait", "pause", "Steps wait until it is resumed."),
     "expired": Look("Expired", "bad", "clock", "Its time is over: it needs a new credential."),
+    "disabled": Look("Disabled", "neutral", "pause", "It opens nothing until its service principal is active again."),
     "revoked": Look("Revoked", "neutral", "ban", "Taken back: it opens nothing any more."),
     "current": Look("Current", "good", "check", "Rows go here."),
     "staged": Look("Staged", "info", "clock", "Takes over when the current one is full."),

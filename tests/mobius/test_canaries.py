@@ -69,6 +69,8 @@ def filled(planted: list[str], api: Api) -> dict[str, str]:
         "key": api.key.record.pk,
         "key_id": api.key.record.pk,
         "action": "clay.webhook.submit",
+        "invocation": Attempt.objects.get().pk,
+        "principal": api.key.record.principal_id,
     }
 
 
@@ -123,7 +125,7 @@ def test_no_answer_of_the_api_holds_one_but_the_address_for_admins(
             answer = call(theirs, route, route.filled(**filled))
             assert answer.status_code in (200, 403, 404), route
             echoed = "planted-url-path" if role == Role.ADMIN and "/integrations" in route.path else ""
-            assert spilt(answer.content, planted, but=echoed) == [], route
+            assert spilt(answer.getvalue(), planted, but=echoed) == [], route
 
 
 def test_nothing_logs_one_even_at_debug_and_before_redaction(

@@ -122,6 +122,8 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
         "action": delivery.action,
         "key": create_key(project=api.key.record.project, name="another", role=Role.VIEWER).record.pk,
         "webhook": create_endpoint(project=push_leads.project, name="crm", by=SYSTEM).endpoint.pk,
+        "principal": api.key.record.principal_id,
+        "invocation": delivery.pk,
     }
 
 
@@ -210,7 +212,9 @@ def test_with_another_project_s_key_it_reads_like_a_project_that_does_not_exist(
     assert theirs.json() == nobody_s.json()
 
 
-@pytest.mark.parametrize("route", [route for route in IN_PROJECT if route.names - {"project", "provider"}], ids=str)
+@pytest.mark.parametrize(
+    "route", [route for route in IN_PROJECT if route.names - {"project", "provider", "action"}], ids=str
+)
 def test_below_one_s_own_project_another_s_things_are_404(
     stranger_api: Api, things: dict[str, str], route: Route
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from mobius.bench.stage import ask, free_port
 from tests.processes.conftest import LOOP, Console, wait_until
+from tests.processes.listening import listening
 from tests.processes.test_triggers import NAP, assert_each_time_once, fired
 
 pytest.importorskip("psycopg")
@@ -245,3 +246,23 @@ def test_a_webhook_is_told_once_by_many_workers_while_none_dies(cluster: Cluster
     assert len(told()) == len(started)
     log = cluster.call("GET", f"{cluster.root}/webhooks/{webhook}/deliveries?limit=100")["items"]
     assert {one["status"] for one in log} == {"delivered"}
+
+
+def test_an_open_event_stream_does_not_hold_a_web_process_up_and_goes_on_afterwards(cluster: Cluster) -> None:
+    steps = [{"id": "answer", "kind": "wait_for_event", "config": {"event_type": "approval"}}]
+    cluster.call("POST", f"{cluster.root}/loops", {"name": "waiting", "steps": steps})
+    run = cluster.call("POST", f"{cluster.root}/loops/waiting/runs", {})["id"]
+    wait_until(lambda: cluster.runs()[run] == "suspended")
+
+    with listening(cluster, run) as listener:
+        events = listener.events()
+        seen = [next(events) for _ in range(3)]
+        code, seconds = cluster.stop_console()
+        seen += list(events)
+    cluster.start_console()
+    cluster.call("POST", f"{cluster.root}/runs/{run}/signals", {"step_key": "answer", "result": {}})
+    with listening(cluster, run, last_id=seen[-1][0]) as listener:
+        seen += list(listener.events())
+
+    assert (code, seconds < 10) == (0, True)
+    assert [number for number, _ in seen] == [1, 2, 3, 4, 5, 6]

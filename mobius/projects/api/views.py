@@ -1,4 +1,4 @@
-"""`/v1`: projects, service principals and API keys."""
+"""`/v1`: API keys and the audit."""
 
 from __future__ import annotations
 
@@ -10,42 +10,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from mobius.api.pagination import page
-from mobius.api.serializing import RequestSerializer, timestamp, without_nulls
+from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.audit_export import FORMATS, audit_json, export
 from mobius.projects.audit_search import found_in
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.models import ApiKey, ServicePrincipal
 from mobius.projects.roles import Permission, Role
-
-
-def project_json(project: Project) -> dict[str, Any]:
-    return without_nulls(
-        {
-            "id": project.pk,
-            "name": project.name,
-            "handle": project.handle,
-            "access_mode": "restricted",
-            "description": project.description or None,
-            "created_at": timestamp(project.created_at),
-            "updated_at": timestamp(project.updated_at),
-        }
-    )
-
-
-def principal_json(principal: ServicePrincipal) -> dict[str, Any]:
-    return without_nulls(
-        {
-            "id": principal.pk,
-            "kind": "service",
-            "state": "active",
-            "name": principal.name,
-            "description": principal.description or None,
-            "created_at": timestamp(principal.created_at),
-            "updated_at": timestamp(principal.updated_at),
-        }
-    )
 
 
 def key_json(key: ApiKey) -> dict[str, Any]:
@@ -56,6 +28,7 @@ def key_json(key: ApiKey) -> dict[str, Any]:
             "key_prefix": key.key_prefix,
             "principal_id": key.principal_id,
             "scope_role_id": key.role,
+            "tags": key.tags or None,
             "expires_at": timestamp(key.expires_at),
             "last_used_at": timestamp(key.last_used_at),
             "created_at": timestamp(key.created_at),
@@ -66,30 +39,18 @@ def key_json(key: ApiKey) -> dict[str, Any]:
 
 class NewKeySerializer(RequestSerializer):
     name = serializers.CharField(max_length=200)
-    scope_role_id = serializers.ChoiceField(choices=Role.choices)
     principal_id = serializers.CharField(max_length=64, required=False)
+    scope_role_id = serializers.ChoiceField(choices=Role.choices, required=False)
+    # A key without a role would open nothing, so with us there is none: accepted and ignored.
     allow_unassigned_principal = serializers.BooleanField(required=False)
     expires_at = serializers.DateTimeField(required=False)
+    tags = TagsField(required=False)
 
-
-class ProjectDirectory(ProjectViewSet):
-    """A key acts in one project, so that is the one it sees."""
-
-    needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ}
-
-    def list(self, request: Request) -> Response:
-        projects = Project.objects.filter(pk=self.project.pk)
-        return Response(page(projects, request.query_params, serialize=project_json))
-
-    def retrieve(self, request: Request, project: str) -> Response:
-        return Response(project_json(self.project))
-
-
-class PrincipalViewSet(ProjectViewSet):
-    needs: ClassVar = {"list": Permission.READ}
-
-    def list(self, request: Request, project: str) -> Response:
-        return Response({"items": [principal_json(principal) for principal in self.project.principals.order_by("id")]})
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "principal_id" not in attrs and "scope_role_id" not in attrs:
+            sentence = f"Say what the key may do: {', '.join(Role.values)}. Or name a principal that has a role."
+            raise serializers.ValidationError({"scope_role_id": [sentence]})
+        return attrs
 
 
 class ApiKeyViewSet(ProjectViewSet):
@@ -109,9 +70,10 @@ class ApiKeyViewSet(ProjectViewSet):
         made = create_key(
             project=self.project,
             name=wanted["name"],
-            role=Role(wanted["scope_role_id"]),
+            role=Role(wanted["scope_role_id"]) if "scope_role_id" in wanted else None,
             principal=self._principal(wanted.get("principal_id", "")),
             expires_at=wanted.get("expires_at"),
+            tags=wanted.get("tags"),
             by=self.actor,
         )
         return Response(key_json(made.record) | {"key": made.text}, status=201)
@@ -132,7 +94,7 @@ class ApiKeyViewSet(ProjectViewSet):
     def _principal(self, principal_id: str) -> ServicePrincipal | None:
         if not principal_id:
             return None
-        principal = self.project.principals.filter(pk=principal_id).first()
+        principal = self.project.principals.present().filter(pk=principal_id).first()
         if principal is None:
             raise InvalidFields({"principal_id": ["There is no such service principal in this project."]})
         return principal

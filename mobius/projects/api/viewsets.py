@@ -29,6 +29,7 @@ class ProjectViewSet(viewsets.ViewSet):
     content_negotiation_class = JsonOnly
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     needs: ClassVar[dict[str, Permission]] = {}  # action → permission, every action
+    project: Project  # set by the door (mobius/projects/authentication.py)
 
     @property
     def key(self) -> ApiKey:
@@ -39,7 +40,3 @@ class ProjectViewSet(viewsets.ViewSet):
     def actor(self) -> Actor:
         """Who is calling, for the audit."""
         return key_holder(self.key, ip=self.request.META.get("REMOTE_ADDR", ""))
-
-    @property
-    def project(self) -> Project:
-        return self.key.project

@@ -70,4 +70,8 @@ def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewK
 
 
 def _state(key: ApiKey, live: bool) -> str:
-    return "active" if live else "revoked" if key.revoked_at else "expired"
+    if live:
+        return "active"
+    if key.revoked_at:
+        return "revoked"
+    return "disabled" if key.disabled else "expired"
