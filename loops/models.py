@@ -140,10 +140,6 @@ class RunQuerySet(models.QuerySet["Run"]):
     def of_loop(self, loop_id: str) -> Self:
         return self.filter(loop_id=loop_id)
 
-    def from_source_event(self, source_event_id: str) -> Self:
-        """Runs that this source event started: their `meta` says so (mobius-contract §7.2)."""
-        return self.filter(meta__source_event_id=source_event_id)
-
     def governed_by(self, loop_id: str) -> Self:
         """What the loop's concurrency policy looks at: the runs under it that have not ended, oldest first."""
         return self.filter(loop_id=loop_id, governed=True, completed_at__isnull=True).order_by("id")
