@@ -16,8 +16,10 @@ from functools import cached_property, lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from mobius import clock
+from mobius.engine.trouble import is_passing
 from mobius.errors import RateLimitExceeded
 from mobius.prepared import execute
 from mobius.projects.models import ApiKey, Throttle
@@ -196,10 +198,15 @@ def _take_shared(limit: Limit, bucket: str) -> None:
     if _blocks.use_one(bucket):
         return
     now = clock.now().timestamp()
-    for units in sorted({limit.block, 1}, reverse=True):
-        if _take_units(limit, bucket, units, now):
-            _blocks.add(bucket, units - 1)
-            return
+    try:
+        for units in sorted({limit.block, 1}, reverse=True):
+            if _take_units(limit, bucket, units, now):
+                _blocks.add(bucket, units - 1)
+                return
+    except DatabaseError as error:
+        if is_passing(error):
+            return  # what cannot be counted just now must not keep out who only reads
+        raise
     tat = Throttle.objects.filter(pk=bucket).values_list("tat", flat=True).first()
     raise limit.exceeded(now=now, tat=tat or now)
 
