@@ -17,17 +17,22 @@ from integrations.models import Attempt, AttemptState, Integration
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from integrations.providers.contract import Connection
 from loops import callbacks
+from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
+from mobius import clock
+from mobius.notifying.models import Notification
+from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
 from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
-from tests.cast import work_off
+from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
 from tests.mobius.test_every_route import patterns
 
 Things = dict[str, str]
+HOOK = {"kind": "http", "key": "signup-form"}
 
 
 @pytest.fixture
@@ -45,7 +50,18 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
     key = create_key(project=project, name="ci", role=Role.RUN).record
     attempt = Attempt.objects.get(run_id=doubtful.pk)
     assert attempt.state == AttemptState.IN_DOUBT
+    hooked = create_loop(project=project, authored=PUSH_LEADS | {"name": "hooked", "triggers": [HOOK]})
+    endpoint = create_endpoint(project=project, name="crm", url=clay.url_for("crm"), by=SYSTEM).endpoint
+    told = Notification.objects.create(
+        project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
+    )
     return {
+        "webhook": endpoint.pk,
+        "webhook_id": endpoint.pk,
+        "notification": told.pk,
+        "notification_id": told.pk,
+        "hooked": hooked.pk,
+        "trigger": "signup-form",
         "handle": project.handle,
         "project": project.handle,
         "provider": "clay",

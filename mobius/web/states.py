@@ -46,7 +46,6 @@ LOOKS = {
     "inactive": Look("Inactive", "neutral", "minus", "Switched off."),
     "paused": Look("Paused", "wait", "pause", "Steps wait until it is resumed."),
     "expired": Look("Expired", "bad", "clock", "Its time is over: it needs a new credential."),
-    "disabled": Look("Disabled", "neutral", "pause", "It opens nothing until its service principal is active again."),
     "revoked": Look("Revoked", "neutral", "ban", "Taken back: it opens nothing any more."),
     "current": Look("Current", "good", "check", "Rows go here."),
     "staged": Look("Staged", "info", "clock", "Takes over when the current one is full."),
@@ -59,7 +58,7 @@ LOOKS = {
     "full": Look("Full", "bad", "ban", "Every submission is used: nothing more goes to this webhook."),
     # webhooks and what they were told
     "enabled": Look("On", "good", "check", "It is told what happens."),
-    "disabled": Look("Off", "neutral", "minus", "It is told nothing."),
+    "disabled": Look("Off", "neutral", "minus", "Switched off: a webhook is told nothing, a key opens nothing."),
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),

@@ -19,6 +19,10 @@ from django.urls import get_resolver
 from integrations.models import Attempt, Integration
 from loops.authoring import create_loop
 from loops.models import Callback, Run
+from mobius import clock
+from mobius.notifying.models import Notification
+from mobius.notifying.subscribing import create_endpoint
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
@@ -58,6 +62,7 @@ PAGES = [
 ]
 ASK: dict[str, Any] = {
     "name": "ask",
+    "triggers": [{"kind": "http", "key": "signup-form"}],
     "steps": [
         PUSH_LEADS["steps"][0]
         | {"config": PUSH_LEADS["steps"][0]["config"] | {"parameters": {"payload": {"u": "${{ callback.url }}"}}}},
@@ -74,7 +79,14 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
     work_off()
     api.post(clay.rows[0].body["u"].removeprefix("http://console.test"), {"score": 7})
     another = Membership.objects.create(project=project, user=User.objects.create_user("another"), role=Role.VIEWER)
+    endpoint = create_endpoint(project=project, name="crm", by=SYSTEM).endpoint
+    told = Notification.objects.create(
+        project=project, endpoint=endpoint, event_type="run.completed", created_at=clock.now()
+    )
     return {
+        "webhook_id": endpoint.pk,
+        "notification_id": told.pk,
+        "key": "signup-form",
         "member_id": str(another.pk),
         "format": "csv",
         "handle": "platform",
@@ -174,6 +186,8 @@ def test_a_role_that_may_not_gets_403_and_changes_nothing_and_one_that_may_gets_
             allowed |= ({404} if page.path.endswith("/assign/") else set()) | (
                 {403} if "/members/" in page.path else set()
             )
+            allowed |= {403} if page.path.endswith("/webhooks/") else set()
+            allowed |= {201} if page.path.endswith(("/secret/", "/rotate/")) else set()
             got = {answer.status_code for answer in answers(visitor, page, undone=True, **things)}
             assert got <= allowed, f"{page}: {got}"
         else:

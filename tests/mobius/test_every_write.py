@@ -84,13 +84,26 @@ API: dict[str, Write] = {
         "delivery.arrived", {"decision": "arrived", "reason": "looked into the table"}
     ),
 }
+HOOKED = {"loop": "hooked", "loop_id": "hooked", "key": "trigger"}
+HOOK = f"{P}/webhooks/<webhook>"
+API |= {
+    f"POST {P}/webhooks": Write("webhook.create", {"name": "erp", "url": WEBHOOK}),
+    f"PATCH {HOOK}": Write("webhook.update", {"enabled": False}),
+    f"DELETE {HOOK}": Write("webhook.delete"),
+    f"POST {HOOK}/secret/rotate": Write("webhook.rotate"),
+    f"POST {HOOK}/deliveries/<notification>/redeliver": Write("webhook.redeliver"),
+    f"POST {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.demand_signature", thing=HOOKED),
+    f"DELETE {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.take_unsigned", thing=HOOKED),
+}
 API_RECORDS = {  # they are records themselves: a run says where it came from, and so does a callback
     f"POST {P}/loops/<loop>/runs",
     f"POST {P}/callbacks/clay",
     "POST /v1/callbacks/<token>",
+    "POST /v1/triggers/http/<handle>",
 }
-API_ELSEWHERE = {"POST /v1/projects", f"POST {P}/actions/<action>/invoke"}
-"""Their lines are tested with them: one stands in the project that is made, one where a row really leaves."""
+API_ELSEWHERE = {"POST /v1/projects", f"POST {P}/actions/<action>/invoke", f"POST {HOOK}/ping"}
+"""Their lines are tested with them: one stands in the project that is made, one where a row really leaves. A ping of a
+webhook changes nothing."""
 
 PAGES: dict[str, Write] = {
     f"{B}new/": Write("loop.create", {"spec": '{"name": "fresh", "schema_version": "1", "steps": []}'}),
@@ -129,9 +142,20 @@ PAGES: dict[str, Write] = {
         {"old_password": PASSWORD, "new_password1": "another horse battery", "new_password2": "another horse battery"},
     ),
 }
+PAGES |= {
+    f"{G}/webhooks/": Write("webhook.create", {"name": "erp", "url": WEBHOOK}),
+    f"{G}/webhooks/<webhook_id>/save/": Write("webhook.update", {"name": "renamed", "url": ""}),
+    f"{G}/webhooks/<webhook_id>/switch/": Write("webhook.update", {"enabled": "false"}),
+    f"{G}/webhooks/<webhook_id>/rotate/": Write("webhook.rotate"),
+    f"{G}/webhooks/<webhook_id>/delete/": Write("webhook.delete"),
+    f"{G}/webhooks/<webhook_id>/deliveries/<notification_id>/redeliver/": Write("webhook.redeliver"),
+    f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
+    f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
+}
 WRITING = ("post", "put", "patch", "delete")
-ELSEWHERE = {"/login/", "/logout/"}
-"""Signing in has a line of its own, tested with the sign-in; signing out changes nothing but the browser."""
+ELSEWHERE = {"/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"}
+"""Signing in has a line of its own, tested with the sign-in; signing out changes nothing but the browser, and a ping
+nothing at all."""
 
 
 def api_routes() -> Iterator[str]:
