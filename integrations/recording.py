@@ -21,11 +21,12 @@ from integrations.models import (
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
-from mobius.prepared import Select, Update
+from mobius.prepared import Rows, Select, Update
 from mobius.projects.auditing import SYSTEM
 
 _REFUSALS_UNTIL_PAUSED = 3
 _MOST_ROWS = 100
+_lost = Rows(lambda: Attempt.objects.sending().outside_runs().values_list("pk")[:1])  # asked at every sweep
 _doubtful = Select(lambda run, step: Attempt.objects.of_step(run, step).in_doubt())
 _rows_sent_as = Select(
     lambda project, request_id: Attempt.objects.arrived(project, request_id).order_by("-id")[:_MOST_ROWS]
@@ -99,7 +100,8 @@ def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:
 
 def doubt_the_lost(*, before: datetime, now: datetime) -> None:
     """Put attempts outside runs in doubt that were begun so long ago that their sender would have answered by now."""
-    _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now)
+    if _lost():
+        _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now)
 
 
 def _doubt(sending: AttemptQuerySet, now: datetime) -> list[Attempt]:

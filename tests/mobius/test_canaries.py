@@ -93,7 +93,7 @@ def test_a_refused_form_does_not_show_the_header_s_value_again(
     client.force_login(alice)
     for page in PAGES:
         fields = {"webhook_url": "", "auth_header_name": "", "auth_header_value": VALUE}
-        if page.path.endswith(("/connect/", "/rotate/", "/successor/")):
+        if "/integrations/" in page.path and page.path.endswith(("/connect/", "/rotate/", "/successor/")):
             answer = client.post(page.filled(**filled), fields)
             assert answer.status_code == 422, page
             assert spilt(answer.content, planted) == [], page
