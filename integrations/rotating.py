@@ -7,13 +7,25 @@ nothing under an old key. Then each secret, in a transaction of its own; stopped
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from django.db import transaction
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models.functions import Cast
 
 from integrations import connecting
 from integrations.models import Integration, IntegrationStatus, KeyCheck, Webhook, WebhookSecret
-from integrations.secrets import SecretUnreadable, WrongKey, decrypted, fingerprint, is_current, prove_key
+from integrations.secrets import (
+    SecretTextField,
+    SecretUnreadable,
+    WrongKey,
+    decrypted,
+    fingerprint,
+    is_current,
+    prove_key,
+)
 from mobius.prepared import Rows
 from mobius.projects.auditing import SYSTEM, Actor
 
@@ -57,16 +69,72 @@ def rotate_secrets(*, forget_unreadable: bool = False, by: Actor = SYSTEM) -> Ro
             unreadable[webhook.pk] = _name(webhook)
             if forget_unreadable:
                 _forget(webhook, by)
+    for model, names in _other_secrets():
+        for pk in list(model._default_manager.order_by("pk").values_list("pk", flat=True)):
+            try:
+                changes.append(_rotate_row(model, names, pk))
+            except SecretUnreadable:
+                unreadable[f"{model._meta.label_lower} {pk}"] = f"{model._meta.verbose_name} {pk}"
+                if forget_unreadable:
+                    _forget_row(model, names, pk)
     # Somebody may have connected meanwhile, in a process whose first key is still another one.
     old = [pk for pk, *secret in _all_stored() if pk not in unreadable and not all(map(is_current, secret))]
-    names = tuple(unreadable.values())
+    old += [
+        pk
+        for model, names in _other_secrets()
+        for pk, *stored in _raw(model, names).values_list("pk", *_raw_names(names))
+        if f"{model._meta.label_lower} {pk}" not in unreadable and not all(map(is_current, stored))
+    ]
+    names_of_unreadable = tuple(unreadable.values())
     return Rotation(
         rotated=changes.count(True),
         current=changes.count(False),
         old=len(old),
-        unreadable=() if forget_unreadable else names,
-        forgotten=names if forget_unreadable else (),
+        unreadable=() if forget_unreadable else names_of_unreadable,
+        forgotten=names_of_unreadable if forget_unreadable else (),
     )
+
+
+def _other_secrets() -> Iterator[tuple[type[models.Model], list[str]]]:
+    """Every other table that holds secrets, found by its fields: one that somebody adds tomorrow is rotated too."""
+    for model in apps.get_models():
+        names = [field.attname for field in model._meta.concrete_fields if isinstance(field, SecretTextField)]
+        if names and model not in (KeyCheck, WebhookSecret):
+            yield model, names
+
+
+def _raw_names(names: list[str]) -> list[str]:
+    return [f"stored_{name}" for name in names]
+
+
+def _raw(model: type[models.Model], names: list[str]) -> Any:
+    """Its rows with the secrets as they are stored."""
+    stored = {f"stored_{name}": Cast(name, models.TextField()) for name in names}
+    return model._default_manager.annotate(**stored)
+
+
+@transaction.atomic
+def _rotate_row(model: type[models.Model], names: list[str], pk: Any) -> bool | None:
+    """As `_rotate`, for a row of another table."""
+    held = _raw(model, names).filter(pk=pk).select_for_update()
+    found = held.values_list(*_raw_names(names)).first()
+    if found is None:
+        return None
+    secrets = [decrypted(column) for column in found]
+    if all(column is None or is_current(column) for column in found):
+        return False
+    model._default_manager.filter(pk=pk).update(**dict(zip(names, secrets, strict=True)))
+    return True
+
+
+def _forget_row(model: type[models.Model], names: list[str], pk: Any) -> None:
+    """An address may be empty; what signs is made anew by a person."""
+    row = model._default_manager.filter(pk=pk)
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    if all(field.has_default() for field in fields):
+        row.update(**dict.fromkeys(names, ""))
+    else:
+        row.delete()
 
 
 @transaction.atomic

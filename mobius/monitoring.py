@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from mobius.api.envelope import answer
 from mobius.errors import MobiusError, PermissionDenied, Unauthorized
 from mobius.metrics import Sample, of_console, of_project, text_of
+from mobius.projects import throttling
 from mobius.projects.keys import recognise
 from mobius.projects.roles import Permission, Role
 
@@ -38,7 +39,12 @@ def _readable_by(request: HttpRequest) -> Iterable[Sample]:
     ours: str = settings.MOBIUS_METRICS_KEY
     if ours and hmac.compare_digest(credential.strip().encode(errors="replace"), ours.encode()):
         return of_console()
-    key = recognise(credential.strip())
+    try:
+        key = recognise(credential.strip())
+    except Unauthorized:
+        throttling.note_failed_key(request.META.get("REMOTE_ADDR", ""))
+        raise
+    throttling.take_request(key)
     if not Role(key.role).allows(Permission.READ):
         raise PermissionDenied(f"A key of role {key.role} may not read metrics; use one of role viewer.")
     return of_project(key.project)

@@ -17,6 +17,8 @@ from mobius.api.serializing import timestamp
 from mobius.api.streaming import MEDIA_TYPE, Event, News, stream
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.keys import opens_still
+from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission
 
 _SEQUENCE = re.compile(r"[0-9]{1,9}")
@@ -63,7 +65,11 @@ def event_json(event: RunEvent, payload: JsonObject) -> JsonObject:
 
 
 def _stream(request: Request, run: Run, shape: Callable[[RunEvent, JsonObject], JsonObject]) -> HttpResponseBase:
+    key: ApiKey = request.auth  # type: ignore[assignment]  # stubs know DRF's own tokens only
+
     def look(after: int) -> News:
+        if not opens_still(key):
+            return News(events=[], over=True)
         told = tell(run.pk, after=after)
         events = [Event(id=one.sequence, type=one.event_type, data=shape(one, said)) for one, said in told.events]
         return News(events=events, over=told.over)

@@ -20,6 +20,8 @@ from loops.triggers.calling import (
     take_unsigned,
 )
 from mobius.api.serializing import RequestSerializer
+from mobius.errors import NotFound, Unauthorized
+from mobius.projects import throttling
 from mobius.projects.api.viewsets import JsonOnly, ProjectViewSet
 from mobius.projects.roles import Permission
 
@@ -33,8 +35,12 @@ class HttpTrigger(APIView):
     http_method_names = ["post"]
 
     def post(self, request: Request, handle: str) -> Response:
-        trigger = find_called(handle)
-        check_signature(trigger, request._request.body, request.META.get("HTTP_X_MOBIUS_SIGNATURE", ""))
+        try:
+            trigger = find_called(handle)
+            check_signature(trigger, request._request.body, request.META.get("HTTP_X_MOBIUS_SIGNATURE", ""))
+        except (NotFound, Unauthorized):
+            throttling.note_unknown_token(request.META.get("REMOTE_ADDR", ""))
+            raise
         key = request.query_params.get("idempotency_key") or request.META.get("HTTP_X_IDEMPOTENCY_KEY", "")
         called = call(trigger, read_object(request.data), key=key.strip())
         receipt = {"source_event_id": called.source_event.pk, "status": "accepted"}

@@ -18,6 +18,7 @@ from mobius import clock, firststart
 from mobius.backups.archive import Archive
 from mobius.backups.databases import CopyFailed, fault_of, is_empty, load_dump
 from mobius.errors import Conflict
+from mobius.notifying.sending import hold_notifications
 from mobius.projects.auditing import COMMAND_LINE
 
 # In the transaction that loads the dump, in the words of every version: should we die after it, nothing is sent.
@@ -47,6 +48,7 @@ def restore(archive: Archive) -> int:
         now = clock.now()
         recover()
         Run.objects.exclude(worker="").update(worker="")
+        hold_notifications()
         return hold_all(taken_at=manifest.taken_at, now=now, by=COMMAND_LINE)
 
 

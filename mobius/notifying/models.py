@@ -22,6 +22,13 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         return self.filter(enabled=True)
 
 
+class EndpointManager(models.Manager.from_queryset(EndpointQuerySet)):  # type: ignore[misc]
+    def get_queryset(self) -> EndpointQuerySet:
+        """Without the address, which is read where something is sent: one that is unreadable stops only its own."""
+        found: EndpointQuerySet = super().get_queryset().defer("url")
+        return found
+
+
 class Endpoint(models.Model):
     """An address that a project's events are posted to; the contract's Webhook (mobius-contract §9)."""
 
@@ -42,7 +49,7 @@ class Endpoint(models.Model):
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
-    objects = EndpointQuerySet.as_manager()
+    objects = EndpointManager()
 
     class Meta:
         verbose_name = "webhook"
@@ -58,7 +65,7 @@ class Endpoint(models.Model):
 
     def wants(self, event_type: str) -> bool:
         prefix = event_type.partition(".")[0]
-        return bool(self.url) and (not self.events or event_type in self.events or f"{prefix}.*" in self.events)
+        return bool(self.url_shown) and (not self.events or event_type in self.events or f"{prefix}.*" in self.events)
 
 
 class SigningSecretQuerySet(models.QuerySet["SigningSecret"]):

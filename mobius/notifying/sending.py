@@ -6,8 +6,8 @@ id, by which the receiver tells.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -17,7 +17,9 @@ from django.db.models.functions import Coalesce
 from integrations import outbound
 from integrations.judging import retry_after
 from integrations.providers.contract import Exchange, Failure, OutgoingRequest
+from integrations.secrets import SecretUnreadable
 from mobius import clock
+from mobius.atonce import WAITING_CALLS
 from mobius.errors import Conflict
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
 from mobius.notifying.signing import signed_headers
@@ -25,6 +27,7 @@ from mobius.notifying.subscribing import switch_off
 from mobius.notifying.telling import body_of
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
+from mobius.redacting import REMOVED, parts_of, remember
 
 SEND_SECONDS = 10.0
 LEASE = timedelta(seconds=60)
@@ -72,6 +75,12 @@ def take_back(*, now: datetime) -> None:
     under_way.update(state=NotificationState.PENDING, due_at=now)
 
 
+def hold_notifications() -> None:
+    """This is a copy: what was to be told is told by the original, or by a person who says so here."""
+    due = Notification.objects.filter(due_at__isnull=False)
+    due.update(state=NotificationState.FAILED, due_at=None, last_error="Held since a restore: redeliver it.")
+
+
 def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> None:
     """Make the attempt that was claimed, and write down what came of it."""
     notification = Notification.objects.filter(pk=notification_id, state=NotificationState.PROCESSING).first()
@@ -79,8 +88,13 @@ def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> 
         return
     endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
     now = clock.now()
-    secrets = _secrets(endpoint, now)
-    exchange = _post(endpoint.url, notification, endpoint, secrets, now)
+    try:
+        url, secrets = str(endpoint.url), _secrets(endpoint, now)
+    except SecretUnreadable as error:
+        with transaction.atomic():
+            switch_off(endpoint, because=error.message, now=now)
+        return
+    exchange = _post(url, notification, endpoint, secrets, now)
     _record(notification, endpoint, exchange, now=clock.now())
 
 
@@ -88,12 +102,13 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
     """POST a test event once, to `url` or else to the endpoint's own address. Stores nothing.
 
     `secret`: what an endpoint is to be signed with that is not stored yet. Raises UnsafeUrl for an address that may
-    not be used.
+    not be used, and RateLimitExceeded when too many calls wait for an answer already.
     """
     now = clock.now()
     test = Notification(endpoint=endpoint, event_type="ping", body=body_of("ping", {"webhook_id": endpoint.pk}))
     keys = [secret] if secret else _secrets(endpoint, now)
-    exchange = _post(url or endpoint.url, test, endpoint, keys, now)
+    with WAITING_CALLS.one():
+        exchange = _post(url or str(endpoint.url), test, endpoint, keys, now)
     return Ping(
         success=exchange.accepted,
         status_code=exchange.status,
@@ -133,9 +148,23 @@ def _secrets(endpoint: Endpoint, now: datetime) -> list[str]:
 def _post(url: str, notification: Notification, endpoint: Endpoint, secrets: list[str], now: datetime) -> Exchange:
     body = notification.body.encode()
     headers = signed_headers(notification, endpoint, secrets, body=body, timestamp=int(now.timestamp()))
-    return outbound.post(
+    remember(url)
+    exchange = outbound.post(
         OutgoingRequest(url=url, body=body, headers={}), own_headers=headers, timeout_seconds=SEND_SECONDS
     )
+    return replace(exchange, body=_scrubbed(exchange.body, [*parts_of(url), *secrets, *_signatures(headers)]))
+
+
+def _signatures(headers: Mapping[str, str]) -> list[str]:
+    return [part for name, value in headers.items() if "signature" in name.lower() for part in (value, *value.split())]
+
+
+def _scrubbed(answer: bytes, secrets: Iterable[str]) -> bytes:
+    """The answer without what opens the address or proves us, should the far side echo it: it is stored and shown."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        for spelling in (secret, secret.replace("/", "\\/")):  # JSON may escape slashes
+            answer = answer.replace(spelling.encode(), REMOVED.encode())
+    return answer
 
 
 def _error(exchange: Exchange) -> str:

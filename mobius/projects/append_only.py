@@ -13,6 +13,10 @@ SQLITE = [
         BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
     f"""CREATE TRIGGER audit_refuses_delete BEFORE DELETE ON projects_auditevent
         BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",
+    # REPLACE deletes the old line without asking the trigger above.
+    f"""CREATE TRIGGER audit_refuses_replace BEFORE INSERT ON projects_auditevent
+        WHEN EXISTS (SELECT 1 FROM projects_auditevent WHERE id = NEW.id)
+        BEGIN SELECT RAISE(ABORT, '{REFUSAL}'); END""",  # noqa: S608  constants only
 ]
 POSTGRESQL = [
     f"""CREATE FUNCTION audit_refuses() RETURNS trigger LANGUAGE plpgsql AS
@@ -34,3 +38,4 @@ def allow_changes(apps: Any, schema_editor: Any) -> None:
     else:
         schema_editor.execute("DROP TRIGGER audit_refuses_update")
         schema_editor.execute("DROP TRIGGER audit_refuses_delete")
+        schema_editor.execute("DROP TRIGGER audit_refuses_replace")

@@ -112,6 +112,12 @@ def recognise(credential: str) -> ApiKey:
     return key
 
 
+def opens_still(key: ApiKey) -> bool:
+    """Is the key live now? For what stays open after it was recognised."""
+    found = _by_digest.first(key.digest)
+    return found is not None and found.is_live(clock.now())
+
+
 def _held(principal: ServicePrincipal) -> ServicePrincipal:
     """Nobody changes the principal while a key of it is made."""
     held = ServicePrincipal.objects.select_for_update().get(pk=principal.pk)

@@ -16,6 +16,7 @@ from loops.models import Loop, Run
 from loops.operating import cancel, signal
 from mobius.api import streaming
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.keys import revoke
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
@@ -231,6 +232,17 @@ def test_a_ninth_stream_is_asked_to_come_back_and_gets_the_place_of_one_that_end
     assert again.status_code == 200
     assert api.get(f"{api.root}/runs/{waiting.pk}/events.stream").status_code == 429
     hang_up(again)
+
+
+def test_a_stream_ends_when_its_key_is_revoked(api: Api, waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "POLL_SECONDS", 0.001)
+    lines = iter(api.get(f"{api.root}/runs/{waiting.pk}/events.stream"))
+    seen = [next(lines) for _ in range(4)]
+    revoke(api.key.record)
+    signal(waiting, step_key="answer", result={"yes": True}, by=SYSTEM)
+
+    assert len(seen) == 4
+    assert [line for line in lines if b"event:" in line] == []  # it ends, and tells nothing more
 
 
 def test_a_page_of_the_log_needs_no_stream(api: Api, waiting: Run, full: list[Any]) -> None:

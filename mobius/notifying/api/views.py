@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from integrations.addresses import URL_LIMIT
+from integrations.secrets import SecretUnreadable
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
@@ -50,7 +51,7 @@ def webhook_json(endpoint: Endpoint, *, whole: bool) -> JsonObject:
     shown: JsonObject = {
         "id": endpoint.pk,
         "name": endpoint.name,
-        "url": endpoint.url if whole else endpoint.url_shown,
+        "url": _address(endpoint) if whole else endpoint.url_shown,
         "events": endpoint.events,
         "enabled": endpoint.enabled,
         "created_by": endpoint.created_by or None,
@@ -61,6 +62,14 @@ def webhook_json(endpoint: Endpoint, *, whole: bool) -> JsonObject:
         "updated_at": timestamp(endpoint.updated_at),
     }
     return without_nulls(shown)
+
+
+def _address(endpoint: Endpoint) -> str:
+    """Masked also where it cannot be read: who sees that can replace it."""
+    try:
+        return str(endpoint.url)
+    except SecretUnreadable:
+        return endpoint.url_shown
 
 
 def notification_json(notification: Notification) -> JsonObject:
@@ -103,7 +112,7 @@ def _secret_json(made: subscribing.NewSecret) -> JsonObject:
 
 class _OfWebhook(ProjectViewSet):
     def _endpoint(self, webhook: str) -> Endpoint:
-        found = Endpoint.objects.of_project(self.project).filter(pk=webhook).first()
+        found: Endpoint | None = Endpoint.objects.of_project(self.project).filter(pk=webhook).first()
         if found is None:
             raise NotFound("There is no such webhook.")
         return found

@@ -49,7 +49,7 @@ class EndpointForm(forms.Form):
         if endpoint is not None:
             options["initial"] = {"name": endpoint.name, "events": _ticked(endpoint)}
         super().__init__(*arguments, **options)
-        if endpoint is not None and endpoint.url:
+        if endpoint is not None and endpoint.url_shown:
             self.fields["url"].required = False
             self.fields["url"].help_text = f"Now {endpoint.url_shown}. Leave it empty to keep it."
 

@@ -55,6 +55,13 @@ def test_the_database_refuses_to_delete_a_line(event: AuditEvent) -> None:
     assert AuditEvent.objects.count() == 1
 
 
+def test_the_database_refuses_to_replace_a_line(event: AuditEvent) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite knows REPLACE")
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("REPLACE INTO projects_auditevent SELECT * FROM projects_auditevent")
+
+
 def test_the_refusal_can_be_taken_back_by_undoing_the_migration(event: AuditEvent) -> None:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":

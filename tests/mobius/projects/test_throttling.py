@@ -113,6 +113,20 @@ def test_the_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(throttling._memory._tat) <= 101
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "refused"), [("get", "/metrics", 401), ("post", "/v1/triggers/http/nobodys-handle", 404)]
+)
+def test_guessing_at_other_doors_is_counted_too(
+    store: str, client: Client, method: str, path: str, refused: int
+) -> None:
+    headers = {"Authorization": f"Bearer {WRONG}"}
+    got = [
+        getattr(client, method)(path, headers=headers, content_type="application/json").status_code for _ in range(70)
+    ]
+
+    assert (got[0], got[-1]) == (refused, 429)
+
+
 def test_many_threads_together_get_no_more_than_one() -> None:
     went_well = []
 
