@@ -42,4 +42,7 @@ def listening(console: Console, run: str, *, last_id: int = 0, address: str = "e
         headers["Last-Event-ID"] = str(last_id)
     with closing(http.client.HTTPConnection("127.0.0.1", console.port, timeout=20)) as connection:
         connection.request("GET", f"{console.root}/runs/{run}/{address}", headers=headers)
-        yield Listener(connection)
+        listener = Listener(connection)
+        # The response of a stream without a length owns the socket: to close the connection alone hangs up nothing.
+        with closing(listener.response):
+            yield listener
