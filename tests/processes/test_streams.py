@@ -101,8 +101,8 @@ def test_eight_streams_leave_the_console_at_everybody_s_service(console: Console
 
 
 def _opened(stack: ExitStack, console: Console, run: str, address: str) -> Any:
-    """A stream; whoever hung up in another test is noticed, and makes room, at the next ping."""
-    for _ in range(50):
+    """A stream; whoever hung up in another test is noticed, and makes room, within three pings."""
+    for _ in range(80):
         listener = stack.enter_context(listening(console, run, address=address))
         if listener.response.status != 429:
             return listener
