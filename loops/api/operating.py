@@ -16,7 +16,7 @@ from integrations.settling import Decision
 from loops import operating
 from loops.api.serializing import run_json
 from loops.models import Run
-from loops.retrying import resume, retry
+from loops.retrying import LONGEST_EXTENSION, resume, retry
 from loops.settling import settle
 from mobius.api.serializing import RequestSerializer
 from mobius.errors import NotFound
@@ -24,15 +24,15 @@ from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.auditing import LONGEST_REASON
 from mobius.projects.roles import Permission
 
-_LONGEST_EXTENSION = 366 * 24 * 3600
-
 
 class ReasonSerializer(RequestSerializer):
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
 
 
 class RecoverySerializer(ReasonSerializer):
-    wall_clock_extend_seconds = serializers.IntegerField(min_value=1, max_value=_LONGEST_EXTENSION, required=False)
+    wall_clock_extend_seconds = serializers.IntegerField(
+        min_value=1, max_value=int(LONGEST_EXTENSION.total_seconds()), required=False
+    )
     # Budgets are Mobius's own (mobius-contract §7.1): accepted and ignored.
     budget_usd = serializers.FloatField(required=False)
     credit_budget = serializers.IntegerField(required=False)

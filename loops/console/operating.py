@@ -20,7 +20,7 @@ from loops import operating
 from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
 from loops.console.runs import find_run
 from loops.models import Run, Step
-from loops.retrying import resume, retry
+from loops.retrying import is_out_of_time, resume, retry
 from loops.settling import settle, why_not_again
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
@@ -79,10 +79,10 @@ def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpRes
         ),
         button="Retry",
     )
-    out_of_time = run.stop_reason == "wall_clock_exceeded"
+    out_of_time = is_out_of_time(run)
 
     def go_on(form: forms.Form) -> str:
-        extend = timedelta(seconds=form.cleaned_data["wall_clock_extend_seconds"] or 0)
+        extend = timedelta(seconds=form.cleaned_data.get("wall_clock_extend_seconds", 0))
         verb = resume if out_of_time else retry
         verb(run, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
         return "The run goes on from where it failed."
