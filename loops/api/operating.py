@@ -14,6 +14,7 @@ from integrations.api.serializing import delivery_json
 from integrations.models import Attempt
 from integrations.settling import Decision
 from loops import operating
+from loops.api.finding import find_run
 from loops.api.serializing import run_json
 from loops.models import Run
 from loops.retrying import LONGEST_EXTENSION, resume, retry
@@ -75,10 +76,7 @@ class OperatingViewSet(ProjectViewSet):
         return Response(run_json(run), status=202)
 
     def _run(self, run_id: str) -> Run:
-        run = Run.objects.of_project(self.project).filter(pk=run_id).first()
-        if run is None:
-            raise NotFound("There is no such run.")
-        return run
+        return find_run(Run.objects.of_project(self.project), run_id)
 
 
 class SettlingViewSet(ProjectViewSet):

@@ -9,7 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 from integrations.models import Attempt, AttemptState
 from integrations.settling import Decision
 from loops import operating
+from loops.console.deliveries import find_delivery
 from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
 from loops.console.runs import find_run
 from loops.models import Run, Step
@@ -118,9 +119,7 @@ def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
 @form_page
 @project_page(Permission.OPERATE)
 def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
-    attempt = Attempt.objects.of_project(project).filter(pk=delivery_id).first()
-    if attempt is None:
-        raise Http404("There is no such delivery.")
+    attempt = find_delivery(project, delivery_id)
     run = Run.objects.select_related("loop").filter(pk=attempt.run_id).first() if attempt.run_id else None
     page = reverse("console:delivery", args=[project.handle, attempt.pk])
     if request.method != "POST" and attempt.state != AttemptState.IN_DOUBT:
