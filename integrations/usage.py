@@ -61,6 +61,10 @@ class Usage:
         reached = [fullness for fullness, mark in _MARKS.items() if self.percent >= mark]
         return reached[-1] if reached else None
 
+    def rows_at(self, mark: Fullness) -> int:
+        """How many rows reach `mark`; 0 without a limit."""
+        return (self.limit or 0) * _MARKS[mark] // 100
+
 
 def usage_of(webhook: Webhook, *, now: datetime) -> Usage:
     return usage_of_each([webhook], now=now)[webhook.pk]

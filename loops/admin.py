@@ -6,11 +6,13 @@ a run.
 
 from __future__ import annotations
 
+import json
 from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from integrations.admin import AttemptAdmin
@@ -18,6 +20,7 @@ from integrations.models import Attempt
 from integrations.settling import Decision
 from loops import operating
 from loops.console.forms import ReasonForm, SettleForm
+from loops.console.triggers import without_handles
 from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
 from loops.retrying import retry
 from loops.settling import settle
@@ -54,7 +57,12 @@ class LoopVersionAdmin(ReadingAdmin):
     list_select_related = ("loop",)
     search_fields = ("id__exact", "loop__id__exact")
     search_help_text = "By exact id or loop id."
-    fields = ("id", "loop", "number", "created_at", "spec")
+    fields = ("id", "loop", "number", "created_at", "authored")
+
+    @admin.display(description="spec, addresses hidden")
+    def authored(self, version: LoopVersion) -> SafeString:
+        shown = json.dumps(without_handles(version.spec), ensure_ascii=False, indent=2)
+        return format_html("<pre>{}</pre>", shown)  # whole: what is cut off may be what support looks for
 
 
 class StepInline(ReadingInline):
@@ -145,7 +153,7 @@ class RunAdmin(ReadingAdmin):
 
     @admin.display(description="result, masked")
     def result_masked(self, run: Run) -> SafeString:
-        return preformatted(masked(run.result))
+        return preformatted("purged" if run.purged_at else masked(run.result))
 
     @admin.display(description="rows sent")
     def attempts(self, run: Run) -> SafeString | str:

@@ -23,6 +23,9 @@ from mobius.engine.doorbell import ring
 from mobius.errors import Conflict, InvalidFields
 from mobius.projects.auditing import Actor
 
+LONGEST_EXTENSION = timedelta(days=366)
+"""So much more wall-clock time may a run be given at once."""
+
 
 class CannotGoOn(Conflict):
     """This run cannot go on."""
@@ -86,6 +89,11 @@ def why_not(run: Run) -> str:
     return ""
 
 
+def is_out_of_time(run: Run) -> bool:
+    """Has a run that ended used up its wall-clock time? Then it goes on only with more of it."""
+    return _time_left(run) == timedelta()
+
+
 def _take_up(turn: Turn, step: Step) -> None:
     """The failed step is to be done again, or turns out to have been done."""
     attempts = list(Attempt.objects.of_run(turn.run.pk).filter(step_id=step.pk).without_bodies())
@@ -115,14 +123,22 @@ def _demand_known(attempt: Attempt) -> None:
 
 
 def _deadline(run: Run, extend: timedelta | None, now: datetime) -> datetime | None:
-    """The run's clock stood still since it ended; what was left then, and `extend`, is left now."""
-    if run.wall_clock_deadline_at is None or run.completed_at is None:
+    """What was left when the run ended, and `extend`, is left now."""
+    before = _time_left(run)
+    if before is None:
         return None
-    left = max(run.wall_clock_deadline_at - run.completed_at, timedelta()) + (extend or timedelta())
+    left = before + (extend or timedelta())
     if not left:
         sentence = "The run has used up its time; say by how many seconds more it may take."
         raise InvalidFields({"wall_clock_extend_seconds": [sentence]})
     return now + left
+
+
+def _time_left(run: Run) -> timedelta | None:
+    """Of its wall clock, which stands still since the run ended. None: it may take as long as it likes."""
+    if run.wall_clock_deadline_at is None or run.completed_at is None:
+        return None
+    return max(run.wall_clock_deadline_at - run.completed_at, timedelta())
 
 
 def _write(turn: Turn, steps: list[Step]) -> None:

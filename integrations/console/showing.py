@@ -10,14 +10,13 @@ from integrations.probing import Probe
 from integrations.providers.contract import Provider, Stage
 from integrations.providers.registry import all_providers, get_provider
 from integrations.recalling import recall
-from integrations.usage import Usage, usage_of, usage_of_each
+from integrations.usage import Fullness, Usage, usage_of, usage_of_each
 from mobius import clock
 from mobius.projects.models import Project
 
 LAST_ATTEMPTS = 20
 LAST_WEBHOOKS = 20
 _ANSWER_SHOWN = 2000
-_AMBER, _RED = 75, 90  # percent of the budget, as its words and colours change (integrations/usage.py)
 _ROWS_FOR_A_FORECAST = 10
 
 _STAGE_WORDS = {
@@ -68,11 +67,11 @@ class Budget:
 
     @property
     def amber(self) -> int:
-        return (self.usage.limit or 0) * _AMBER // 100
+        return self.usage.rows_at(Fullness.THREE_QUARTERS)
 
     @property
     def red(self) -> int:
-        return (self.usage.limit or 0) * _RED // 100
+        return self.usage.rows_at(Fullness.NEARLY_FULL)
 
     @property
     def numbers(self) -> list[tuple[str, str]]:

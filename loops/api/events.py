@@ -10,12 +10,13 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from loops.api.finding import find_run
 from loops.events import tell
 from loops.models import Run, RunEvent
 from mobius.api.pagination import read_limit
 from mobius.api.serializing import timestamp
 from mobius.api.streaming import MEDIA_TYPE, Event, News, stream
-from mobius.errors import InvalidFields, NotFound
+from mobius.errors import InvalidFields
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.keys import opens_still
 from mobius.projects.models import ApiKey
@@ -45,10 +46,7 @@ class RunEventViewSet(ProjectViewSet):
         return _stream(request, self._run(run), lambda event, _: event_json(event, {}))
 
     def _run(self, run_id: str) -> Run:
-        run = Run.objects.of_project(self.project).filter(pk=run_id).only("pk").first()
-        if run is None:
-            raise NotFound("There is no such run.")
-        return run
+        return find_run(Run.objects.of_project(self.project).only("pk"), run_id)
 
 
 def event_json(event: RunEvent, payload: JsonObject) -> JsonObject:

@@ -14,9 +14,10 @@ from integrations.api.serializing import delivery_json
 from integrations.models import Attempt
 from integrations.settling import Decision
 from loops import operating
+from loops.api.finding import find_run
 from loops.api.serializing import run_json
 from loops.models import Run
-from loops.retrying import resume, retry
+from loops.retrying import LONGEST_EXTENSION, resume, retry
 from loops.settling import settle
 from mobius.api.serializing import RequestSerializer
 from mobius.errors import NotFound
@@ -24,15 +25,15 @@ from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.auditing import LONGEST_REASON
 from mobius.projects.roles import Permission
 
-_LONGEST_EXTENSION = 366 * 24 * 3600
-
 
 class ReasonSerializer(RequestSerializer):
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, allow_blank=True, default="")
 
 
 class RecoverySerializer(ReasonSerializer):
-    wall_clock_extend_seconds = serializers.IntegerField(min_value=1, max_value=_LONGEST_EXTENSION, required=False)
+    wall_clock_extend_seconds = serializers.IntegerField(
+        min_value=1, max_value=int(LONGEST_EXTENSION.total_seconds()), required=False
+    )
     # Budgets are Mobius's own (mobius-contract §7.1): accepted and ignored.
     budget_usd = serializers.FloatField(required=False)
     credit_budget = serializers.IntegerField(required=False)
@@ -75,10 +76,7 @@ class OperatingViewSet(ProjectViewSet):
         return Response(run_json(run), status=202)
 
     def _run(self, run_id: str) -> Run:
-        run = Run.objects.of_project(self.project).filter(pk=run_id).first()
-        if run is None:
-            raise NotFound("There is no such run.")
-        return run
+        return find_run(Run.objects.of_project(self.project), run_id)
 
 
 class SettlingViewSet(ProjectViewSet):

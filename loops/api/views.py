@@ -9,12 +9,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from loops import authoring
+from loops.api.finding import find_run
 from loops.api.reading import read_object, read_start
 from loops.api.serializing import loop_json, run_json, steps_json
 from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
-from mobius.errors import InvalidFields, NotFound
+from mobius.errors import InvalidFields
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.roles import Permission, Role
 
@@ -81,10 +82,7 @@ class RunViewSet(ProjectViewSet):
         return Response({"items": steps_json(self._run(run))})
 
     def _run(self, run_id: str) -> Run:
-        run = Run.objects.filter(project=self.project, pk=run_id).select_related("loop", "loop_version").first()
-        if run is None:
-            raise NotFound("There is no such run.")
-        return run
+        return find_run(Run.objects.of_project(self.project).select_related("loop", "loop_version"), run_id)
 
 
 def _with_last_run(loops: Any) -> Any:

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
-from loops.console.lists import FOUND_AT_MOST, chosen, rows, searched
+from loops.console.lists import chosen, found_ids, rows, searched
 from loops.console.showing import PURGED, duration, shown
 from loops.models import Callback, CallbackState
 from mobius import clock
@@ -30,9 +30,7 @@ def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
         listed = listed.in_state(state)
     if text:
         of_project = Callback.objects.of_project(project)
-        found = [of_project.known_as(text), of_project.of_run(text)]
-        ids = [pk for one in found for pk in one.order_by("-pk").values_list("pk", flat=True)[:FOUND_AT_MOST]]
-        listed = listed.filter(pk__in=[text, *ids])
+        listed = listed.filter(pk__in=[text, *found_ids(of_project.known_as(text), of_project.of_run(text))])
     return render(
         request,
         "loops/callbacks.html",

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 
 from integrations.models import Attempt, AttemptState
 from loops.console.attempts import shown_attempt
-from loops.console.lists import FOUND_AT_MOST, chosen, rows, searched
+from loops.console.lists import chosen, found_ids, rows, searched
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -23,10 +23,8 @@ def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
     if state:
         attempts = attempts.in_state(state)
     if text:
-        # One look-up for each index; OR would have the database read them all.
-        found = [of_project.sent_under(text), of_project.sent_for(text), of_project.of_run(text)]
-        ids = [pk for one in found for pk in one.order_by("-pk").values_list("pk", flat=True)[:FOUND_AT_MOST]]
-        attempts = attempts.filter(pk__in=[text, *ids])
+        look_ups = (of_project.sent_under(text), of_project.sent_for(text), of_project.of_run(text))
+        attempts = attempts.filter(pk__in=[text, *found_ids(*look_ups)])
     return render(
         request,
         "loops/deliveries.html",
@@ -43,8 +41,13 @@ def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
 @require_GET
 @project_page(Permission.READ)
 def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
+    attempt = find_delivery(project, delivery_id)
+    context = {"handle": project.handle, "may_operate": request.access.allows(Permission.OPERATE)}
+    return render(request, "loops/delivery.html", context | {"one": shown_attempt(attempt), "attempt": attempt})
+
+
+def find_delivery(project: Project, delivery_id: str) -> Attempt:
     attempt = Attempt.objects.of_project(project).with_destination().filter(pk=delivery_id).first()
     if attempt is None:
         raise Http404("There is no such delivery.")
-    context = {"handle": project.handle, "may_operate": request.access.allows(Permission.OPERATE)}
-    return render(request, "loops/delivery.html", context | {"one": shown_attempt(attempt), "attempt": attempt})
+    return attempt

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from integrations.settling import Decision
 from loops.models import Loop
+from loops.retrying import LONGEST_EXTENSION
 from loops.starting import LONGEST_KEY
 from mobius.api.parsing import json_type, parse_json
 from mobius.errors import InvalidFields, MobiusError
@@ -102,16 +103,14 @@ class RetryForm(ReasonForm):
     wall_clock_extend_seconds = forms.IntegerField(
         label="Seconds more",
         min_value=1,
-        max_value=366 * 24 * 3600,
+        max_value=int(LONGEST_EXTENSION.total_seconds()),
         help_text="The run has used up its wall_clock_timeout: how much longer may it take?",
     )
 
     def __init__(self, *arguments: Any, out_of_time: bool, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        extension = self.fields["wall_clock_extend_seconds"]
-        extension.required = out_of_time
         if not out_of_time:
-            extension.widget = forms.HiddenInput()
+            del self.fields["wall_clock_extend_seconds"]
 
 
 class SignalForm(forms.Form):

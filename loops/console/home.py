@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_safe
 
 from integrations.models import Attempt, Integration, Webhook
-from integrations.usage import Usage, usage_of
+from integrations.usage import Fullness, Usage, usage_of
 from loops.console.examples import example_event, start_curl
 from loops.console.runs import listed
 from loops.models import Loop, LoopStatus, Run
@@ -52,11 +52,11 @@ class ShownIntegration:
 
     @property
     def warns_at(self) -> int:
-        return (self.usage.limit or 0) * 75 // 100
+        return self.usage.rows_at(Fullness.THREE_QUARTERS)
 
     @property
     def alarms_at(self) -> int:
-        return (self.usage.limit or 0) * 90 // 100
+        return self.usage.rows_at(Fullness.NEARLY_FULL)
 
 
 @login_required

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import BadRequest
 from django.db.models import Model, QuerySet, TextChoices
@@ -14,8 +14,8 @@ from mobius.errors import InvalidFields
 LONGEST_SEARCH = 300
 """Characters: every id that can be searched is shorter."""
 
-FOUND_AT_MOST = 1_000
-"""Of one search, however many there are."""
+_FOUND_AT_MOST = 1_000
+"""By one look-up, however many there are."""
 
 M = TypeVar("M", bound=Model)
 
@@ -37,3 +37,9 @@ def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:
 def searched(request: HttpRequest) -> str:
     """What was typed into the search field: an id, so no database needs to see more of it than an id can have."""
     return request.GET.get("q", "").strip()[:LONGEST_SEARCH]
+
+
+def found_ids(*look_ups: QuerySet[Any]) -> list[str]:
+    """The ids of what they find, of each the newest."""
+    # One query for each index; OR would have the database read them all.
+    return [pk for one in look_ups for pk in one.order_by("-pk").values_list("pk", flat=True)[:_FOUND_AT_MOST]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
@@ -17,10 +17,11 @@ from django.views.decorators.http import require_http_methods
 from integrations.models import Attempt, AttemptState
 from integrations.settling import Decision
 from loops import operating
+from loops.console.deliveries import find_delivery
 from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
 from loops.console.runs import find_run
 from loops.models import Run, Step
-from loops.retrying import resume, retry
+from loops.retrying import is_out_of_time, resume, retry
 from loops.settling import settle, why_not_again
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
@@ -79,10 +80,10 @@ def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpRes
         ),
         button="Retry",
     )
-    out_of_time = run.stop_reason == "wall_clock_exceeded"
+    out_of_time = is_out_of_time(run)
 
     def go_on(form: forms.Form) -> str:
-        extend = timedelta(seconds=form.cleaned_data["wall_clock_extend_seconds"] or 0)
+        extend = timedelta(seconds=form.cleaned_data.get("wall_clock_extend_seconds", 0))
         verb = resume if out_of_time else retry
         verb(run, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
         return "The run goes on from where it failed."
@@ -118,9 +119,7 @@ def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
 @form_page
 @project_page(Permission.OPERATE)
 def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
-    attempt = Attempt.objects.of_project(project).filter(pk=delivery_id).first()
-    if attempt is None:
-        raise Http404("There is no such delivery.")
+    attempt = find_delivery(project, delivery_id)
     run = Run.objects.select_related("loop").filter(pk=attempt.run_id).first() if attempt.run_id else None
     page = reverse("console:delivery", args=[project.handle, attempt.pk])
     if request.method != "POST" and attempt.state != AttemptState.IN_DOUBT:

@@ -16,7 +16,7 @@ from loops.console.explaining import Situation, name_of, why
 from loops.console.showing import PURGED, Shown, duration, shown
 from loops.events import payload_of
 from loops.models import Callback, Run, RunEvent, RunStatus, Step, StepStatus, SuspendedFor
-from loops.retrying import why_not
+from loops.retrying import is_out_of_time, why_not
 from loops.spec import ActionConfig, StepKind, StepSpec
 from loops.versions import spec_of
 from mobius.web.states import look_of
@@ -130,7 +130,7 @@ def _may(situation: Situation) -> dict[str, Any]:
     """What an operator can do to the run as it is; the word for going on after a failure tells whether time ran out."""
     run, step = situation.run, situation.present_step
     waits = step is not None and step.status == StepStatus.SUSPENDED and step.kind == StepKind.WAIT_FOR_EVENT
-    go_on = "Resume" if run.stop_reason == "wall_clock_exceeded" else "Retry"
+    go_on = "Resume" if is_out_of_time(run) else "Retry"
     return {
         "cancel": not run.has_ended,
         "signal": run.status == RunStatus.SUSPENDED and waits,

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from integrations.console.finding import find_integration
 from integrations.models import Integration, IntegrationStatus
 from loops.queue import Queue, discard, queue_of
 from mobius.projects.models import Project
@@ -62,7 +63,7 @@ class ShownQueue:
 @project_page(Permission.READ)
 @require_safe
 def integration_queue(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = _integration(project, integration_id)
+    integration = find_integration(project, integration_id)
     context = {
         "integration": integration,
         "shown": ShownQueue(queue=queue_of(integration), integration=integration),
@@ -75,17 +76,10 @@ def integration_queue(request: ProjectRequest, project: Project, integration_id:
 @project_page(Permission.OPERATE)
 @require_POST
 def discard_queue(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
-    integration = _integration(project, integration_id)
+    integration = find_integration(project, integration_id)
     discarded = discard(integration, by=request.actor)
     messages.success(request, f"{rows_in_words(discarded)} discarded: nothing was sent, and the runs are cancelled.")
     return redirect("console:integration_queue", project.handle, integration.pk)
-
-
-def _integration(project: Project, integration_id: str) -> Integration:
-    found = Integration.objects.filter(project=project, pk=integration_id).select_related("pacer").first()
-    if found is None:
-        raise Http404("There is no such integration.")
-    return found
 
 
 def rows_in_words(rows: int) -> str:

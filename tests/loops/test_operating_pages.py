@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 from django.contrib.auth.models import User
+from django.db.models import F
 from django.test import Client
 from django.utils import timezone
 
@@ -144,6 +145,15 @@ def test_a_run_out_of_time_asks_for_seconds(operator: Client, project: Project) 
         work_off()
         assert fresh(run).status == "suspended"
     assert AuditEvent.objects.filter(action="run.resume").count() == 1
+
+
+def test_a_run_whose_step_failed_just_when_its_time_was_up_asks_for_seconds_too(operator: Client, failed: Run) -> None:
+    Run.objects.filter(pk=failed.pk).update(wall_clock_deadline_at=F("completed_at"))
+    address = f"{RUNS}{failed.pk}/retry/"
+
+    assert "Resume</a>" in shown(operator, f"{RUNS}{failed.pk}/")
+    assert "Seconds more" in shown(operator, address)
+    assert operator.post(address, {"wall_clock_extend_seconds": "600"}).status_code == 302
 
 
 # --- signal ---

@@ -107,7 +107,8 @@ def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
     body = {"webhook_url": url, "auth_header_name": "x-auth", "auth_header_value": "planted-header-value"}
     api.post(f"{api.root}/integrations/providers/clay/connect", body | {"rate_per_second": "unlimited"})
     clay.next_answers(Behaviour(body=f'{{"you_sent": "planted-header-value to {url}"}}'.encode()))
-    loop = create_loop(project=Project.objects.get(handle="platform"), authored=ASK)
+    triggered = {"kind": "http", "config": {"http_handle": "planted-http-handle"}}
+    loop = create_loop(project=Project.objects.get(handle="platform"), authored=ASK | {"triggers": [triggered]})
     start = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}, idempotency_key="k")
     start_run(loop=loop, start=start)
     work_off()
@@ -119,6 +120,7 @@ def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
     return [
         "planted-url-path",
         "planted-header-value",
+        "planted-http-handle",
         token,
         api.key.text,
         key.digest,

@@ -21,7 +21,7 @@ def delivery(request: ProjectRequest, project: Project, webhook_id: str, notific
     found = _find(project, webhook_id, notification_id)
     may_redeliver = request.access.allows(Permission.OPERATE) and found.due_at is None and bool(found.body)
     context = {"delivery": found, "webhook": found.endpoint, "may_redeliver": may_redeliver}
-    return render(request, "notifying/delivery.html", context)
+    return render(request, "notifying/delivery.html", context | {"most_attempts": sending.MOST_ATTEMPTS})
 
 
 @project_page(Permission.OPERATE)

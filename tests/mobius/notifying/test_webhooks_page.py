@@ -54,8 +54,19 @@ def test_a_ping_that_fails_saves_nothing_and_says_why(page: Client, crm: Receive
     assert answer.status_code == 422
     assert "It was answered with 500." in answer.content.decode()
     assert crm.url in answer.content.decode()  # what was typed stays
+    assert "Nothing was saved." in answer.content.decode()
     assert not Endpoint.objects.exists()
     assert page.post(PAGE, {"name": "crm", "url": crm.url, "then": "save"}).status_code == 201
+
+
+def test_a_ping_by_itself_that_fails_says_nothing_of_saving(page: Client, project: Project, crm: Receiver) -> None:
+    endpoint = subscribe(project, crm).endpoint
+    crm.statuses = [500]
+    answer = page.post(f"{PAGE}{endpoint.pk}/ping/")
+
+    assert answer.status_code == 422
+    assert "then ping again." in answer.content.decode()
+    assert "Nothing was saved" not in answer.content.decode()
 
 
 @pytest.mark.parametrize(
