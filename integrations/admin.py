@@ -62,7 +62,7 @@ class PaceForm(ReasonedForm):
     rate_per_second = forms.FloatField(
         required=False, min_value=0.01, max_value=10_000, help_text="Empty: unpaced. Clay takes 10; 9.9 is safe."
     )
-    burst = forms.IntegerField(min_value=1, max_value=100_000, help_text="Rows at once after a rest. Clay takes 20.")
+    burst = forms.IntegerField(min_value=1, max_value=10_000, help_text="Rows at once after a rest. Clay takes 20.")
 
     class Meta:
         model = Pacer

@@ -12,7 +12,7 @@ from integrations.models import Integration, Webhook
 from integrations.providers.registry import get_provider
 from mobius.projects.auditing import SYSTEM, Actor
 
-_SWITCHES = ("never_twice", "deduplicates", "wait_at_limit")
+SWITCHES = ("never_twice", "deduplicates", "wait_at_limit")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +38,10 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     integration.pacer = pacer_for(
         project=integration.project, provider=provider, options=options, integration=integration
     )
-    for switch in _SWITCHES:
+    for switch in SWITCHES:
         if (value := getattr(options, switch)) is not None:
             setattr(integration, switch, value)
-    integration.save(update_fields=["pacer", *_SWITCHES, "updated_at"])
+    integration.save(update_fields=["pacer", *SWITCHES, "updated_at"])
     _set_budget(webhook, options)
     after = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     changes = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
@@ -58,7 +58,7 @@ def settings_of(integration: Integration, webhook: Webhook) -> dict[str, object]
         "rate_per_second": integration.pacer.rate_per_second,
         "burst": integration.pacer.burst,
         "submission_limit": webhook.submission_limit,
-        **{switch: getattr(integration, switch) for switch in _SWITCHES},
+        **{switch: getattr(integration, switch) for switch in SWITCHES},
     }
 
 

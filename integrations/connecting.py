@@ -70,7 +70,8 @@ def rotate(
     webhook.auth_header_name = auth_header_name
     webhook.refusals_in_a_row = 0
     webhook.save(update_fields=["auth_header_name", "refusals_in_a_row"])
-    WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value)
+    WebhookSecret.objects.filter(pk=webhook.pk).update(auth_header_value=auth_header_value, updated_at=clock.now())
+    erase_after_commit()
     note(by, "rotate", integration, changed=["auth_header_name", "auth_header_value"])
     return activate(integration)
 
@@ -238,7 +239,9 @@ def keep_secret(webhook: Webhook, connection: Connection) -> None:
     webhook.save()
     secret = {"url": connection.webhook_url, "auth_header_value": connection.auth_header_value}
     # What is replaced is not read first: it may be unreadable, and that is why somebody connects again.
-    if not WebhookSecret.objects.filter(pk=webhook.pk).update(**secret, updated_at=clock.now()):
+    if WebhookSecret.objects.filter(pk=webhook.pk).update(**secret, updated_at=clock.now()):
+        erase_after_commit()
+    else:
         WebhookSecret.objects.create(webhook=webhook, **secret)
 
 

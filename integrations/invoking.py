@@ -21,6 +21,7 @@ from integrations import delivering
 from integrations.delivering import AlreadyAccepted, Delivery, NotNow, Order, Sending, SubmissionLimitReached
 from integrations.models import Attempt, AttemptKind, AttemptState
 from integrations.providers.contract import Exchange, Failure, JsonObject
+from integrations.providers.errors import ActionInputInvalid
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
 from mobius.engine.trouble import written_at_last
@@ -95,14 +96,16 @@ def wait(*, patience_seconds: float) -> bool:
 
 
 def _order(project: Project, action: str, parameters: JsonObject) -> Order:
-    """`integration`, which chooses among several, is never sent."""
+    """`integration`, which chooses among several, is never sent. Raises ActionInputInvalid when it is no name."""
     sent = dict(parameters)
-    integration = sent.pop("integration", "")
+    integration = sent.pop("integration", None)
+    if integration is not None and not isinstance(integration, str):
+        raise ActionInputInvalid("integration must be text: the name of the integration that the row goes to.")
     return Order(
         project_id=project.pk,
         action=action,
         parameters=sent,
-        integration=integration if isinstance(integration, str) else "",
+        integration=integration or "",
         kind=AttemptKind.INVOKE,
     )
 

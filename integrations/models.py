@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from typing import Self
@@ -99,6 +100,11 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
 
     def staged_for(self, integration: Integration) -> Webhook | None:
         return self.filter(integration=integration, state=WebhookState.STAGED).first()
+
+    def by_place(self, integrations: Sequence[Integration]) -> dict[tuple[str, str], Webhook]:
+        """The current and the staged webhook of each integration, by the integration's id and the state."""
+        in_use = self.filter(integration__in=integrations).exclude(state=WebhookState.RETIRED)
+        return {(str(webhook.integration_id), webhook.state): webhook for webhook in in_use}
 
     def usable_in(self, project_id: str) -> Self:
         """Those that a test may be sent to."""

@@ -48,14 +48,5 @@ def through_attempts(*, batch: int = BATCH) -> Walk:
     return Walk(objects=Attempt.objects, made_at="created_at", forget=_blank, batch=batch)
 
 
-def purge_bodies(*, before: datetime, batch: int = BATCH) -> Iterator[int]:
-    """Blank what was sent and answered in attempts made before `before`; yields the number of each batch once it is
-    committed.
-
-    A row that is on its way or in doubt keeps its body. To be called in no transaction.
-    """
-    return filter(None, through_attempts(batch=batch).pages(before))
-
-
 def _blank(ids: list[str], before: datetime) -> int:
     return Attempt.objects.to_purge(before).filter(pk__in=ids).update(body="", response="")

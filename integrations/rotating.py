@@ -26,6 +26,7 @@ from integrations.secrets import (
     is_current,
     prove_key,
 )
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.prepared import Rows
 from mobius.projects.auditing import SYSTEM, Actor
 
@@ -77,6 +78,7 @@ def rotate_secrets(*, forget_unreadable: bool = False, by: Actor = SYSTEM) -> Ro
                 unreadable[f"{model._meta.label_lower} {pk}"] = f"{model._meta.verbose_name} {pk}"
                 if forget_unreadable:
                     _forget_row(model, names, pk)
+    erase_after_commit()
     # Somebody may have connected meanwhile, in a process whose first key is still another one.
     old = [pk for pk, *secret in _all_stored() if pk not in unreadable and not all(map(is_current, secret))]
     old += [
@@ -121,7 +123,7 @@ def _rotate_row(model: type[models.Model], names: list[str], pk: Any) -> bool | 
     if found is None:
         return None
     secrets = [decrypted(column) for column in found]
-    if all(column is None or is_current(column) for column in found):
+    if all(map(is_current, found)):
         return False
     model._default_manager.filter(pk=pk).update(**dict(zip(names, secrets, strict=True)))
     return True
@@ -162,7 +164,7 @@ def _rotate(webhook: Webhook, *, recount: bool, by: Actor) -> bool | None:
     url, value = (decrypted(column) for column in stored[0])
     if recount:  # fingerprints went with the proof
         Webhook.objects.filter(pk=webhook.pk).update(url_fingerprint=fingerprint(url or ""))
-    if all(is_current(column) for column in stored[0]):
+    if all(map(is_current, stored[0])):
         return False
     WebhookSecret.objects.filter(pk=webhook.pk).update(url=url, auth_header_value=value)
     if webhook.integration is not None:

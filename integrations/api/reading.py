@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations.configuring import settings_of
+from integrations.configuring import SWITCHES, settings_of
 from integrations.forms import BudgetForm, Options, OptionsForm, SettingsForm
 from integrations.models import Integration, Webhook
 from integrations.providers.contract import Provider
@@ -13,7 +13,6 @@ from mobius.api.serializing import known_fields
 from mobius.errors import InvalidFields
 
 _NUMBERS = ("submission_limit", "submissions_used", "rate_per_second", "burst")
-_SWITCHES = ("never_twice", "deduplicates", "wait_at_limit")
 _SETTINGS = tuple(name for name in SettingsForm.base_fields if name not in ("name", "submissions_used"))
 
 
@@ -53,7 +52,7 @@ def _given(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _wrong_type(name: str, value: Any) -> str:
-    if name in _SWITCHES:
+    if name in SWITCHES:
         return "" if isinstance(value, bool) else f"Send true or false, not {json_type(value)}."
     if isinstance(value, str):
         return ""

@@ -24,9 +24,8 @@ def integration_json(integration: Integration, *, webhook_url: str = "") -> Json
 
 def integrations_json(integrations: list[Integration], *, webhook_url: str = "") -> list[JsonObject]:
     """Many integrations in a fixed number of queries."""
-    webhooks = list(Webhook.objects.filter(integration__in=integrations).exclude(state=WebhookState.RETIRED))
-    by_place = {(webhook.integration_id, webhook.state): webhook for webhook in webhooks}
-    usages = usage_of_each(webhooks, now=clock.now())
+    by_place = Webhook.objects.by_place(integrations)
+    usages = usage_of_each(list(by_place.values()), now=clock.now())
     return [
         _integration_json(
             one,

@@ -198,18 +198,24 @@ class DeliveryViewSet(ProjectViewSet):
     needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ}
 
     def list(self, request: Request, project: str) -> Response:
-        attempts = Attempt.objects.filter(project=self.project).without_bodies()
-        if state := request.query_params.get("state"):
+        asked = request.query_params
+        attempts = Attempt.objects.of_project(self.project).without_bodies()
+        if state := asked.get("state"):
             if state not in AttemptState.values:
                 raise InvalidFields({"state": [f"Send one of {', '.join(AttemptState.values)}."]})
-            attempts = attempts.filter(state=state)
-        for name in ("run_id", "request_id", "external_id", "integration_id"):
-            if value := request.query_params.get(name):
-                attempts = attempts.filter(**{name: value})
+            attempts = attempts.in_state(state)
+        if run_id := asked.get("run_id"):
+            attempts = attempts.of_run(run_id)
+        if request_id := asked.get("request_id"):
+            attempts = attempts.sent_under(request_id)
+        if external_id := asked.get("external_id"):
+            attempts = attempts.sent_for(external_id)
+        if integration_id := asked.get("integration_id"):
+            attempts = attempts.filter(integration_id=integration_id)
         return Response(page(attempts, request.query_params, serialize=delivery_json))
 
     def retrieve(self, request: Request, project: str, delivery: str) -> Response:
-        attempt = Attempt.objects.filter(project=self.project, pk=delivery).first()
+        attempt = Attempt.objects.of_project(self.project).filter(pk=delivery).first()
         if attempt is None:
             raise NotFound("There is no such delivery.")
         return Response(whole_delivery_json(attempt))

@@ -10,6 +10,7 @@ from typing import Any
 from django import forms
 from django.utils.html import format_html
 
+from integrations.console.finding import token_header
 from integrations.curl import UnreadableCurl, is_curl, read_curl
 from integrations.forms import BudgetForm, OptionsForm
 from integrations.models import Integration
@@ -60,7 +61,7 @@ def stage_form(provider: Provider, pasted: Pasted | None = None) -> Any:
 def _pasted_form(
     provider: Provider, options: type[BudgetForm], pasted: Pasted | None, *, initial: Mapping[str, str]
 ) -> Any:
-    order = [*provider.connect_form.base_fields, *(options.field_order or options.base_fields)]
+    order = [*provider.connect_form.base_fields, *_option_names(options)]
     form_class = type("ConnectPageForm", (options, provider.connect_form), {"field_order": order})
     form = form_class(pasted.fields if pasted else None, initial=initial)
     form.fields["webhook_url"].help_text = "Paste the URL, or a whole curl command: its header is taken too."
@@ -70,6 +71,24 @@ def _pasted_form(
         form.errors.pop("webhook_url", None)
         form.add_error("webhook_url", pasted.trouble)
     return form
+
+
+def fields_shown(
+    provider: Provider, form: Any, options: type[BudgetForm], pasted: Pasted | None = None
+) -> dict[str, Any]:
+    """What the page of a form of `connect_form` or `stage_form` shows of it."""
+    return {
+        "provider": provider,
+        "form": form,
+        "connection_fields": [form[name] for name in provider.connect_form.base_fields],
+        "option_fields": [form[name] for name in _option_names(options)],
+        "token_header": token_header(provider),
+        "value_was_given": bool(pasted and pasted.fields.get("auth_header_value")),
+    }
+
+
+def _option_names(options: type[BudgetForm]) -> list[str]:
+    return list(options.field_order or options.base_fields)
 
 
 class _Rotation(forms.Form):

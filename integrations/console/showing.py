@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from integrations.models import Attempt, AttemptKind, AttemptState, Integration, Webhook
+from integrations.models import Attempt, AttemptKind, AttemptState, Integration, Webhook, WebhookState
 from integrations.probing import Probe
 from integrations.providers.contract import Provider, Stage
 from integrations.providers.registry import all_providers, get_provider
 from integrations.recalling import recall
-from integrations.usage import Fullness, Usage, usage_of, usage_of_each
+from integrations.usage import Fullness, Usage, usage_of_each
 from mobius import clock
 from mobius.projects.models import Project
 
 LAST_ATTEMPTS = 20
 LAST_WEBHOOKS = 20
 _ANSWER_SHOWN = 2000
-_ROWS_FOR_A_FORECAST = 10
 
 _STAGE_WORDS = {
     Stage.ADDRESS: "Address found",
@@ -91,7 +90,7 @@ class Budget:
         if usage.left == 0 and usage.in_flight == 0:
             then = " Connect the URL of a new webhook." if self.successor is None else ""
             return f"All {usage.limit:,} submissions are gone.{then}"
-        if usage.forecast_at is None or self.taken < _ROWS_FOR_A_FORECAST:
+        if usage.forecast_at is None:
             return "No forecast yet: too few rows were sent in the last seven days."
         if (usage.forecast_at - clock.now()).days > 5 * 365:
             return "At the pace of the last seven days the limit is more than five years away."
@@ -138,13 +137,27 @@ class Outcome:
 
 def connected(project: Project) -> list[Connected]:
     """The project's integrations, by name."""
-    return [show(one) for one in Integration.objects.filter(project=project).select_related("pacer").order_by("name")]
+    return _show_each(list(Integration.objects.filter(project=project).select_related("pacer").order_by("name")))
 
 
 def show(integration: Integration) -> Connected:
-    webhook = Webhook.objects.current_of(integration)
-    successor = Webhook.objects.staged_for(integration)
-    budget = Budget(usage=usage_of(webhook, now=clock.now()), successor=successor) if webhook else None
+    return _show_each([integration])[0]
+
+
+def _show_each(integrations: Sequence[Integration]) -> list[Connected]:
+    """In a fixed number of queries."""
+    by_place = Webhook.objects.by_place(integrations)
+    usages = usage_of_each(list(by_place.values()), now=clock.now())
+    return [
+        _shown(one, by_place.get((one.pk, WebhookState.CURRENT)), by_place.get((one.pk, WebhookState.STAGED)), usages)
+        for one in integrations
+    ]
+
+
+def _shown(
+    integration: Integration, webhook: Webhook | None, successor: Webhook | None, usages: Mapping[str, Usage]
+) -> Connected:
+    budget = Budget(usage=usages[webhook.pk], successor=successor) if webhook else None
     return Connected(
         integration=integration,
         provider=get_provider(integration.provider),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from integrations import probing, succession
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
-from integrations.console.forms import stage_form, unpack
+from integrations.console.forms import Pasted, fields_shown, stage_form, unpack
 from integrations.console.showing import show
 from integrations.forms import BudgetForm
 from integrations.models import Integration, Webhook
@@ -39,8 +39,10 @@ def successor(request: ProjectRequest, project: Project, integration_id: str) ->
     pasted = unpack(fields, token_header(provider))
     form = stage_form(provider, pasted)
     staged = _stage(integration, form, request.actor) if form.is_valid() else None
+    if pasted.took:
+        messages.info(request, pasted.took)
     if staged is None:
-        return _page(request, integration, form)
+        return _page(request, integration, form, pasted)
     messages.success(request, f"The successor {staged.masked_url} is staged.")
     for warning in form.warnings():
         messages.warning(request, warning)
@@ -97,15 +99,7 @@ def _back_to(integration: Integration) -> HttpResponseRedirect:
     return redirect("console:integration", integration.project.handle, integration.pk)
 
 
-def _page(request: ProjectRequest, integration: Integration, form: Any) -> HttpResponse:
+def _page(request: ProjectRequest, integration: Integration, form: Any, pasted: Pasted | None = None) -> HttpResponse:
     provider = find_provider(integration.provider)
-    context = {
-        "shown": show(integration),
-        "provider": provider,
-        "form": form,
-        "connection_fields": [form[name] for name in provider.connect_form.base_fields],
-        "option_fields": [form[name] for name in BudgetForm.base_fields],
-        "token_header": token_header(provider),
-        **abilities(request),
-    }
+    context = {"shown": show(integration), **fields_shown(provider, form, BudgetForm, pasted), **abilities(request)}
     return render(request, "integrations/successor.html", context, status=422 if form.errors else 200)

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from integrations import connecting, probing
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
-from integrations.console.forms import Pasted, RowForm, connect_form, unpack
+from integrations.console.forms import Pasted, RowForm, connect_form, fields_shown, unpack
 from integrations.console.showing import (
     connected,
     last_attempts,
@@ -119,16 +119,10 @@ def _outcome_url(integration: Integration, probe: probing.Probe) -> str:
 
 
 def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted: Pasted | None = None) -> HttpResponse:
-    mine = [one.integration for one in connected(request.access.project) if one.provider.id == provider.id]
     context = {
-        "provider": provider,
-        "form": form,
-        "connection_fields": [form[name] for name in provider.connect_form.base_fields],
-        "option_fields": [form[name] for name in OptionsForm.field_order],
-        "token_header": token_header(provider),
-        "connected": mine,
+        **fields_shown(provider, form, OptionsForm, pasted),
+        "connected": Integration.objects.filter(project=request.access.project, provider=provider.id).order_by("name"),
         "again": request.GET.get("name", ""),
-        "value_was_given": bool(pasted and pasted.fields.get("auth_header_value")),
     }
     return render(request, "integrations/connect.html", context, status=UNPROCESSABLE if form.errors else 200)
 

@@ -122,6 +122,7 @@ def test_an_unknown_action_is_not_found(api: Api, integration: Integration) -> N
         ({}, "payload is missing"),
         ({"input": {"payload": []}}, "payload is a list"),
         ({"input": {"payload": {}, "colour": "red"}}, "Unknown parameter colour"),
+        ({"input": ROW | {"integration": 5}}, "integration must be text"),
         ({"input": ROW, "timeout": 3}, "timeout"),
         ({"input": ROW, "timeout_seconds": 0}, "timeout_seconds"),
         ({"input": ROW, "timeout_seconds": 121}, "timeout_seconds"),

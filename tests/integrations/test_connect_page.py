@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from integrations.choosing import open_connection
 from integrations.connecting import current_webhook
@@ -55,6 +57,17 @@ def test_the_list_has_a_card_for_every_provider_there_is(admin: Client) -> None:
     page = admin.get(LIST).content.decode()
 
     assert all(f'id="provider-{provider}"' in page for provider in all_providers())
+
+
+def test_the_list_costs_the_same_queries_however_many_are_connected(admin: Client) -> None:
+    def connect_and_count(number: int) -> int:
+        admin.post(CONNECT, form(name=f"clay {number}", webhook_url=f"{CLAY_URL}{number}"))
+        admin.get(LIST)  # says that it is connected
+        with CaptureQueriesContext(connection) as queries:
+            assert f"clay {number}" in admin.get(LIST).content.decode()
+        return len(queries)
+
+    assert len({connect_and_count(number) for number in (1, 2, 3)}) == 1
 
 
 def test_the_list_shows_what_is_connected_but_not_its_address(admin: Client, integration: Integration) -> None:

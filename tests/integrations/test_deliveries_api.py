@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from integrations.models import Attempt
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
@@ -61,3 +63,18 @@ def test_strangers_find_nothing(api: Api, stranger_api: Api, two_rows: list[str]
 
     assert stranger_api.get(f"{api.root}/deliveries").status_code == 404
     assert stranger_api.get(f"{stranger_api.root}/deliveries/{attempt.pk}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["request_id", "external_id"])
+def test_looking_for_an_id_reads_its_index_only(api: Api, name: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with CaptureQueriesContext(connection) as asked:
+        api.get(f"{api.root}/deliveries", {name: "wanted"})
+    (search,) = [one["sql"] for one in asked.captured_queries if "wanted" in one["sql"]]
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {search}")
+        plan = str(cursor.fetchall())
+
+    assert f"attempts_by_{name}" in plan

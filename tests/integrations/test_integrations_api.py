@@ -21,6 +21,7 @@ from integrations.models import (
     WebhookSecret,
 )
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from integrations.rotating import rotate_secrets
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api
@@ -193,6 +194,21 @@ def test_credentials_are_replaced_whole_and_the_rest_stays(api: Api, connected: 
     assert answer.json()["config"]["auth_header_name"] == "x-clay-webhook-auth"
     assert answer.json()["usage"]["used"] == 7
     assert (WebhookSecret.objects.get().url, WebhookSecret.objects.get().auth_header_value) == (URL, "new-token-value")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_header_that_is_replaced_is_erased_from_the_journal_too(api: Api, connected: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads what SQLite is told")
+    with CaptureQueriesContext(connection) as by_the_api:
+        api.put(connected, {"credentials": {"auth_header_value": "new-token-value"}})
+    with CaptureQueriesContext(connection) as by_the_page:
+        connecting.rotate(Integration.objects.get(), auth_header_name="x-auth", auth_header_value="newer-token-value")
+    with CaptureQueriesContext(connection) as by_a_new_key:
+        rotate_secrets()
+
+    for told in (by_the_api, by_the_page, by_a_new_key):
+        assert "PRAGMA wal_checkpoint(TRUNCATE)" in [one["sql"] for one in told.captured_queries]
 
 
 def test_what_was_read_cannot_be_written_back_over_the_url(api: Api, connected: str) -> None:

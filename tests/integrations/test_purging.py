@@ -11,7 +11,7 @@ from integrations import delivering
 from integrations.delivering import AlreadyAccepted, NotNow
 from integrations.models import Attempt, AttemptState, Integration, LedgerEntry, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
-from integrations.purging import purge_bodies
+from integrations.purging import through_attempts
 from mobius import clock
 from mobius.cli import main
 from mobius.projects.models import Project
@@ -23,7 +23,8 @@ def age(days: int) -> None:
 
 
 def purge(days: int = 30, batch: int = 500) -> list[int]:
-    return list(purge_bodies(before=clock.now() - timedelta(days=days), batch=batch))
+    pages = through_attempts(batch=batch).pages(clock.now() - timedelta(days=days))
+    return [blanked for blanked in pages if blanked]
 
 
 @pytest.mark.usefixtures("integration")

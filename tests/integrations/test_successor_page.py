@@ -85,6 +85,19 @@ def test_a_pasted_curl_command_is_taken_apart(
     assert webhook.auth_header_name == "x-clay-webhook-auth"
 
 
+def test_a_refused_curl_command_says_what_was_taken_and_that_the_secret_must_be_given_again(
+    admin: Client, integration: Integration, address: str, clay: ClaySimulator
+) -> None:
+    command = f"curl -X POST '{clay.url}' -H 'x-clay-webhook-auth: {TOKEN}' -d '{{}}'"
+
+    page = words(admin.post(f"{address}successor/", {"webhook_url": command, "stage": "1"}).content)
+
+    assert "Rows go to this webhook already" in page
+    assert "Took the URL and the header x-clay-webhook-auth" in page
+    assert "enter it again" in page
+    assert TOKEN not in page
+
+
 def test_a_test_that_fails_is_explained(
     admin: Client, integration: Integration, address: str, clay: ClaySimulator
 ) -> None:

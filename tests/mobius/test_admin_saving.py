@@ -70,6 +70,16 @@ def test_a_pace_is_audited_with_its_reason_and_without_its_value(superuser: Clie
     assert "7.125" not in str(AuditEvent.objects.values().get())
 
 
+def test_a_burst_that_the_settings_page_could_not_save_is_refused(superuser: Client, project: Project) -> None:
+    pacer = Pacer.objects.create(project=project, label="default", rate_per_second=9.9, burst=18)
+    form = {"rate_per_second": "9.9", "burst": "10001", "reason": "a wish"}
+
+    assert superuser.post(page(Pacer, "change", pacer.pk), form).status_code == 200
+
+    pacer.refresh_from_db()
+    assert pacer.burst == 18
+
+
 def test_saving_without_a_change_leaves_no_line(superuser: Client, project: Project) -> None:
     pacer = Pacer.objects.create(project=project, label="default", rate_per_second=9.9, burst=18)
 
