@@ -110,8 +110,6 @@ class Turn:
         for step in self._unfinished():
             step.error_type, step.error_message = error_type, error_message
             self._end_step(step, StepStatus.FAILED)
-            if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
-                self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
     def cancel_run(self, *, stop_reason: str, reason: str) -> None:
@@ -119,7 +117,6 @@ class Turn:
         for step in self._unfinished():
             step.error_type = step.error_message = ""
             self._end_step(step, StepStatus.CANCELLED)
-            self._closed_waits[step.pk] = WaitState.CANCELLED
         self._end(RunStatus.CANCELLED, stop_reason)
         self.log("run.cancelled", reason=reason)
 
@@ -366,7 +363,8 @@ class Turn:
 
     def _end_step(self, step: Step, status: StepStatus) -> None:
         if step.kind == StepKind.WAIT_FOR_EVENT and status != StepStatus.COMPLETED:
-            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)  # nobody waits any more
+            # Nobody waits any more: it must not be listed as overdue.
+            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)
         step.status = status
         step.completed_at = self.now
         self._change(step)
