@@ -13,6 +13,7 @@ from integrations.models import Integration, IntegrationStatus
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import queue
 from loops.advance import advance
+from loops.authoring import update_loop
 from loops.models import Loop, Run, RunStatus
 from loops.operating import signal
 from mobius.projects.auditing import SYSTEM
@@ -69,3 +70,23 @@ def test_a_row_that_a_worker_takes_just_now_is_not_discarded(
         discarded = queue.discard(integration, by=SYSTEM)
 
     assert (discarded, fresh(run).status) == (0, RunStatus.RUNNING)
+
+
+def test_discarding_beside_a_new_policy_does_not_leave_the_next_run_in_the_queue(
+    integration: Integration, push_leads: Loop, clay: ClaySimulator
+) -> None:
+    Integration.objects.update(status=IntegrationStatus.INACTIVE)
+    first = begin(push_leads)
+    work_off()
+
+    started: list[Run] = []
+
+    def govern() -> None:
+        update_loop(Loop.objects.get(pk=push_leads.pk), {"concurrency": "queue"})
+        started.append(begin(push_leads))
+
+    with uncommitted(govern):
+        assert queue.discard(integration, by=SYSTEM) == 1
+
+    assert fresh(first).status == RunStatus.CANCELLED
+    assert fresh(started[0]).queue_reason == ""
