@@ -14,6 +14,8 @@ from loops.trigger_models import Trigger
 from mobius.errors import InvalidFields
 from mobius.notifying.interest import note_change
 
+_AUTHORED = ["name", "config", "active", "http_handle", "next_fire_at", "event_type", "source_loop"]
+
 
 def register(loop: Loop, spec: LoopSpec, *, now: datetime) -> None:
     """Make the loop's triggers what `spec` says and its status allows. In the caller's transaction, which holds the
@@ -64,7 +66,8 @@ def _set(trigger: Trigger, wanted: TriggerSpec, loop: Loop, *, place: str, now: 
             trigger.source_loop = _source_loop(wanted.config.get("source_id"), loop, place)
     try:
         with transaction.atomic():
-            trigger.save()
+            # What a trigger has done, and whether its calls are signed, is not for an author to overwrite.
+            trigger.save(update_fields=None if trigger._state.adding else _AUTHORED)
     except IntegrityError:
         raise InvalidFields(
             {f"{place}.http_handle": ["This handle is taken; choose another, or leave it out."]}

@@ -16,6 +16,8 @@ from loops.advance import advance
 from loops.authoring import update_loop
 from loops.models import Loop, Run, RunStatus
 from loops.operating import signal
+from loops.trigger_models import Trigger
+from loops.triggers.calling import demand_signature, find_http_trigger
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
@@ -90,3 +92,12 @@ def test_discarding_beside_a_new_policy_does_not_leave_the_next_run_in_the_queue
 
     assert fresh(first).status == RunStatus.CANCELLED
     assert fresh(started[0]).queue_reason == ""
+
+
+def test_saving_a_loop_keeps_the_signature_that_somebody_demands_meanwhile(project: Project) -> None:
+    loop = loop_of(project, wait(), triggers=[{"kind": "http", "key": "form"}])
+
+    with uncommitted(lambda: demand_signature(find_http_trigger(loop, "form"), by=SYSTEM)):
+        update_loop(Loop.objects.get(pk=loop.pk), {"description": "new"})
+
+    assert Trigger.objects.get().signed
