@@ -13,11 +13,12 @@ from integrations.models import Integration, IntegrationStatus
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import queue
 from loops.advance import advance
-from loops.authoring import update_loop
-from loops.models import Loop, Run, RunStatus
+from loops.authoring import delete_loop, update_loop
+from loops.models import Loop, LoopStatus, Run, RunStatus
 from loops.operating import signal
 from loops.trigger_models import Trigger
 from loops.triggers.calling import demand_signature, find_http_trigger
+from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
@@ -101,3 +102,13 @@ def test_saving_a_loop_keeps_the_signature_that_somebody_demands_meanwhile(proje
         update_loop(Loop.objects.get(pk=loop.pk), {"description": "new"})
 
     assert Trigger.objects.get().signed
+
+
+def test_setting_a_loop_active_does_not_bring_it_back_while_somebody_deletes_it(project: Project) -> None:
+    loop = loop_of(project, wait(), triggers=[{"kind": "http", "key": "form"}])
+
+    with uncommitted(lambda: delete_loop(Loop.objects.get(pk=loop.pk))), pytest.raises(NotFound):
+        update_loop(loop, {"status": "active"})
+
+    assert Loop.objects.get().status == LoopStatus.DELETED
+    assert not Trigger.objects.exists()
