@@ -7,10 +7,9 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from loops.models import Loop, LoopStatus
+from loops.models import Loop, LoopStatus, Trigger
 from loops.schedules import read_schedule
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
-from loops.trigger_models import Trigger
 from mobius.errors import InvalidFields
 from mobius.notifying.interest import note_change
 

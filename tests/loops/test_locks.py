@@ -14,9 +14,8 @@ from integrations.providers.clay.simulator import ClaySimulator
 from loops import queue
 from loops.advance import advance
 from loops.authoring import delete_loop, update_loop
-from loops.models import Loop, LoopStatus, Run, RunStatus
+from loops.models import Loop, LoopStatus, Run, RunStatus, Trigger
 from loops.operating import signal
-from loops.trigger_models import Trigger
 from loops.triggers.calling import demand_signature, find_http_trigger
 from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
