@@ -188,7 +188,8 @@ def record_alone(sent: Sent, go_on: Callable[[], bool]) -> None:
 @transaction.atomic
 def _record_and_wake(sent: Sent) -> None:
     now, order = clock.now(), sent.sending.parcel.order
-    Run.objects.select_for_update().filter(pk=order.run_id).values_list("pk").first()  # before what the row holds
+    # Before what the row holds.
+    Run.objects.select_for_update(no_key=True).filter(pk=order.run_id).values_list("pk").first()
     record_outcome(sent, now=now)
     _wake_from_doubt(order.run_id, order.step_id, now=now)
 

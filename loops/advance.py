@@ -19,12 +19,13 @@ from integrations.delivering import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure
 from loops import machine
 from loops.acting import Sent, prepare_row, record_alone, record_outcome, reserve_row, take_outcome
+from loops.changes import Overtaken
 from loops.checking import check
 from loops.children import start_child
 from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
 from loops.spec import ActionConfig, CheckConfig, LoopConfig, SleepConfig, StepSpec, WaitConfig
-from loops.turn import Overtaken, Turn
+from loops.turn import Turn
 from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock

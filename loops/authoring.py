@@ -15,7 +15,7 @@ from loops.models import Loop, LoopStatus, LoopVersion, Run
 from loops.spec import LoopConfig, LoopSpec, parse_loop
 from loops.triggers.registering import forget, register
 from mobius import clock
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import AlreadyExists, InvalidFields, NotFound
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
@@ -40,7 +40,8 @@ def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -
 def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
     """Write the fields that are present; absent ones stay. `status` may be `active` or `paused`.
 
-    Setting it active forgets the failures that were counted. Raises InvalidFields, and AlreadyExists for a taken name.
+    Setting it active forgets the failures that were counted. Raises InvalidFields, AlreadyExists for a taken name, and
+    NotFound when somebody has deleted the loop meanwhile.
     """
     authored = {name: value for name, value in changes.items() if name != "status"}
     status = changes.get("status")
@@ -48,6 +49,8 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
         raise InvalidFields({"status": ["Write active or paused."]})
     with _unique_name(loop), transaction.atomic():
         loop.refresh_from_db(from_queryset=Loop.objects.select_for_update(no_key=True))
+        if loop.status == LoopStatus.DELETED:
+            raise NotFound("There is no such loop.")
         before = loop.current_version.spec if loop.current_version else {}
         spec = _parse(before | authored)
         if status == LoopStatus.ACTIVE and not spec.steps:

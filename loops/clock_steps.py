@@ -43,7 +43,7 @@ def bring_forward(step: timedelta, *, now: datetime) -> None:
 
 def _bring_forward(ids: list[str], step: timedelta, now: datetime) -> None:
     runs = Run.objects.filter(pk__in=ids, updated_at__gt=now + _TELLING)
-    ours = list(runs.select_for_update().order_by("pk").values_list("pk", flat=True))
+    ours = list(runs.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
     # What was made before the clock went ahead has its right times.
     made_ahead = {"pk__in": ours, "created_at__gt": now}
     Run.objects.filter(**made_ahead).update(wall_clock_deadline_at=F("wall_clock_deadline_at") - step)

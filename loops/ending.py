@@ -60,7 +60,7 @@ def _let_in(runs: RunQuerySet, policy: Policy, now: datetime, *, except_by: Sequ
     their own."""
     allows = policy.concurrency == Concurrency.ALLOW
     room = None if allows else max(policy.max_concurrent_runs - runs.let_in().count(), 0)
-    queued = runs.exclude(trigger_key__in=except_by)
+    queued = runs.exclude(trigger_key__in=except_by).only("loop_version_id", "wall_clock_deadline_at")
     waiting = [run for reason in QueueReason for run in queued.queued_for(reason)[:room]]
     for run in sorted(waiting, key=lambda one: one.pk)[:room]:
         limit = spec_of(run.loop_version_id).wall_clock_timeout

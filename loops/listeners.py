@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from loops.trigger_models import Trigger
+from loops.models import Trigger
 from mobius.notifying.interest import present_state
 from mobius.notifying.models import Endpoint
 

@@ -40,7 +40,7 @@ def purge_all(*, before: datetime) -> dict[str, int]:
 
 @transaction.atomic
 def _forget_runs(ids: list[str], before: datetime) -> int:
-    held = Run.objects.to_purge(before).filter(pk__in=ids).order_by("pk").select_for_update()
+    held = Run.objects.to_purge(before).filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
     old = list(held.values_list("pk", flat=True))  # one that is retried just now has not ended any more
     Step.objects.filter(run__in=old).update(inputs=None, result=None)
     RunEvent.objects.filter(run__in=old).exclude(payload={}).update(payload={})

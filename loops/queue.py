@@ -68,14 +68,14 @@ def discard(integration: Integration, *, by: Actor) -> int:
     reason = f"{by.name} discarded the rows that waited at {integration.name}; this row was not sent."
     while batch := _waiting(integration, until=now, after=last):
         with transaction.atomic():
-            governing = sorted({run.loop_id for run in batch if run.governed})
-            for loop_id in governing:
+            for loop_id in sorted({run.loop_id for run in batch}):
                 lock_loop(loop_id)  # before any run (design §4, lock order)
-            # Asked of the locked rows themselves: a worker may take one while we wait for its lock.
+            # Asked of the locked rows themselves: a worker may take one while we wait for its lock, and a new policy
+            # may begin to count one.
             still_waiting = Run.objects.queue_at(integration.pk).filter(pk__in=[run.pk for run in batch])
             runs = list(still_waiting.select_for_update(no_key=True).order_by("pk"))
             _cancel(runs, reason, now)
-            for loop_id in governing:
+            for loop_id in sorted({run.loop_id for run in runs if run.governed}):
                 let_next_in(loop_id, now=now)
         discarded, last = discarded + len(runs), batch[-1].pk
     auditing.record(
@@ -94,7 +94,7 @@ def _waiting(integration: Integration, *, until: datetime, after: str) -> list[R
     """The next runs, by their ids, whose rows wait at `integration` since `until` or longer."""
     queue = Run.objects.queue_at(integration.pk).values("pk")
     waiting = Run.objects.filter(pk__in=queue, created_at__lte=until, pk__gt=after)
-    return list(waiting.only("loop_id", "governed").order_by("pk")[:BATCH])
+    return list(waiting.only("loop_id").order_by("pk")[:BATCH])
 
 
 def stand_aside(subject_id: str, integration_id: str, *, now: datetime) -> None:

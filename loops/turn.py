@@ -1,7 +1,7 @@
 """One turn of a run: what a worker decides from one reading of it, and writes in one transaction.
 
-Everything is changed in memory first. `save` writes it with a compare-and-set on the run's two guards, so a turn that
-was decided on an old reading writes nothing at all.
+Everything is changed in memory first. `save` writes it (`loops.changes`) with a compare-and-set on the run's two
+guards, so a turn that was decided on an old reading writes nothing at all.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from django.db import connection
 from integrations.delivering import NotNow
 from loops import ending
 from loops.announcing import announce
+from loops.changes import Changes, Overtaken
 from loops.models import (
     Callback,
     CallbackState,
     Run,
-    RunEvent,
     RunStatus,
     Step,
     StepStatus,
@@ -28,36 +28,10 @@ from loops.models import (
 )
 from loops.spec import LoopSpec, StepKind, StepSpec
 from mobius.engine import liveness
-from mobius.prepared import Insert, New, Select, Update
+from mobius.prepared import New, Select
 
-
-class Overtaken(Exception):
-    """Somebody else has written the run since it was read: read it again and decide again."""
-
-
-_save_run = Update(
-    Run,
-    writes=[
-        *("claim", "worker", "revision", "status", "result", "stop_reason"),
-        *("error_type", "error_message", "last_sequence"),
-        *("wake_at", "waits_for", "waits_since", "waits_at", "ring_due_at", "rings"),
-        *("started_at", "completed_at", "updated_at"),
-    ],
-    where=["id", "claim", "revision"],
-)
-_save_step = Update(
-    Step,
-    writes=[
-        *("status", "attempt", "inputs", "result", "error_type", "error_message"),
-        *("callback_hash", "callback_key", "completed_at", "updated_at"),
-    ],
-    where=["id"],
-)
-_insert_run = Insert(Run)
 _open_waits = Select(lambda step: Wait.objects.filter(step=step, state=WaitState.OPEN))
 _make_step = New(Step)
-_insert_steps = Insert(Step)
-_insert_events = Insert(RunEvent)
 
 
 class Turn:
@@ -66,16 +40,8 @@ class Turn:
         self.spec = spec
         self.steps = steps
         self.now = now
-        self._is_new = new  # the run itself is yet to be inserted
-        self._read_claim, self._read_revision = run.claim, run.revision
-        self._new: list[Step] = []
-        self._changed: dict[str, Step] = {}
-        self._events: list[dict[str, Any]] = []
+        self._changes = Changes(run, now=now, new=new)
         self._announced: list[str] = []
-        self._waits: list[Wait] = []
-        self._closed_waits: dict[str, WaitState] = {}
-        self._used: list[tuple[Callback, Step]] = []
-        self._sorted: list[tuple[Callback, CallbackState]] = []
 
     # --- the run ---------------------------------------------------------------------------------------------------
 
@@ -110,8 +76,6 @@ class Turn:
         for step in self._unfinished():
             step.error_type, step.error_message = error_type, error_message
             self._end_step(step, StepStatus.FAILED)
-            if step.kind == StepKind.WAIT_FOR_EVENT:  # nobody waits any more: it must not be listed as overdue
-                self._closed_waits[step.pk] = WaitState.CANCELLED
         self.fail_run(stop_reason=stop_reason, error_type=error_type, error_message=error_message)
 
     def cancel_run(self, *, stop_reason: str, reason: str) -> None:
@@ -119,7 +83,6 @@ class Turn:
         for step in self._unfinished():
             step.error_type = step.error_message = ""
             self._end_step(step, StepStatus.CANCELLED)
-            self._closed_waits[step.pk] = WaitState.CANCELLED
         self._end(RunStatus.CANCELLED, stop_reason)
         self.log("run.cancelled", reason=reason)
 
@@ -249,29 +212,29 @@ class Turn:
 
     def is_waiting(self, step: Step) -> bool:
         """Does `step` have an open wait, from an earlier turn?"""
-        return step not in self._new and bool(_open_waits(step.pk))
+        return step not in self._changes.new_steps and bool(_open_waits(step.pk))
 
     def use_callback(self, callback: Callback, step: Step) -> None:
         """`callback` is the result of `step`; no other may become it."""
-        self._used.append((callback, step))
+        self._changes.used.append((callback, step))
         if self.is_waiting(step):
             self.close_wait(step, WaitState.RESUMED)
 
     @property
     def taken_callbacks(self) -> set[str]:
         """The ids of the callbacks that steps have used in this turn."""
-        return {callback.pk for callback, _ in self._used}
+        return {callback.pk for callback, _ in self._changes.used}
 
     def sort_callbacks(self, callbacks: list[Callback], state: CallbackState) -> None:
         """Say of callbacks that nobody used what they are instead."""
-        self._sorted += [(callback, state) for callback in callbacks]
+        self._changes.sorted += [(callback, state) for callback in callbacks]
 
     def open_wait(self, step: Step, wait: Wait) -> None:
-        self._waits.append(wait)
+        self._changes.waits.append(wait)
         self.log("wait.opened", step, event_type=wait.event_type, wait_id=wait.pk)
 
     def close_wait(self, step: Step, state: WaitState) -> None:
-        self._closed_waits[step.pk] = state
+        self._changes.closed_waits[step.pk] = state
         self.log("wait.timed_out" if state == WaitState.TIMED_OUT else "wait.resumed", step)
 
     def log(self, event_type: str, step: Step | None = None, /, **payload: Any) -> None:
@@ -279,7 +242,7 @@ class Turn:
         self.run.last_sequence += 1
         if event_type.startswith("run."):
             self._announced.append(event_type)
-        self._events.append(
+        self._changes.events.append(
             {
                 "run_id": self.run.pk,
                 "sequence": self.run.last_sequence,
@@ -296,9 +259,9 @@ class Turn:
         """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
         if self.is_counted:
             ending.lock_loop(self.run.loop_id)
-        if self._is_new:
+        if self._changes.run_is_new or not connection.features.has_select_for_update:
             return
-        if connection.features.has_select_for_update and not self._unchanged().select_for_update(no_key=True).exists():
+        if not self._changes.unwritten().select_for_update(no_key=True).exists():
             raise Overtaken
 
     def save(self) -> None:
@@ -306,28 +269,11 @@ class Turn:
 
         Raises IntegrityError when the run is new and its idempotency key is taken.
         """
-        run = self.run
-        run.updated_at, run.revision = self.now, self._read_revision + 1
-        if self._is_new:
-            _insert_run(run)
-        elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
-            raise Overtaken
-        _insert_steps(*self._new)
-        for step in self._changed.values():
-            _save_step(step, {"id": step.pk})
-        for wait in self._waits:
-            wait.save(force_insert=True)
-        for step_id, state in self._closed_waits.items():
-            Wait.objects.filter(step_id=step_id, state=WaitState.OPEN).update(state=state, closed_at=self.now)
-        for callback, sorted_as in self._sorted:  # before those that are used: what one wait left, the next may take
-            Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
-        for callback, step in self._used:
-            Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
-        _insert_events(*self._events)
-        if self.is_counted and run.has_ended:
-            ending.tell_loop(run, self.spec, now=self.now)
+        self._changes.write()
+        if self.is_counted and self.run.has_ended:
+            ending.tell_loop(self.run, self.spec, now=self.now)
         if self._announced:
-            announce(run, self._announced, now=self.now)
+            announce(self.run, self._announced, now=self.now)
 
     @property
     def is_counted(self) -> bool:
@@ -337,9 +283,6 @@ class Turn:
     def _unfinished(self) -> list[Step]:
         at_work = (StepStatus.PENDING, StepStatus.RUNNING, StepStatus.SUSPENDED)
         return [step for step in self.steps.values() if step.status in at_work]
-
-    def _unchanged(self) -> Any:
-        return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
 
     def _make_step(self, spec: StepSpec) -> Step:
         step = _make_step(
@@ -356,17 +299,18 @@ class Turn:
             updated_at=self.now,
         )
         self.steps[spec.key] = step
-        self._new.append(step)
+        self._changes.new_steps.append(step)
         return step
 
     def _change(self, step: Step) -> None:
         step.updated_at = self.now
-        if step not in self._new:
-            self._changed[step.key] = step
+        if step not in self._changes.new_steps:
+            self._changes.changed_steps[step.key] = step
 
     def _end_step(self, step: Step, status: StepStatus) -> None:
         if step.kind == StepKind.WAIT_FOR_EVENT and status != StepStatus.COMPLETED:
-            self._closed_waits.setdefault(step.pk, WaitState.CANCELLED)  # nobody waits any more
+            # Nobody waits any more: it must not be listed as overdue.
+            self._changes.closed_waits.setdefault(step.pk, WaitState.CANCELLED)
         step.status = status
         step.completed_at = self.now
         self._change(step)

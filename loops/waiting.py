@@ -19,7 +19,7 @@ def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, n
         turn.use_callback(callback, step)
         turn.complete_step(step, _output(config, callback, names))
         return
-    if step.deadline_at is not None and step.deadline_at <= turn.now:
+    if turn.is_out_of_time(step):
         turn.close_wait(step, WaitState.TIMED_OUT)
         turn.fail_step(
             step,

@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from loops.api.reading import read_object
+from loops.models import Trigger
 from loops.starting import find_loop
-from loops.trigger_models import Trigger
 from loops.triggers.calling import (
     call,
     check_signature,

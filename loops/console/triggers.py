@@ -13,9 +13,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
-from loops.models import Loop
+from loops.models import Loop, Trigger
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
-from loops.trigger_models import Trigger
 from loops.triggers.calling import demand_signature, find_http_trigger, take_unsigned
 from mobius.errors import NotFound
 from mobius.projects.models import Project

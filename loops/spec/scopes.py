@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from loops.expressions import ExpressionError, compile_predicate, compile_template, string_leaves
-from loops.expressions.grammar import Expression
+from loops.expressions.grammar import MAX_EXPRESSION_LENGTH, Expression
 from loops.expressions.tokens import key_text, nearest
 from loops.spec.fields import Problems
 
 INPUTS = frozenset({"event", "meta", "config"})
+LONGEST_PREDICATE = MAX_EXPRESSION_LENGTH + 10  # with the `${{ }}` that is tolerated around it
 
 
 @dataclass(frozen=True, kw_only=True)

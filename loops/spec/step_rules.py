@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from loops.spec.fields import Fields, JsonObject, Problems, unknown
-from loops.spec.scopes import INPUTS, Scope
+from loops.spec.scopes import INPUTS, LONGEST_PREDICATE, Scope
+from loops.spec.steps import StepKind
 from mobius.errors import MobiusError
 
 MAX_STEPS = 100
 _MAX_ATTEMPTS = 10
 _ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_CONDITION_LENGTH = 1010  # an expression and the `${{ }}` that is tolerated around it
-_KINDS = ("action", "sleep", "wait_for_event", "loop", "check")
+_KINDS = tuple(StepKind)
 _LATER_KINDS = ("agent", "interaction")
 _MAX_CHECKS = 50
 _CALLBACK_SUFFIX = ".callback"
@@ -74,7 +74,7 @@ def _check_common(fields: Fields, scope: Scope) -> None:
     if step_id is not None and not _ID.fullmatch(step_id):
         fields.fault("id", "An id has from 1 to 64 letters, digits, `_`, `-` and `.`.")
     fields.text("name", blank=True)
-    condition = fields.text("if", longest=_MAX_CONDITION_LENGTH, blank=True)
+    condition = fields.text("if", longest=LONGEST_PREDICATE, blank=True)
     if condition and condition.strip():
         scope.check_predicate(condition, fields.at("if"))
     if retry := fields.object("retry"):
@@ -161,7 +161,7 @@ def _check_wait(config: Fields, scope: Scope) -> None:
     if mapping := config.object("payload_mapping"):
         inner = Scope(roots=frozenset({"event", "meta"}), problems=scope.problems)
         for name in mapping.data:
-            expression = mapping.text(name, longest=_MAX_CONDITION_LENGTH)
+            expression = mapping.text(name, longest=LONGEST_PREDICATE)
             if expression is not None:
                 inner.check_predicate(expression, mapping.at(name))
             elif mapping.data[name] is None:
@@ -208,6 +208,6 @@ def _check_assertion(one: Fields, scope: Scope, names: set[str]) -> None:
     if name is not None and name in names:
         one.fault("name", f"There is a check named `{name[:100]}` already.")
     names.add(name or "")
-    expression = one.text("expr", longest=_MAX_CONDITION_LENGTH)
+    expression = one.text("expr", longest=LONGEST_PREDICATE)
     if expression is not None:
         scope.check_predicate(expression, one.at("expr"))

@@ -6,15 +6,14 @@ import re
 
 from loops.schedules import ScheduleInvalid, read_schedule
 from loops.spec.fields import Fields
-from loops.spec.scopes import Scope
-from loops.spec.triggers import keys_of
+from loops.spec.scopes import LONGEST_PREDICATE, Scope
+from loops.spec.triggers import Concurrency, keys_of
 
-CONCURRENCY = ("allow", "queue", "skip", "replace")
+CONCURRENCY = tuple(Concurrency)
 EVENT_TYPES = ("run.completed", "run.failed", "clay.callback")
 MAX_TRIGGERS = 20
 MAX_KEY_LENGTH = 100
 _HANDLE = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_LONGEST_CONDITION = 1010  # an expression and the `${{ }}` that is tolerated around it
 
 
 def check_triggers(fields: Fields) -> None:
@@ -98,7 +97,7 @@ def _check_event(trigger: Fields) -> None:
     config.require("event_type")
     config.choice("event_type", EVENT_TYPES)
     config.text("source_id")
-    condition = config.text("condition", longest=_LONGEST_CONDITION, blank=True)
+    condition = config.text("condition", longest=LONGEST_PREDICATE, blank=True)
     if condition and condition.strip():
         scope = Scope(roots=frozenset({"event", "meta"}), problems=config.problems)
         scope.check_predicate(condition, config.at("condition"))

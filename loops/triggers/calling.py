@@ -11,9 +11,8 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from loops.models import Loop, Run
+from loops.models import Loop, Run, SourceEvent, Trigger, TriggerSecret
 from loops.starting import LONGEST_KEY, refuse_collapsed
-from loops.trigger_models import SourceEvent, Trigger, TriggerSecret
 from loops.triggers.firing import note_started, start_by
 from mobius import clock
 from mobius.engine.crowd import together

@@ -15,10 +15,9 @@ from django.db import transaction
 
 from loops.ending import lock_loop
 from loops.expressions import ExpressionError, Names, evaluate, truthy
-from loops.models import Loop, Run
+from loops.models import Loop, Run, SourceEvent, SourceEventState, Trigger
 from loops.schedules import MOST_COUNTED, Due, ScheduleInvalid, read_schedule
 from loops.starting import Origin, Start, start_run
-from loops.trigger_models import SourceEvent, SourceEventState, Trigger
 from mobius.api.serializing import timestamp
 from mobius.errors import MobiusError
 

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from loops.listeners import anybody_listens
-from loops.models import Callback, Run, RunStatus
-from loops.trigger_models import SourceEvent, SourceEventState, Trigger
+from loops.models import Callback, Run, RunStatus, SourceEvent, SourceEventState, Trigger
 from mobius.api.serializing import timestamp, without_nulls
 
 CALLBACK_EVENT = "clay.callback"

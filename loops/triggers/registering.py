@@ -7,12 +7,13 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from loops.models import Loop, LoopStatus
+from loops.models import Loop, LoopStatus, Trigger
 from loops.schedules import read_schedule
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
-from loops.trigger_models import Trigger
 from mobius.errors import InvalidFields
 from mobius.notifying.interest import note_change
+
+_AUTHORED = ["name", "config", "active", "http_handle", "next_fire_at", "event_type", "source_loop"]
 
 
 def register(loop: Loop, spec: LoopSpec, *, now: datetime) -> None:
@@ -64,7 +65,8 @@ def _set(trigger: Trigger, wanted: TriggerSpec, loop: Loop, *, place: str, now: 
             trigger.source_loop = _source_loop(wanted.config.get("source_id"), loop, place)
     try:
         with transaction.atomic():
-            trigger.save()
+            # What a trigger has done, and whether its calls are signed, is not for an author to overwrite.
+            trigger.save(update_fields=None if trigger._state.adding else _AUTHORED)
     except IntegrityError:
         raise InvalidFields(
             {f"{place}.http_handle": ["This handle is taken; choose another, or leave it out."]}

@@ -11,8 +11,7 @@ from django.db.models import QuerySet
 
 from integrations.models import Attempt, LedgerEntry, Webhook
 from loops import sweeping
-from loops.models import Callback, Loop, Run, Step
-from loops.trigger_models import SourceEvent, Trigger
+from loops.models import Callback, Loop, Run, SourceEvent, Step, Trigger
 from mobius import clock
 from mobius.notifying import couriers
 from mobius.notifying.models import Notification

@@ -13,8 +13,11 @@ from integrations.models import Integration, IntegrationStatus
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import queue
 from loops.advance import advance
-from loops.models import Loop, Run, RunStatus
+from loops.authoring import delete_loop, update_loop
+from loops.models import Loop, LoopStatus, Run, RunStatus, Trigger
 from loops.operating import signal
+from loops.triggers.calling import demand_signature, find_http_trigger
+from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
@@ -69,3 +72,42 @@ def test_a_row_that_a_worker_takes_just_now_is_not_discarded(
         discarded = queue.discard(integration, by=SYSTEM)
 
     assert (discarded, fresh(run).status) == (0, RunStatus.RUNNING)
+
+
+def test_discarding_beside_a_new_policy_does_not_leave_the_next_run_in_the_queue(
+    integration: Integration, push_leads: Loop, clay: ClaySimulator
+) -> None:
+    Integration.objects.update(status=IntegrationStatus.INACTIVE)
+    first = begin(push_leads)
+    work_off()
+
+    started: list[Run] = []
+
+    def govern() -> None:
+        update_loop(Loop.objects.get(pk=push_leads.pk), {"concurrency": "queue"})
+        started.append(begin(push_leads))
+
+    with uncommitted(govern):
+        assert queue.discard(integration, by=SYSTEM) == 1
+
+    assert fresh(first).status == RunStatus.CANCELLED
+    assert fresh(started[0]).queue_reason == ""
+
+
+def test_saving_a_loop_keeps_the_signature_that_somebody_demands_meanwhile(project: Project) -> None:
+    loop = loop_of(project, wait(), triggers=[{"kind": "http", "key": "form"}])
+
+    with uncommitted(lambda: demand_signature(find_http_trigger(loop, "form"), by=SYSTEM)):
+        update_loop(Loop.objects.get(pk=loop.pk), {"description": "new"})
+
+    assert Trigger.objects.get().signed
+
+
+def test_setting_a_loop_active_does_not_bring_it_back_while_somebody_deletes_it(project: Project) -> None:
+    loop = loop_of(project, wait(), triggers=[{"kind": "http", "key": "form"}])
+
+    with uncommitted(lambda: delete_loop(Loop.objects.get(pk=loop.pk))), pytest.raises(NotFound):
+        update_loop(loop, {"status": "active"})
+
+    assert Loop.objects.get().status == LoopStatus.DELETED
+    assert not Trigger.objects.exists()

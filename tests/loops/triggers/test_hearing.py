@@ -12,12 +12,11 @@ from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import callbacks
 from loops.authoring import create_loop, update_loop
-from loops.models import Loop, Run
+from loops.models import Loop, Run, SourceEvent, Trigger
 from loops.operating import cancel
 from loops.retrying import retry
 from loops.starting import DEEPEST
 from loops.sweeping import sweep
-from loops.trigger_models import SourceEvent, Trigger
 from mobius.errors import InvalidFields
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project

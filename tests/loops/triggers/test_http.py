@@ -12,8 +12,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from loops.authoring import delete_loop, update_loop
-from loops.models import Loop, Run
-from loops.trigger_models import SourceEvent, Trigger, TriggerSecret
+from loops.models import Loop, Run, SourceEvent, Trigger, TriggerSecret
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api

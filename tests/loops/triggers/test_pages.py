@@ -10,9 +10,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from loops.authoring import update_loop
-from loops.models import Loop, Run
+from loops.models import Loop, Run, Trigger
 from loops.sweeping import sweep
-from loops.trigger_models import Trigger
 from mobius.projects.models import Project
 from tests.loops.runs import loop_of, wait
 

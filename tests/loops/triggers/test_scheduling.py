@@ -12,9 +12,8 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from loops.authoring import delete_loop, update_loop
-from loops.models import Loop, Run
+from loops.models import Loop, Run, SourceEvent, Trigger
 from loops.sweeping import sweep
-from loops.trigger_models import SourceEvent, Trigger
 from loops.triggers.firing import fire_due
 from mobius.projects.models import Project
 from tests.cast import work_off

@@ -11,8 +11,7 @@ from django.db import connection
 from integrations.rotating import rotate_secrets
 from integrations.secrets import SecretTextField, is_current, prove_key
 from loops.authoring import create_loop
-from loops.models import Loop
-from loops.trigger_models import TriggerSecret
+from loops.models import Loop, TriggerSecret
 from loops.triggers.calling import demand_signature, find_http_trigger
 from mobius.atonce import WAITING_CALLS
 from mobius.errors import RateLimitExceeded

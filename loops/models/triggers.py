@@ -1,16 +1,17 @@
-"""What the triggers of loops need at run time, and what made them fire. (A part of `loops.models`.)"""
+"""What the triggers of loops need at run time, and what made them fire."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Self
 
 from django.db import models
 from django.db.models import Q
 
 from integrations.secrets import SecretTextField
-from mobius.ids import ID_LENGTH, new_id
+from loops.models.fields import id_field
+from loops.models.loops import Loop
+from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 
 
@@ -37,9 +38,9 @@ class TriggerQuerySet(models.QuerySet["Trigger"]):
 class Trigger(models.Model):
     """A trigger of a loop's current version; what it is, is in the version. Manual triggers need no row."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "trg"), editable=False)
+    id = id_field("trg")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
-    loop = models.ForeignKey("loops.Loop", on_delete=models.CASCADE, related_name="triggers", db_index=False)
+    loop = models.ForeignKey(Loop, on_delete=models.CASCADE, related_name="triggers", db_index=False)
     key = models.CharField(max_length=100)
     kind = models.CharField(max_length=16)
     name = models.CharField(max_length=200, blank=True)
@@ -105,7 +106,7 @@ class SourceEventQuerySet(models.QuerySet["SourceEvent"]):
 class SourceEvent(models.Model):
     """One firing of one trigger. The database sees to it that the same cause fires it once."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "sevt"), editable=False)
+    id = id_field("sevt")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
     trigger = models.ForeignKey(Trigger, on_delete=models.CASCADE, related_name="source_events")
     cause = models.CharField(max_length=255, blank=True)  # a caller's key, a scheduled time, a run's end; "": none

@@ -1,0 +1,35 @@
+"""What a project automates: loops, their frozen versions, and the runs of them with everything that happened."""
+
+from __future__ import annotations
+
+from loops.models.callbacks import Callback, CallbackState
+from loops.models.loops import Loop, LoopStatus, LoopVersion
+from loops.models.processes import Chore, Worker
+from loops.models.runs import RING_AGAIN_AFTER, QueueReason, Run, RunEvent, RunQuerySet, RunStatus
+from loops.models.steps import Step, StepStatus, SuspendedFor, Wait, WaitState
+from loops.models.triggers import SourceEvent, SourceEventState, Trigger, TriggerSecret
+
+__all__ = [
+    "RING_AGAIN_AFTER",
+    "Callback",
+    "CallbackState",
+    "Chore",
+    "Loop",
+    "LoopStatus",
+    "LoopVersion",
+    "QueueReason",
+    "Run",
+    "RunEvent",
+    "RunQuerySet",
+    "RunStatus",
+    "SourceEvent",
+    "SourceEventState",
+    "Step",
+    "StepStatus",
+    "SuspendedFor",
+    "Trigger",
+    "TriggerSecret",
+    "Wait",
+    "WaitState",
+    "Worker",
+]
