@@ -25,14 +25,14 @@ class AuditSearch(forms.Form):
     action = forms.CharField(label="Did", max_length=60, required=False, widget=_short())
     object = forms.CharField(label="To", max_length=200, required=False, widget=_short())
     since = forms.DateField(
-        label="Since",
+        label="Since (UTC)",
         required=False,
         input_formats=["%Y-%m-%d"],
         error_messages=_DAY,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     until = forms.DateField(
-        label="Until",
+        label="Until (UTC)",
         required=False,
         input_formats=["%Y-%m-%d"],
         error_messages=_DAY,

@@ -111,7 +111,10 @@
 
   // --- times ---------------------------------------------------------------------------------------------------------
 
-  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  const local = new Intl.DateTimeFormat(undefined, {
+    day: "numeric", month: "short", year: "numeric",
+    hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  });
 
   const showTimes = (part) => {
     for (const time of part.querySelectorAll("time[data-time]")) {
