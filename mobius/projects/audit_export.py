@@ -10,7 +10,7 @@ from django.http import StreamingHttpResponse
 
 from mobius.api.renderers import to_json
 from mobius.api.serializing import timestamp
-from mobius.projects.models import AuditEvent, AuditEventQuerySet
+from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
 
 BATCH = 500
 """Lines held in memory at once."""

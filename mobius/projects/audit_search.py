@@ -9,7 +9,8 @@ from typing import Any
 from django import forms
 
 from mobius.errors import InvalidFields
-from mobius.projects.models import AuditEvent, AuditEventQuerySet, Project
+from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
+from mobius.projects.models import Project
 
 
 def _short() -> forms.TextInput:
