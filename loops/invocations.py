@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from integrations.invoking import DEED
 from integrations.models import Attempt
 from loops.models import Run, Step
-from mobius.projects.models import ApiKey, AuditEvent
+from mobius.projects.audit_models import AuditEvent
+from mobius.projects.models import ApiKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 _SHORTEST, _FEWEST_CHARACTERS, _FEWEST_BYTES = 32, 10, 10
+_FERNET = re.compile(r"[A-Za-z0-9_-]{43}=")
 _PLACEHOLDER = re.compile(
     r"change[-_ ]?(me|this|it)|placeholder|insecure|example|your[-_ ](own|secret|key)|secret[-_ ]?key|dummy|<.*>",
     re.IGNORECASE,
@@ -24,13 +24,9 @@ def fault_of_secret_key(key: str) -> str:
 
 def fault_of_encryption_key(key: str) -> str:
     """Why `key` must not encrypt secrets; "" when it may."""
-    try:
-        raw = base64.urlsafe_b64decode(key.encode("ascii"))
-    except (ValueError, binascii.Error):
-        raw = b""
-    if len(raw) != 32 or len(key) != 44:  # a decoder may stop at the first padding
+    if not _FERNET.fullmatch(key):  # a decoder passes over what is not of its alphabet
         return "it is no Fernet key: 32 random bytes in URL-safe base64, 44 characters."
-    if len(set(raw)) < _FEWEST_BYTES:
+    if len(set(base64.urlsafe_b64decode(key))) < _FEWEST_BYTES:
         return "it is a placeholder, not 32 random bytes."
     return ""
 

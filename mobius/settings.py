@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
@@ -50,10 +49,10 @@ FIELD_ENCRYPTION_KEY = [
     for key in _key("FIELD_ENCRYPTION_KEY", "field_encryption_key").split(",")
     if key.strip()
 ]
-if not FIELD_ENCRYPTION_KEY or not all(re.fullmatch(r"[A-Za-z0-9_-]{43}=", key) for key in FIELD_ENCRYPTION_KEY):
+if not FIELD_ENCRYPTION_KEY:
     raise ImproperlyConfigured(
-        "FIELD_ENCRYPTION_KEY is a comma-separated list of keys of 44 characters. Copy it again from where you keep "
-        "it, or make a new key with `python3 -m mobius secrets new-key`."
+        "FIELD_ENCRYPTION_KEY holds no key. Copy it again from where you keep it, or make a new key with "
+        "`python3 -m mobius secrets new-key`."
     )
 
 DEBUG = env.bool("DEBUG", default=False)

@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from mobius.projects.admin_reading import ReadingAdmin, ReadingInline, SupportAdmin
 from mobius.projects.admin_saving import AuditedSaves, ReasonedForm
-from mobius.projects.models import ApiKey, AuditEvent, Membership, OneTimePassword, Project, ServicePrincipal
+from mobius.projects.audit_models import AuditEvent
+from mobius.projects.models import ApiKey, Membership, OneTimePassword, Project, ServicePrincipal
 from mobius.projects.sessions import end_sessions_of
 
 admin.site.site_header = admin.site.site_title = "Mobius console"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from django import forms
@@ -51,7 +52,7 @@ def ask(
     form = form_class(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
         for thing in things:
-            _do(request, thing, lambda thing=thing: do(thing, form))  # type: ignore[misc]
+            _do(request, thing, partial(do, thing, form))
         return None
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from django.http import StreamingHttpResponse
 
+from mobius.api.renderers import to_json
 from mobius.api.serializing import timestamp
-from mobius.projects.models import AuditEvent, AuditEventQuerySet
+from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
 
 BATCH = 500
 """Lines held in memory at once."""
@@ -40,7 +40,7 @@ def audit_json(event: AuditEvent) -> dict[str, Any]:
 def export(events: AuditEventQuerySet, *, format: str, name: str) -> StreamingHttpResponse:
     """A file to save, named `name`; `format` is one of FORMATS. Oldest line first; what is written meanwhile is not in
     it."""
-    parts = _csv(events) if format == "csv" else _json_lines(events)
+    parts: Iterator[str] | Iterator[bytes] = _csv(events) if format == "csv" else _json_lines(events)
     response = StreamingHttpResponse(parts, content_type=FORMATS[format])
     response.headers["Content-Disposition"] = f'attachment; filename="{name}.{format}"'
     response.headers["Cache-Control"] = "no-store"
@@ -79,9 +79,9 @@ def _cells(event: AuditEvent) -> list[str]:
     return [str(shown.get(name, getattr(event, name))) for name in COLUMNS]
 
 
-def _json_lines(events: AuditEventQuerySet) -> Iterator[str]:
+def _json_lines(events: AuditEventQuerySet) -> Iterator[bytes]:
     for batch in in_batches(events):
-        yield "".join(json.dumps(audit_json(event), ensure_ascii=False) + "\n" for event in batch)
+        yield b"".join(to_json(audit_json(event)) + b"\n" for event in batch)
 
 
 def _texts(**texts: str) -> dict[str, str]:

@@ -9,13 +9,22 @@ from typing import Any
 from django import forms
 
 from mobius.errors import InvalidFields
-from mobius.projects.models import AuditEvent, AuditEventQuerySet, Project
-
-_DAY = {"invalid": "Write a day such as 2026-11-24."}
+from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
+from mobius.projects.models import Project
 
 
 def _short() -> forms.TextInput:
     return forms.TextInput(attrs={"size": 13, "autocomplete": "off", "spellcheck": "false"})
+
+
+def _day(label: str) -> forms.DateField:
+    return forms.DateField(
+        label=label,
+        required=False,
+        input_formats=["%Y-%m-%d"],
+        error_messages={"invalid": "Write a day such as 2026-11-24."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
 
 
 class AuditSearch(forms.Form):
@@ -24,20 +33,8 @@ class AuditSearch(forms.Form):
     actor = forms.CharField(label="Who", max_length=200, required=False, widget=_short())
     action = forms.CharField(label="Did", max_length=60, required=False, widget=_short())
     object = forms.CharField(label="To", max_length=200, required=False, widget=_short())
-    since = forms.DateField(
-        label="Since (UTC)",
-        required=False,
-        input_formats=["%Y-%m-%d"],
-        error_messages=_DAY,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )
-    until = forms.DateField(
-        label="Until (UTC)",
-        required=False,
-        input_formats=["%Y-%m-%d"],
-        error_messages=_DAY,
-        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
-    )
+    since = _day("Since (UTC)")
+    until = _day("Until (UTC)")
 
     @property
     def asks_for_something(self) -> bool:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 
 from mobius import clock
-from mobius.projects.models import ActorKind, ApiKey, AuditEvent
+from mobius.projects.audit_models import ActorKind, AuditEvent
+from mobius.projects.models import ApiKey
 
 LONGEST_REASON = 1000
 

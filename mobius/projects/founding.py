@@ -7,6 +7,7 @@ so that one key can set up a project for each of its customers. `external_ref` i
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -33,6 +34,13 @@ class ProjectCapacityReached(RateLimitExceeded):
     """This project's keys have made as many projects as they may: delete some that are not needed."""
 
     code = "project_capacity_reached"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Founded:
+    project: Project
+    created: bool
+    """False: it had this external_ref already."""
 
 
 def create_project(
@@ -73,11 +81,24 @@ def create_project(
     return project
 
 
-def adopt_project(*, external_ref: str, handle: str = "", maker: ApiKey) -> Project | None:
-    """The project that keys of the maker's project have made under this external_ref; nothing is written.
+def adopt_or_create_project(*, external_ref: str, handle: str = "", maker: ApiKey, by: Actor, **more: Any) -> Founded:
+    """The project that keys of the maker's project have made under this external_ref, as it is; else a new one.
 
-    None when there is none yet. Raises ExternalIdentityConflict for another handle, and when it was deleted.
+    Raises ExternalIdentityConflict for another handle, and when it was deleted; and what `create_project` raises.
     """
+    found = _made_before(external_ref, handle, maker)
+    if found is None:
+        try:
+            made = create_project(external_ref=external_ref, handle=handle, maker=maker, by=by, **more)
+            return Founded(project=made, created=True)
+        except AlreadyExists:
+            found = _made_before(external_ref, handle, maker)  # by somebody who asked for the same just now
+            if found is None:
+                raise
+    return Founded(project=found, created=False)
+
+
+def _made_before(external_ref: str, handle: str, maker: ApiKey) -> Project | None:
     found = Project.objects.filter(made_in=maker.project, external_ref=external_ref).first()
     if found is None:
         return None

@@ -128,12 +128,13 @@ def _held(principal: ServicePrincipal) -> ServicePrincipal:
 
 def _role_for(principal: ServicePrincipal, asked: Role | None) -> Role:
     most = Role(principal.role) if principal.role else None
-    if asked is None and most is None:
+    role = asked or most
+    if role is None:
         raise PrincipalHasNoRoles
-    if asked is not None and most is not None and not most.includes(asked):
-        sentence = f"The role of its principal, {most.value}, does not include {asked.value}."
+    if most is not None and not most.includes(role):
+        sentence = f"The role of its principal, {most.value}, does not include {role.value}."
         raise InvalidFields({"scope_role_id": [sentence]})
-    return asked or most  # type: ignore[return-value]  # one of them is there
+    return role
 
 
 def digest(text: str) -> str:

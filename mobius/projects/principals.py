@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from mobius import clock
-from mobius.errors import AlreadyExists, Conflict
+from mobius.errors import AlreadyExists, Conflict, NotFound
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
 from mobius.projects.models import PrincipalState, Project, ServicePrincipal
@@ -56,10 +56,12 @@ def create_principal(
 def update_principal(principal: ServicePrincipal, changes: dict[str, Any], *, by: Actor) -> ServicePrincipal:
     """Write description, state, role, metadata and tags, as far as they are given.
 
-    Raises Conflict when the role is less than what a live key of the principal may do.
+    Raises NotFound for a deleted one, and Conflict when the role is less than what a live key of it may do.
     """
     with transaction.atomic():
         held = ServicePrincipal.objects.select_for_update().get(pk=principal.pk)
+        if held.state == PrincipalState.DELETED:
+            raise NotFound("This service principal is deleted.")
         changed = {name for name, value in changes.items() if getattr(held, name) != value}
         for name in changed:
             setattr(held, name, changes[name])

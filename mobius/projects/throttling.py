@@ -1,7 +1,7 @@
 """How much one key, or one address, may ask for: a generic cell rate, as the pacer's (design §7).
 
 Embedded there is one process, and the counts are in its memory. Else they are rows that all processes share, written
-by one UPDATE; where a limit is generous a process takes a whole block of requests at a time, so that the hot path
+by one statement; where a limit is generous a process takes a whole block of requests at a time, so that the hot path
 writes rarely.
 """
 

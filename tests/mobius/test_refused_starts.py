@@ -43,7 +43,11 @@ def test_a_random_secret_key_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["changeme", "", "é" * 44, base64.urlsafe_b64encode(bytes(32)).decode(), "A" * 44, FERNET[:-4], FERNET * 2]
+    "key",
+    [
+        *("changeme", "", "é" * 44, base64.urlsafe_b64encode(bytes(32)).decode(), "A" * 44, FERNET[:-4], FERNET * 2),
+        *(FERNET.replace("Z", "+"), FERNET.replace("Z", "/")),  # of the other base64
+    ],
 )
 def test_an_encryption_key_that_is_none_or_a_placeholder_is_refused(key: str) -> None:
     assert rootkeys.fault_of_encryption_key(key)

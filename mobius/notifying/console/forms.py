@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 
 from integrations.addresses import URL_LIMIT
-from mobius.errors import InvalidFields
 from mobius.notifying.models import Endpoint
 from mobius.notifying.subscribing import EVENT_TYPES
 
@@ -58,12 +57,6 @@ class EndpointForm(forms.Form):
         """What was typed; an address that was left empty stays."""
         typed = dict(self.cleaned_data)
         return typed if typed["url"] else {name: value for name, value in typed.items() if name != "url"}
-
-    def explain(self, error: InvalidFields) -> None:
-        """Put what the verb refused beside the field that it is about."""
-        for name, sentences in error.fields.items():
-            for sentence in sentences:
-                self.add_error(name if name in self.fields else None, sentence)
 
 
 def _ticked(endpoint: Endpoint) -> list[str]:

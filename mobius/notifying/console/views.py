@@ -23,6 +23,7 @@ from mobius.notifying.subscribing import NewSecret
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain
 
 MOST_WEBHOOKS = 200
 
@@ -73,7 +74,7 @@ def save(request: ProjectRequest, project: Project, webhook_id: str) -> HttpResp
     try:
         subscribing.update_endpoint(found, form.changes, by=request.actor)
     except (InvalidFields, AlreadyExists) as error:
-        _explain(form, error)
+        explain(form, error)
         return _draw(request, _find(project, webhook_id), form=form)
     messages.success(request, "Saved.")
     return redirect("console:webhook", project.handle, found.pk)
@@ -141,7 +142,7 @@ def _ping_first(request: ProjectRequest, form: EndpointForm, endpoint: Endpoint,
     try:
         url = subscribing.checked_url(form.cleaned_data["url"].strip() or endpoint.url)
     except InvalidFields as error:
-        form.explain(error)
+        explain(form, error)
         return None
     return sending.ping(endpoint, url=url, secret=secret)
 
@@ -154,15 +155,8 @@ def _create(request: ProjectRequest, project: Project, form: EndpointForm, secre
     try:
         return subscribing.create_endpoint(project=project, **form.cleaned_data, secret=secret, by=request.actor)
     except (InvalidFields, AlreadyExists) as error:
-        _explain(form, error)
+        explain(form, error)
     return None
-
-
-def _explain(form: EndpointForm, error: InvalidFields | AlreadyExists) -> None:
-    if isinstance(error, InvalidFields):
-        form.explain(error)
-    else:
-        form.add_error("name", error.message)
 
 
 def _draw(

@@ -88,10 +88,7 @@ class PrincipalViewSet(ProjectViewSet):
 
     def partial_update(self, request: Request, project: str, principal: str) -> Response:
         changes = _with_role(ChangedPrincipalSerializer.read(request.data))
-        found = self._principal(principal)
-        if found.state == PrincipalState.DELETED:
-            raise NotFound("This service principal is deleted.")
-        return Response(principal_json(update_principal(found, changes, by=self.actor)))
+        return Response(principal_json(update_principal(self._principal(principal), changes, by=self.actor)))
 
     def destroy(self, request: Request, project: str, principal: str) -> Response:
         delete_principal(self._principal(principal), by=self.actor)

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.projects.api.viewsets import ProjectViewSet
-from mobius.projects.founding import adopt_project, create_project, delete_project, update_project
+from mobius.projects.founding import adopt_or_create_project, create_project, delete_project, update_project
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission, Role
 
@@ -82,10 +82,8 @@ class ProjectDirectory(ProjectViewSet):
         wanted = NewProjectSerializer.read(request.data)
         wanted.pop("access_mode", None)
         if wanted.pop("if_exists") == "adopt":
-            handle = wanted.get("handle", "")
-            found = adopt_project(external_ref=wanted["external_ref"], handle=handle, maker=self.key)
-            if found is not None:
-                return Response(project_json(found))
+            founded = adopt_or_create_project(**wanted, by=self.actor, maker=self.key)
+            return Response(project_json(founded.project), status=201 if founded.created else 200)
         return Response(project_json(create_project(**wanted, by=self.actor, maker=self.key)), status=201)
 
     def retrieve(self, request: Request, project: str) -> Response:

@@ -41,12 +41,6 @@ class NewKeyForm(forms.Form):
             return None
         return datetime.combine(day, time.min, tzinfo=UTC) + timedelta(days=1)
 
-    def explain(self, fields: dict[str, list[str]]) -> None:
-        """Put what the verb refused beside the field that it is about."""
-        for name, sentences in fields.items():
-            for sentence in sentences:
-                self.add_error({"expires_at": "expires_on"}.get(name, name), sentence)
-
 
 class RoleForm(forms.Form):
     """What a member may do."""

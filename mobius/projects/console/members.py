@@ -13,13 +13,14 @@ from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
-from mobius.errors import InvalidFields, MobiusError
+from mobius.errors import MobiusError
 from mobius.projects import people
 from mobius.projects.console.forms import MemberForm, NewUserForm, RoleForm
 from mobius.projects.members import add_member, change_role, remove_member
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain
 
 form_page = require_http_methods(["GET", "HEAD", "POST"])
 
@@ -103,7 +104,7 @@ def _create(request: ProjectRequest, project: Project, form: NewUserForm, passwo
             people.create_user(name=name, password=password, one_time=True, by=request.actor)
             add_member(project=project, name=name, role=role, by=request.actor)
     except MobiusError as error:
-        _explain(form, error)
+        explain(form, error)
         return False
     return True
 
@@ -113,16 +114,9 @@ def _add(request: ProjectRequest, project: Project, form: MemberForm) -> bool:
     try:
         add_member(project=project, name=wanted["name"], role=Role(wanted["role"]), by=request.actor)
     except MobiusError as error:
-        _explain(form, error)
+        explain(form, error)
         return False
     return True
-
-
-def _explain(form: forms.Form, error: MobiusError) -> None:
-    found = error.fields if isinstance(error, InvalidFields) else {"name": [error.message]}
-    for field, sentences in found.items():
-        for sentence in sentences:
-            form.add_error(field if field in form.fields else None, sentence)
 
 
 def _find(project: Project, member_id: int) -> Membership:

@@ -10,12 +10,13 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods
 
 from mobius import clock
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import MobiusError
 from mobius.projects.console.forms import NewKeyForm
 from mobius.projects.keys import NewKey, create_key, revoke
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain
 
 MOST_KEYS = 200
 """What the list shows; the newest."""
@@ -62,10 +63,8 @@ def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewK
             created_by=request.user,
             by=request.actor,
         )
-    except InvalidFields as error:
-        form.explain(error.fields)
-    except AlreadyExists as error:
-        form.add_error("name", error.message)
+    except MobiusError as error:
+        explain(form, error, names={"expires_at": "expires_on", "scope_role_id": "role"})
     return None
 
 

@@ -10,8 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from mobius.errors import Unauthorized
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import create_key, recognise
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.models import ApiKey, PrincipalState, Project
+from mobius.projects.principals import default_principal, update_principal
 from mobius.projects.roles import Role
 
 KEYS = "/projects/platform/govern/api-keys/"
@@ -51,6 +53,28 @@ def test_the_list_shows_every_key_with_its_state(admin: Client, project: Project
 
     for text in ("in use", "Operator", "Active", "2 Jan 2026", "old", "Expired", "Never"):
         assert text in page
+
+
+def test_a_role_that_the_principal_does_not_include_is_explained_beside_the_role(
+    admin: Client, project: Project
+) -> None:
+    update_principal(default_principal(project), {"role": Role.VIEWER}, by=SYSTEM)
+
+    response = admin.post(KEYS, NEW)
+
+    assert response.status_code == 422
+    assert "does not include run" in response.context["form"].errors["role"][0]
+    assert not ApiKey.objects.exists()
+
+
+def test_a_page_says_that_the_keys_principal_is_switched_off(admin: Client, project: Project) -> None:
+    update_principal(default_principal(project), {"state": PrincipalState.DISABLED}, by=SYSTEM)
+
+    response = admin.post(KEYS, NEW)
+
+    assert response.status_code == 422
+    assert "is disabled: a key of it would open nothing." in response.content.decode()
+    assert not ApiKey.objects.exists()
 
 
 def test_a_key_works_to_the_end_of_its_last_day(admin: Client) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from mobius.projects.models import AuditEvent, Project, ServicePrincipal
-from mobius.projects.principals import default_principal
+from mobius.errors import NotFound
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.models import AuditEvent, PrincipalState, Project, ServicePrincipal
+from mobius.projects.principals import create_principal, default_principal, delete_principal, update_principal
 from mobius.projects.roles import Role
 from tests.cast import Api
 
@@ -86,6 +88,17 @@ def test_a_name_is_taken_once_and_free_again_after_deletion(api: Api) -> None:
     assert api.get(f"{PRINCIPALS}/{made['id']}").json()["state"] == "deleted"
     assert error_of(api.patch(f"{PRINCIPALS}/{made['id']}", {"state": "active"})) == (404, "not_found")
     assert error_of(key_for(api, made, scope_role_id="viewer")) == (400, "bad_request")
+
+
+def test_a_change_that_comes_just_after_the_deletion_does_not_bring_a_principal_back(project: Project) -> None:
+    principal = create_principal(project=project, name="robot", by=SYSTEM)
+    read_before = ServicePrincipal.objects.get(pk=principal.pk)
+    delete_principal(principal, by=SYSTEM)
+
+    with pytest.raises(NotFound):
+        update_principal(read_before, {"state": PrincipalState.ACTIVE}, by=SYSTEM)
+
+    assert ServicePrincipal.objects.get(pk=principal.pk).state == PrincipalState.DELETED
 
 
 def test_the_list_holds_the_active_ones_and_on_request_the_disabled(api: Api) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from loops.models import Loop
@@ -167,6 +168,22 @@ def test_adopting_another_handle_or_a_deleted_project_is_a_conflict_of_identity(
     assert api.post(PROJECTS, adopt | {"handle": made["handle"]}).status_code == 200
     api.delete(f"{PROJECTS}/{made['handle']}")
     assert error_of(api.post(PROJECTS, adopt)) == (409, "external_identity_conflict")
+
+
+def test_of_two_who_adopt_at_the_same_moment_one_makes_the_project_and_the_other_gets_it(api: Api) -> None:
+    adopt = {"name": "Acme", "external_ref": "acme", "if_exists": "adopt"}
+    firsts: list[JsonObject] = []
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        if "COUNT(" in sql and not firsts:  # neither has found one; now it is made
+            firsts.append({})
+            firsts[0] = make(api, "Acme", external_ref="acme")
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(meanwhile):
+        second = api.post(PROJECTS, adopt)
+
+    assert (second.status_code, second.json()) == (200, firsts[0])
 
 
 # --- listing ---
