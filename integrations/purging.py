@@ -22,6 +22,7 @@ class Walk:
     Knows from then on how far it has come, so that the next time it begins there.
     """
 
+    name: str  # of what it goes through, in the plural
     objects: Manager[Any]
     made_at: str  # the field that says when
     forget: Callable[[list[str], datetime], int]  # blanks those of a page that may be; how many those were
@@ -45,7 +46,7 @@ class Walk:
 
 
 def through_attempts(*, batch: int = BATCH) -> Walk:
-    return Walk(objects=Attempt.objects, made_at="created_at", forget=_blank, batch=batch)
+    return Walk(name="attempts", objects=Attempt.objects, made_at="created_at", forget=_blank, batch=batch)
 
 
 def _blank(ids: list[str], before: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Forgetting what old runs were given and gave, and what came back. That they were, and how they went, stays known."""
+"""Forgetting what old runs were given and gave, what came back, and what others were told. The log of it all stays."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.db.models import Q
 from integrations.purging import Walk, through_attempts
 from loops.models import Callback, Chore, Run, RunEvent, Step
 from mobius import clock
+from mobius.notifying.purging import through_notifications
 
 BATCH = 200
 """Runs in one transaction, each with its steps, its events and what came back."""
@@ -28,14 +29,15 @@ def walks() -> list[Walk]:
     """Through everything that holds what people sent."""
     return [
         through_attempts(),
-        Walk(objects=Run.objects, made_at="created_at", forget=_forget_runs, batch=BATCH),
-        Walk(objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
+        Walk(name="runs", objects=Run.objects, made_at="created_at", forget=_forget_runs, batch=BATCH),
+        Walk(name="callbacks", objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
+        through_notifications(),
     ]
 
 
 def purge_all(*, before: datetime) -> dict[str, int]:
     """Forget everything older than `before`. Returns how much of what. To be called in no transaction."""
-    return {walk.objects.model._meta.verbose_name_plural: sum(walk.pages(before)) for walk in walks()}  # type: ignore[misc]
+    return {walk.name: sum(walk.pages(before)) for walk in walks()}
 
 
 @transaction.atomic

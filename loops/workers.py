@@ -48,6 +48,11 @@ def give_up_silent(*, now: datetime) -> None:
         Worker.objects.filter(beaten_at__lt=alive_since - 2 * _silence()).delete()
 
 
+def alive() -> int:
+    """How many worker processes there are."""
+    return Worker.objects.alive(since=clock.now() - _silence()).count()
+
+
 def _silence() -> timedelta:
     return timedelta(seconds=settings.MOBIUS_SILENCE_SECONDS)
 

@@ -15,8 +15,9 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from integrations.models import Attempt, Integration, Webhook
+from loops import workers
 from loops.awaiting import overdue_in
-from loops.models import Callback, Run, RunStatus, Worker
+from loops.models import Callback, Run, RunStatus
 from mobius import clock
 from mobius.api.requests import throttled
 from mobius.ids import first_id
@@ -70,7 +71,7 @@ def of_console() -> Iterator[Sample]:
     """What is known of every project, and of the console itself."""
     for project in Project.objects.all():
         yield from of_project(project)
-    yield Sample("mobius_workers", Worker.objects.alive(since=clock.now() - timedelta(seconds=15)).count())
+    yield Sample("mobius_workers", workers.alive())
     yield Sample("mobius_throttled_requests_total", throttled())
 
 

@@ -1,8 +1,8 @@
 """Taking secrets out of what is written for people: log lines, tracebacks, error pages, mails, error trackers.
 
-Known by their form are our keys, callback addresses, bearer credentials, ciphertexts and signing secrets. A webhook's
-address and header have no form of their own: those that this process has handled are remembered, and removed to the
-letter. Nothing here is a licence to log a secret; it is for the day when somebody does.
+Known by their form are our keys, the addresses of callbacks and HTTP triggers, bearer credentials, ciphertexts and
+signing secrets. A webhook's address and header have no form of their own: those that this process has handled are
+remembered, and removed to the letter. Nothing here is a licence to log a secret; it is for the day when somebody does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ TELLING_LENGTH = 8
 _SLASH = r"(?:/|\\/|%2[Ff])"
 _FORMS = (
     (re.compile(r"mbx_[A-Za-z0-9_-]{5,}"), f"mbx_{REMOVED}"),  # an eight-character prefix is no secret
-    (re.compile(rf"({_SLASH}callbacks{_SLASH})[A-Za-z0-9_-]{{{TELLING_LENGTH},}}"), rf"\1{REMOVED}"),
+    (
+        re.compile(rf"({_SLASH}(?:callbacks|triggers{_SLASH}http){_SLASH})[A-Za-z0-9_-]{{{TELLING_LENGTH},}}"),
+        rf"\1{REMOVED}",
+    ),
     (re.compile(r"\b(bearer\s+)[^\s'\"<>&,;]{8,}", re.IGNORECASE), rf"\1{REMOVED}"),
     (re.compile(r"gAAAA[A-Za-z0-9_=-]{16,}"), REMOVED),
     (re.compile(r"whsec_[A-Za-z0-9+/=_-]+"), f"whsec_{REMOVED}"),

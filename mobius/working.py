@@ -53,7 +53,7 @@ class Works:
 
     def fault(self) -> str:
         """What does not live any more; "" when all does."""
-        if not self._workers.is_alive:
+        if not (self._workers.is_alive and self._couriers.is_alive):
             return "a worker has died"
         return "" if self._ticker.is_alive else "the ticker has died or hangs"
 

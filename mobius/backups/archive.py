@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
 import os
 import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +22,7 @@ FORMAT = 1
 _MANIFEST, _DATABASE, _KEY = "manifest.json", "database", "field_encryption_key"
 _LONGEST_TEXT = 64 * 1024
 _BLOCK = 1024 * 1024
+_DAMAGE = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, KeyError, ValueError, TypeError)
 
 
 class NoBackup(MobiusError):
@@ -54,39 +59,34 @@ def write(path: Path, manifest: Manifest, *, database: Path, key: str) -> None:
 
 
 class Archive:
-    """An archive that is read. A context manager; raises NoBackup."""
+    """An archive that is read. A context manager; raises NoBackup, and OSError when the file cannot be read at all."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._tar = tarfile.open(path, "r:gz")  # noqa: SIM115  (closed by __exit__)
+        with ExitStack() as closing, _damage_is_no_backup():
+            self._tar = closing.enter_context(tarfile.open(path, "r:gz"))
             self.manifest = _manifest(self._text(_MANIFEST))
-        except (tarfile.TarError, EOFError, OSError, KeyError, ValueError, TypeError) as error:
-            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-                raise
-            raise NoBackup from None
+            self._closing = closing.pop_all()
 
     def __enter__(self) -> Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tar.close()
+        self._closing.close()
 
     @property
     def key(self) -> str:
         """The encryption key that the archive holds; "" when it holds none."""
-        return self._text(_KEY).strip() if self.manifest.holds_key else ""
+        with _damage_is_no_backup():
+            return self._text(_KEY).strip() if self.manifest.holds_key else ""
 
     def extract_database(self, path: Path) -> None:
         """Write the database to `path`, which is new. Raises NoBackup unless every byte of it is there."""
         seen = hashlib.sha256()
-        try:
-            with self._member(_DATABASE) as source, path.open("xb") as target:
-                path.chmod(0o600)
-                while block := source.read(_BLOCK):
-                    seen.update(block)
-                    target.write(block)
-        except (tarfile.TarError, EOFError, KeyError, ValueError):
-            raise NoBackup from None
+        with _damage_is_no_backup(), self._member(_DATABASE) as source, path.open("xb") as target:
+            path.chmod(0o600)
+            while block := source.read(_BLOCK):
+                seen.update(block)
+                target.write(block)
         if seen.hexdigest() != self.manifest.sha256:
             raise NoBackup
 
@@ -99,6 +99,14 @@ class Archive:
         if member is None:
             raise NoBackup
         return member
+
+
+@contextmanager
+def _damage_is_no_backup() -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGE:
+        raise NoBackup from None
 
 
 def digest(path: Path) -> str:

@@ -10,6 +10,7 @@ import sys
 import time
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from integrations.models import Attempt, LedgerEntry
 from loops.models import Run, RunEvent, Step, Wait
@@ -39,7 +40,7 @@ def multiply(request_id: str, name: str, count: int) -> None:
 
 
 def _copy(
-    cursor: object, table: str, where: str, value: str, prefix: str, attempt: Attempt, name: str, count: int
+    cursor: CursorWrapper, table: str, where: str, value: str, prefix: str, attempt: Attempt, name: str, count: int
 ) -> None:
     with connection.cursor() as columns_of:
         columns_of.execute(f"PRAGMA table_info({table})")
@@ -48,7 +49,7 @@ def _copy(
     chosen = ", ".join(_copied(column, kind, prefix, attempt, name) for column, kind in kept)
     names = ", ".join(f'"{column}"' for column, _ in kept)
     statement = f"{_NUMBERS} INSERT INTO {table} ({names}) SELECT {chosen} FROM {table}, numbers WHERE {where}"
-    cursor.execute(statement, [count, value])  # type: ignore[attr-defined]
+    cursor.execute(statement, [count, value])
 
 
 def _copied(column: str, kind: str, prefix: str, attempt: Attempt, name: str) -> str:

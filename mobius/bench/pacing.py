@@ -121,9 +121,9 @@ def connect(stage: Stage, name: str, **options: Any) -> None:
 def make_loop(stage: Stage) -> None:
     """The loop of `run-start`, with the integration chosen by the event."""
     step = LOOP["steps"][0]
-    parameters = {**step["config"]["parameters"], "integration": "${{ event.integration }}"}  # type: ignore[index]
-    config = {**step["config"], "parameters": parameters}  # type: ignore[index]
-    stage.call("POST", f"/v1/projects/{PROJECT}/loops", {**LOOP, "name": "push", "steps": [{**step, "config": config}]})  # type: ignore[dict-item]
+    parameters = {**step["config"]["parameters"], "integration": "${{ event.integration }}"}
+    config = {**step["config"], "parameters": parameters}
+    stage.call("POST", f"/v1/projects/{PROJECT}/loops", {**LOOP, "name": "push", "steps": [{**step, "config": config}]})
 
 
 def spread(stage: Stage, phase: str, integrations: list[str]) -> Callable[[int], bytes]:

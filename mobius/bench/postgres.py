@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from cryptography.fernet import Fernet
+from psycopg.sql import SQL, Identifier
 
 from mobius.bench.figures import Processes, ProcessTree
 from mobius.bench.stage import MOBIUS, ROOT, STOP_SECONDS, Stage
@@ -45,7 +46,7 @@ class PostgresStage(Stage):
 
     def __enter__(self) -> Self:
         with psycopg.connect(self._given, autocommit=True) as database:
-            database.execute(f'CREATE DATABASE "{self._name}"')  # type: ignore[arg-type]  # hexadecimal
+            database.execute(SQL("CREATE DATABASE {}").format(Identifier(self._name)))
             if database.info.host in ("127.0.0.1", "localhost", "::1") or database.info.host.startswith("/"):
                 self._database = _postmaster_of(database.info.backend_pid)
         self.cleaning.callback(self._drop)
@@ -141,7 +142,7 @@ class PostgresStage(Stage):
 
     def _drop(self) -> None:
         with psycopg.connect(self._given, autocommit=True) as database:
-            database.execute(f'DROP DATABASE "{self._name}" WITH (FORCE)')  # type: ignore[arg-type]
+            database.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(self._name)))
 
 
 def _postmaster_of(backend: int) -> ProcessTree | None:

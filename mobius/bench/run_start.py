@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from mobius.bench.figures import Figure, milliseconds, shown
 from mobius.bench.load import Outcome, Schedule, closed_loop, counted, drive, paced
@@ -13,7 +14,7 @@ from mobius.bench.stage import PROJECT, Stage, StageBroken
 
 PATIENCE_SECONDS = 10.0  # without a further row before the rest is given up
 MIB = 1024 * 1024
-LOOP = {
+LOOP: dict[str, Any] = {
     "name": "Push leads",
     "schema_version": "1",
     "steps": [

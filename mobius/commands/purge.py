@@ -15,7 +15,6 @@ def run(*, days: int | None) -> None:
 
     from loops.purging import purge_all
     from mobius import clock
-    from mobius.notifying.purging import purge_notifications
     from mobius.projects import auditing
     from mobius.projects.auditing import COMMAND_LINE
     from mobius.projects.sessions import SessionStore
@@ -25,7 +24,7 @@ def run(*, days: int | None) -> None:
         click.echo("bodies are kept for ever (MOBIUS_RETENTION_DAYS=0); nothing to do")
         return
     before = clock.now() - timedelta(days=keeps)
-    forgotten = purge_all(before=before) | {"webhook deliveries": purge_notifications(before=before)}
+    forgotten = purge_all(before=before)
     SessionStore.clear_expired()
     words = ", ".join(f"{number:,} {name}" for name, number in forgotten.items())
     said = f"Older than {keeps} days, and blanked: {words}."

@@ -8,13 +8,12 @@ from pathlib import Path
 import click
 
 from mobius import datadir
+from mobius.backups.archive import Archive
 from mobius.cli import data_directory, start_django
+from mobius.errors import MobiusError
 
 
 def run(*, file: Path) -> None:
-    from mobius.backups.archive import Archive
-    from mobius.errors import MobiusError
-
     os.umask(0o077)
     try:
         with Archive(file) as archive:
@@ -57,13 +56,13 @@ def _bring_keys(directory: Path, key: str) -> Path | None:
     return place if missing else None
 
 
-def _restore(archive: object) -> int:
+def _restore(archive: Archive) -> int:
     start_django()
     from django.db import DatabaseError
 
     from mobius.backups import restoring
 
     try:
-        return restoring.restore(archive)  # type: ignore[arg-type]  # imported once Django is there
+        return restoring.restore(archive)
     except DatabaseError as error:
         raise click.ClickException(f"the database cannot be restored: {error}") from None

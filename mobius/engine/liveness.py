@@ -18,7 +18,7 @@ from django.db import close_old_connections, connections
 from mobius.engine.doorbell import Answer
 
 logger = logging.getLogger(__name__)
-_BEATS = 2 / 15  # of the silence that is the limit: two seconds of fifteen
+BEATS = 2 / 15  # of the silence that is the limit: two seconds of fifteen
 _MAY_SEND = 8 / 15
 
 _last: tuple[str, float] = ("", 0.0)
@@ -63,6 +63,10 @@ class Heart:
         self._beat()
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Say that we are gone: what is still ours is given up at once."""
         global _last
@@ -77,7 +81,7 @@ class Heart:
         _last = (self._answer.beat(_last[0]), began)
 
     def _beat_on(self) -> None:
-        while not self._closing.wait(settings.MOBIUS_SILENCE_SECONDS * _BEATS):
+        while not self._closing.wait(settings.MOBIUS_SILENCE_SECONDS * BEATS):
             try:
                 self._beat()
             except Exception:

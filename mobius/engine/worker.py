@@ -21,13 +21,12 @@ from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.worker import Worker as Listener
 
 from mobius.engine.doorbell import Answer, ring
-from mobius.engine.liveness import Heart
+from mobius.engine.liveness import BEATS, Heart
 from mobius.engine.procrastinate import JOB, QUEUE, listening_app
 
 logger = logging.getLogger(__name__)
 _LISTEN_AGAIN_SECONDS = 1.0
 _LOOKS_FOR_JOBS_EVERY_SECONDS = 0.5  # notifications wake it; this is for one that came at the wrong moment
-_BEATS = 2 / 15
 _AWAKE_SECONDS = 0.5  # after a ring or a find; rings are left out for a tenth of that (mobius/engine/procrastinate.py)
 _LOOKS_EVERY_SECONDS = {True: 0.004, False: 0.25}  # awake, or not
 
@@ -58,7 +57,7 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        return all(thread.is_alive() for thread in [*self._hands, self._ear])
+        return self._heart.is_alive and all(one.is_alive() for one in [*self._hands, self._ear, self._watch])
 
     def stop(self, *, patience_seconds: float) -> bool:
         """Claim nothing more and wait for the sends in flight. False when some had not ended in time."""
@@ -161,7 +160,7 @@ class Worker:
             delete_jobs=DeleteJobCondition.ALWAYS,
             fetch_job_polling_interval=_LOOKS_FOR_JOBS_EVERY_SECONDS,
             abort_job_polling_interval=3600.0,  # nothing of ours is aborted
-            update_heartbeat_interval=settings.MOBIUS_SILENCE_SECONDS * _BEATS,
+            update_heartbeat_interval=settings.MOBIUS_SILENCE_SECONDS * BEATS,
             stalled_worker_timeout=settings.MOBIUS_SILENCE_SECONDS,
             install_signal_handlers=False,
         )
@@ -183,4 +182,4 @@ class Worker:
                     await manager.finish_job(job, status=Status.FAILED, delete_job=True)
                 except ConnectorException:
                     pass  # another worker was quicker
-            await asyncio.sleep(silence * _BEATS)
+            await asyncio.sleep(silence * BEATS)

@@ -115,7 +115,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def to_purge(self, before: datetime) -> Self:
         """Those that are done with and still have a body."""
-        return self.filter(created_at__lt=before, due_at=None).exclude(body="", response="").order_by("id")
+        return self.filter(created_at__lt=before, due_at=None).exclude(body="", response="")
 
 
 class Notification(models.Model):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from integrations.purging import Walk
 from mobius.notifying.models import Notification
 
-_BATCH = 500
+
+def through_notifications() -> Walk:
+    return Walk(name="webhook deliveries", objects=Notification.objects, made_at="created_at", forget=_blank)
 
 
-def purge_notifications(*, before: datetime) -> int:
-    """Blank what was sent and answered before `before`; returns how many there were. To be called in no transaction."""
-    purged = 0
-    while ids := list(Notification.objects.to_purge(before).values_list("pk", flat=True)[:_BATCH]):
-        purged += Notification.objects.filter(pk__in=ids).update(body="", response="")
-    return purged
+def _blank(ids: list[str], before: datetime) -> int:
+    return Notification.objects.to_purge(before).filter(pk__in=ids).update(body="", response="")

@@ -101,8 +101,8 @@ def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> 
 def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
     """POST a test event once, to `url` or else to the endpoint's own address. Stores nothing.
 
-    `secret`: what an endpoint is to be signed with that is not stored yet. Raises UnsafeUrl for an address that may
-    not be used, and RateLimitExceeded when too many calls wait for an answer already.
+    `secret`: what an endpoint is to be signed with that is not stored yet. Raises SecretUnreadable, and
+    RateLimitExceeded when too many calls wait for an answer already.
     """
     now = clock.now()
     test = Notification(endpoint=endpoint, event_type="ping", body=body_of("ping", {"webhook_id": endpoint.pk}))

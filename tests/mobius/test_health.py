@@ -108,6 +108,18 @@ def test_a_ticker_that_ended_or_hangs_is_not_alive(tmp_path: Path, monkeypatch: 
     ticker.stop()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_couriers_that_do_not_live_are_a_fault(settings: Any) -> None:
+    settings.MOBIUS_ENGINE, settings.MOBIUS_WORKERS = "embedded", 1
+    works = working.Works()
+    works._workers.start()
+    works._ticker.start()
+    assert works.fault() == "a worker has died"
+    works._couriers.start()
+    assert works.fault() == ""
+    assert works.stop()
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 def test_they_are_only_read(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405

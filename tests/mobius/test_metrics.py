@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from integrations.models import Integration, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from loops.authoring import create_loop
 from loops.callbacks import receive_by_request_id
-from loops.models import Loop, Run
+from loops.models import Loop, Run, Worker
 from loops.starting import Start, start_run
+from mobius import clock
 from mobius.api.requests import ApiMiddleware
+from mobius.metrics import of_console
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, Api, work_off
@@ -75,6 +78,13 @@ def test_a_queue_has_a_length_and_an_age(api: Api, push_leads: Loop, integration
     assert found[f"mobius_queue_rows{labels}"] == 2
     assert 0 <= found[f"mobius_queue_oldest_seconds{labels}"] < 60
     assert found[f"mobius_integration_active{labels}"] == 0
+
+
+def test_a_worker_counts_as_alive_for_as_long_as_the_settings_say(db: None, settings: Any) -> None:
+    Worker.objects.create(beaten_at=clock.now() - timedelta(seconds=20))
+    for silence, alive in ((15.0, 0), (30.0, 1)):
+        settings.MOBIUS_SILENCE_SECONDS = silence
+        assert [one.value for one in of_console() if one.name == "mobius_workers"] == [alive]
 
 
 def test_callbacks_have_a_latency_and_may_be_overdue(

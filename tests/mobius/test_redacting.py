@@ -47,6 +47,8 @@ def assert_clean(text: str) -> None:
     [
         (f"key {KEY}.platform", "key mbx_[removed].platform"),
         (f"POST /v1/callbacks/{TOKEN} 404", "POST /v1/callbacks/[removed] 404"),
+        (f"POST /v1/triggers/http/{TOKEN} 404", "POST /v1/triggers/http/[removed] 404"),
+        (f"next=%2Fv1%2Ftriggers%2Fhttp%2F{TOKEN}", "next=%2Fv1%2Ftriggers%2Fhttp%2F[removed]"),
         (rf'{{"u": "http:\/\/x\/v1\/callbacks\/{TOKEN}"}}', r'{"u": "http:\/\/x\/v1\/callbacks\/[removed]"}'),
         (f"next=%2Fv1%2Fcallbacks%2F{TOKEN}", "next=%2Fv1%2Fcallbacks%2F[removed]"),
         ("Authorization: Bearer abcdefgh.ijk/lm==, x", "Authorization: Bearer [removed], x"),
@@ -66,6 +68,7 @@ def test_a_secret_is_removed_by_its_form_or_to_the_letter(text: str, left: str) 
     [
         "mbx_abcd… is the prefix of a key",
         "POST v1/callbacks/<str:token> was answered with 429",
+        "POST v1/triggers/http/<str:handle> was answered with 429",
         "WWW-Authenticate: Bearer",
         "run run_0123456789abcdef could not be advanced",
     ],

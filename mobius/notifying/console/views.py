@@ -13,7 +13,7 @@ from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mobius.api.pagination import page_of
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import InvalidFields, MobiusError
 from mobius.notifying import sending, subscribing
 from mobius.notifying.console.forms import EndpointForm
 from mobius.notifying.models import Endpoint, Notification
@@ -73,7 +73,7 @@ def save(request: ProjectRequest, project: Project, webhook_id: str) -> HttpResp
         return _draw(request, found, form=form, pinged=pinged)
     try:
         subscribing.update_endpoint(found, form.changes, by=request.actor)
-    except (InvalidFields, AlreadyExists) as error:
+    except MobiusError as error:
         explain(form, error)
         return _draw(request, _find(project, webhook_id), form=form)
     messages.success(request, "Saved.")
@@ -88,7 +88,7 @@ def ping(request: ProjectRequest, project: Project, webhook_id: str) -> HttpResp
         return redirect("console:webhook", project.handle, found.pk)
     try:
         return _draw(request, found, pinged=sending.ping(found, url=subscribing.checked_url(found.url)))
-    except InvalidFields as error:
+    except MobiusError as error:
         messages.error(request, error.message)
         return redirect("console:webhook", project.handle, found.pk)
 
@@ -141,10 +141,10 @@ def _ping_first(request: ProjectRequest, form: EndpointForm, endpoint: Endpoint,
         return None
     try:
         url = subscribing.checked_url(form.cleaned_data["url"].strip() or endpoint.url)
-    except InvalidFields as error:
+        return sending.ping(endpoint, url=url, secret=secret)
+    except MobiusError as error:
         explain(form, error)
-        return None
-    return sending.ping(endpoint, url=url, secret=secret)
+    return None
 
 
 @sensitive_variables("secret")
@@ -154,7 +154,7 @@ def _create(request: ProjectRequest, project: Project, form: EndpointForm, secre
         return None
     try:
         return subscribing.create_endpoint(project=project, **form.cleaned_data, secret=secret, by=request.actor)
-    except (InvalidFields, AlreadyExists) as error:
+    except MobiusError as error:
         explain(form, error)
     return None
 

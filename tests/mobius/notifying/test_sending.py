@@ -17,6 +17,7 @@ from integrations.connecting import pause
 from integrations.models import Integration
 from loops import listeners
 from loops.operating import cancel
+from loops.purging import HourlyPurge, purge_all
 from loops.queue import discard
 from loops.retrying import retry
 from loops.sweeping import sweep
@@ -26,7 +27,6 @@ from mobius.engine.pool import Pool
 from mobius.errors import Conflict
 from mobius.notifying import couriers, sending, subscribing
 from mobius.notifying.models import Endpoint, Notification
-from mobius.notifying.purging import purge_notifications
 from mobius.notifying.sending import LEASE, MOST_ATTEMPTS, PAUSES
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
@@ -269,13 +269,26 @@ def test_redelivering_sends_the_same_bytes_under_the_same_id(project: Project, c
 def test_what_is_purged_stays_in_the_log_and_cannot_be_sent_again(project: Project, crm: Receiver) -> None:
     subscribe(project, crm, events=["run.completed"])
     play(napping(project))
-    assert purge_notifications(before=clock.now() + timedelta(days=1)) == 0  # it is still to be sent
+    assert purge_all(before=clock.now() + timedelta(days=1))["webhook deliveries"] == 0  # it is still to be sent
     deliver_due()
-    assert purge_notifications(before=clock.now() + timedelta(days=1)) == 1
+    assert purge_all(before=clock.now() + timedelta(days=1))["webhook deliveries"] == 1
 
     assert (only().body, only().state) == ("", "delivered")
     with pytest.raises(Conflict, match="older than bodies are kept"):
         sending.redeliver(only(), by=SYSTEM)
+
+
+def test_what_was_told_is_forgotten_by_itself_too(project: Project, crm: Receiver, settings: Any) -> None:
+    settings.MOBIUS_RETENTION_DAYS = 30
+    subscribe(project, crm, events=["run.completed"])
+    play(napping(project))
+    deliver_due()
+    Notification.objects.update(created_at=clock.now() - timedelta(days=31))
+    purge = HourlyPurge()
+    for _ in range(6):
+        purge.go_on(now=clock.now())
+
+    assert (only().body, only().response, only().state) == ("", "", "delivered")
 
 
 def test_where_nobody_listens_a_run_asks_the_database_nothing_for_it(project: Project) -> None:

@@ -8,8 +8,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mobius.atonce import WAITING_CALLS
 from mobius.notifying.models import Endpoint, Notification
 from mobius.projects.models import Project
+from tests.integrations.keys import NEW_KEY, keys
 from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, receiver, subscribe
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +99,32 @@ def test_it_is_changed_without_typing_the_address_again(page: Client, project: P
     subscribe(project, crm, name="taken")
     again = page.post(f"{PAGE}{endpoint.pk}/save/", {"name": "taken", "url": "", "then": "save"})
     assert (again.status_code, "choose another name" in again.content.decode()) == (422, True)
+
+
+def test_a_test_is_refused_in_words_while_too_many_calls_wait(page: Client, project: Project, crm: Receiver) -> None:
+    endpoint = subscribe(project, crm).endpoint
+    leaving = [WAITING_CALLS.enter() for _ in range(8)]
+    try:
+        pinged = page.post(f"{PAGE}{endpoint.pk}/ping/", follow=True)
+        saved = page.post(f"{PAGE}{endpoint.pk}/save/", {"name": "other", "url": "", "then": "ping"})
+        added = page.post(PAGE, {"name": "new", "url": crm.url, "then": "ping"})
+    finally:
+        for leave in leaving:
+            leave()
+
+    assert (pinged.status_code, saved.status_code, added.status_code) == (200, 422, 422)
+    assert all("try again in a moment" in one.content.decode() for one in (pinged, saved, added))
+    assert Endpoint.objects.get().name == "crm"
+
+
+def test_a_test_of_an_address_that_nobody_can_read_says_so(page: Client, project: Project, crm: Receiver) -> None:
+    endpoint = subscribe(project, crm).endpoint
+    with keys(NEW_KEY):
+        pinged = page.post(f"{PAGE}{endpoint.pk}/ping/", follow=True)
+        saved = page.post(f"{PAGE}{endpoint.pk}/save/", {"name": "other", "url": "", "then": "ping"})
+
+    assert (pinged.status_code, saved.status_code) == (200, 422)
+    assert all("cannot be decrypted" in one.content.decode() for one in (pinged, saved))
 
 
 def test_it_is_switched_off_rotated_and_deleted(page: Client, project: Project, crm: Receiver) -> None:
