@@ -14,7 +14,8 @@ from loops.models import Loop, Run
 from loops.sweeping import sweep
 from loops.trigger_models import Trigger
 from mobius.projects.models import Project
-from tests.loops.runs import loop_of, wait
+from tests.loops.flow import loop_of
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)
