@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth.models import User
+from django.test import Client
 from rest_framework.test import APIClient
 
 from integrations.connecting import connect
@@ -66,6 +69,13 @@ def vera(project: Project) -> User:
 def charlie(other_project: Project) -> User:
     """Admin of `elsewhere`, a stranger to `platform`."""
     return _person("charlie", other_project, Role.ADMIN)
+
+
+@pytest.fixture
+def admin(client: Client, alice: User) -> Client:
+    """Alice's browser, signed in."""
+    client.force_login(alice)
+    return client
 
 
 class Api(APIClient):
@@ -154,3 +164,16 @@ def _ready_runs() -> list[str]:
         *Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").values_list("pk", flat=True),
         *due.values_list("pk", flat=True),
     ]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15) -> None:
+    """Wait for what threads of this process do."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to pass in time"
+        time.sleep(0.01)
+
+
+def cannot(sentence: str) -> NoReturn:
+    """Skip the test for want of something that a machine may lack; where all must run, as in CI, it fails."""
+    (pytest.fail if os.environ.get("MOBIUS_TEST_REQUIRE") == "1" else pytest.skip)(sentence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from integrations import succession
 from integrations.forms import Options
@@ -29,7 +30,6 @@ from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
-from tests.mobius.test_every_route import patterns
 
 Things = dict[str, str]
 HOOK = {"kind": "http", "key": "signup-form"}
@@ -92,6 +92,16 @@ def go_on(loop: Loop, email: str) -> Run:
     run = begin(loop, email=email)
     work_off()
     return run
+
+
+def patterns(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
+    """Every address of the URL configuration, with <placeholders>."""
+    for entry in resolver.url_patterns:
+        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", str(entry.pattern))
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry, path)
+        else:
+            yield path, entry
 
 
 def console_addresses() -> list[str]:

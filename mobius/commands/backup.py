@@ -29,7 +29,7 @@ def run(*, file: Path, include_key: bool) -> None:
     except MobiusError as error:
         raise click.ClickException(error.message) from None
     except DatabaseError as error:
-        raise click.ClickException(f"the database cannot be read: {error}") from None
+        raise click.ClickException(f"the database cannot be copied: {error}") from None
     except OSError as error:
         raise click.ClickException(f"cannot write {file}: {error.strerror}") from None
     click.echo(f"backup: {file} ({file.stat().st_size:,} bytes)")

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
+from tests.cast import cannot
 from tests.processes.conftest import Console
 
 FOLDER = Path(__file__).parent
@@ -97,7 +98,7 @@ def npm_client(request: pytest.FixtureRequest) -> list[str]:
     """The command that drives the npm client: from its own folder, where node looks for packages."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        _cannot("There is no node with npm; on Debian: apt-get install -y --no-install-recommends nodejs npm")
+        cannot("There is no node with npm; on Debian: apt-get install -y --no-install-recommends nodejs npm")
     folder = _folder_for(request, "package-lock.json")
     if not (folder / "ready").exists():
         for name in ("package.json", "package-lock.json"):
@@ -163,8 +164,4 @@ def _run(command: list[str], folder: Path) -> None:
         subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS)
     except (subprocess.SubprocessError, OSError) as error:
         said = str(getattr(error, "stderr", "") or error)[-500:]
-        _cannot(f"Mobius's client could not be installed here: {said}")
-
-
-def _cannot(sentence: str) -> NoReturn:
-    (pytest.fail if os.environ.get("MOBIUS_TEST_REQUIRE") == "1" else pytest.skip)(sentence)
+        cannot(f"Mobius's client could not be installed here: {said}")

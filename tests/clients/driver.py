@@ -5,11 +5,13 @@ Runs in a virtual environment of its own, beside no package of ours.
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from typing import Any
 
 from deepnoodle.mobius import client as mobius
+from deepnoodle.mobius import signing
 from deepnoodle.mobius._api import models
 
 
@@ -51,6 +53,9 @@ CALLS: dict[str, Any] = {
         principal, models.UpdatePrincipalRequest(**changes)
     ),
     "delete_principal": lambda client, principal: client.delete_principal(principal),
+    "verify": lambda client, headers, body, key: signing.parse_webhook_delivery(
+        signing.verify_signed_delivery(body, headers, key=base64.b64decode(key))
+    ),
     # For what the client has no method for: its models, which refuse every field that they do not know.
     "check": lambda client, model, body: getattr(models, model).model_validate(body),
 }

@@ -21,13 +21,6 @@ CLAY_URL = "https://api.clay.com/v3/sources/webhook/pull-in-data-from-a-webhook-
 TOKEN = "a-token-nobody-may-see"
 
 
-@pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    """Alice's browser."""
-    client.force_login(alice)
-    return client
-
-
 def form(**changes: str) -> dict[str, str]:
     return {"webhook_url": CLAY_URL, "auth_header_name": "", "auth_header_value": "", "connect": "1"} | changes
 

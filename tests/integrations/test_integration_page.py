@@ -27,13 +27,6 @@ ACTIONS = ("test", "pause", "resume", "rotate", "settings", "disconnect")
 
 
 @pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    """Alice's browser."""
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def address(integration: Integration) -> str:
     return f"/projects/platform/govern/integrations/{integration.pk}/"
 

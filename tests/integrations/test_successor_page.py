@@ -14,13 +14,6 @@ TOKEN = "a-token-nobody-may-see"
 
 
 @pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    """Alice's browser."""
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def address(integration: Integration) -> str:
     return f"/projects/platform/govern/integrations/{integration.pk}/"
 

@@ -15,6 +15,19 @@ JsonObject = dict[str, Any]
 
 NO_ANSWER = Behaviour(reset=True)
 """The row arrives, its answer does not."""
+LOST = Behaviour(reset=True, keep_row=False)
+"""Neither does the row."""
+BROKEN = Behaviour(fail=500, keep_row=True)
+"""The row arrives, and is answered with an error."""
+
+NAP: JsonObject = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
+"""A step that is done at once."""
+FAILS: JsonObject = {
+    "id": "no",
+    "kind": "check",
+    "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]},
+}
+"""A step that fails its run at once."""
 
 
 def push(step_id: str = "push", /, *, row: JsonObject | None = None, **fields: Any) -> JsonObject:
@@ -50,10 +63,11 @@ def loop_of(project: Project, *steps: JsonObject, **fields: Any) -> Loop:
     return create_loop(project=project, authored=authored | fields)
 
 
-def begin(loop: Loop, **event: Any) -> Run:
-    """A run that has been started and not been worked on."""
+def begin(loop: Loop, *, key: str = "", **event: Any) -> Run:
+    """A run that has been started, with the loop as it is stored now, and not been worked on."""
     given = {"email": "ada@example.com"} | event
-    return start_run(loop=loop, start=Start(event=given, meta={}, config={}, source={})).run
+    start = Start(event=given, meta={}, config={}, source={}, idempotency_key=key)
+    return start_run(loop=Loop.objects.get(pk=loop.pk), start=start).run
 
 
 def go(project: Project, *steps: JsonObject, event: JsonObject | None = None, **fields: Any) -> Run:
@@ -64,7 +78,7 @@ def go(project: Project, *steps: JsonObject, event: JsonObject | None = None, **
 
 
 def fresh(run: Run) -> Run:
-    return Run.objects.get(pk=run.pk)
+    return Run.objects.select_related("loop").get(pk=run.pk)
 
 
 def step_of(run: Run, key: str = "push") -> Step:

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
+from django.utils.html import escape
 
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
@@ -222,7 +223,9 @@ def test_the_page_survives_hostile_names(viewer: Client, run: Run) -> None:
     age(run, hours=3)
     Loop.objects.update(name=EVIL)
 
-    assert EVIL not in text(viewer.get(OVERDUE))
+    page = text(viewer.get(OVERDUE))
+    assert EVIL not in page
+    assert escape(EVIL) in page
 
 
 def test_strangers_do_not_see_it(client: Client, charlie: User, run: Run) -> None:

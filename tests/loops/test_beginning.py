@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,6 +18,7 @@ from loops.starting import Start, start_run
 from mobius.engine import embedded
 from mobius.engine.doorbell import Answer, current_answer
 from mobius.engine.pool import Pool
+from tests.cast import wait_until
 
 if settings.MOBIUS_ENGINE != "embedded":
     pytest.skip("only the embedded engine starts and works in one process", allow_module_level=True)
@@ -27,13 +27,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def start_with(key: str = "") -> Start:
     return Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}, idempotency_key=key)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from loops.starting import DEEPEST
 from mobius.errors import InvalidFields
 from mobius.projects.models import Project
 from tests.cast import Api, work_off
-from tests.loops.runs import begin, fresh, go, log_of, loop_of, step_of, wait
+from tests.loops.flow import NAP, begin, fresh, go, loop_of, step_of
+from tests.loops.runs import log_of, wait
 
 pytestmark = pytest.mark.django_db
-NAP = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
 
 
 def calls(loop: Loop | str, **config: Any) -> dict[str, Any]:

@@ -24,12 +24,6 @@ pytestmark = pytest.mark.django_db
 HOME = "/projects/platform/"
 
 
-@pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def text(response: Any) -> str:
     return str(response.content.decode())
 

@@ -21,7 +21,8 @@ from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
-from tests.loops.runs import begin, fresh, loop_of, wait
+from tests.loops.flow import begin, fresh, loop_of
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -22,12 +22,6 @@ LOOPS = "/projects/platform/build/loops/"
 EVIL = "<script>alert(1)</script>\u202e\u200f"
 
 
-@pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def text(response: Any) -> str:
     return str(response.content.decode())
 

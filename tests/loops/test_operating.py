@@ -19,7 +19,8 @@ from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
 from tests.cast import work_off
-from tests.loops.runs import NO_ANSWER, attempts_of, begin, fresh, go, log_of, loop_of, push, step_of, wait
+from tests.loops.flow import NO_ANSWER, begin, fresh, go, loop_of, step_of
+from tests.loops.runs import attempts_of, log_of, push, wait
 
 pytestmark = pytest.mark.django_db
 

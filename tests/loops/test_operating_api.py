@@ -14,7 +14,8 @@ from loops.models import Loop, Run
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
-from tests.loops.runs import BROKEN, LOST, begin, fresh, go, loop_of, push, wait
+from tests.loops.flow import BROKEN, LOST, begin, fresh, go, loop_of
+from tests.loops.runs import push, wait
 
 pytestmark = pytest.mark.django_db
 REFUSED = Behaviour(fail=401)
@@ -67,10 +68,8 @@ def test_cancel_needs_no_body_and_changes_nothing_the_second_time(api: Api, wait
     assert first.json() == second.json()
 
 
-@pytest.mark.parametrize("body", [{"reason": 7.5}, {"why": "x"}, {"reason": "x" * 1001}])
+@pytest.mark.parametrize("body", [{"reason": {}}, {"why": "x"}, {"reason": "x" * 1001}])
 def test_cancel_refuses_what_it_does_not_know(api: Api, waiting: Run, body: dict[str, Any]) -> None:
-    if body == {"reason": 7.5}:
-        body = {"reason": {}}
     assert error(api.post(f"{api.root}/runs/{waiting.pk}/cancel", body), 400)["code"] == "bad_request"
     assert fresh(waiting).status == "suspended"
 

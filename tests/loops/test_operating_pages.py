@@ -18,7 +18,8 @@ from loops.operating import cancel
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
 from tests.cast import work_off
-from tests.loops.runs import BROKEN, LOST, begin, fresh, go, loop_of, push, wait
+from tests.loops.flow import BROKEN, LOST, begin, fresh, go, loop_of
+from tests.loops.runs import push, wait
 
 pytestmark = pytest.mark.django_db
 RUNS = "/projects/platform/operate/runs/"

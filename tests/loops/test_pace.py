@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,16 +23,9 @@ from loops.starting import Start, start_run
 from mobius import clock
 from mobius.projects.models import Project
 from mobius.working import Works
-from tests.cast import PUSH_LEADS
+from tests.cast import PUSH_LEADS, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture

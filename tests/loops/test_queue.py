@@ -18,32 +18,20 @@ from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
 from loops import queue
 from loops.authoring import create_loop
-from loops.models import Loop, Run, RunEvent, RunStatus, Step
-from loops.starting import Start, start_run
+from loops.models import Loop, Run, RunEvent, RunStatus
 from loops.sweeping import sweep
 from mobius.projects.auditing import Actor
 from mobius.projects.models import ActorKind, AuditEvent, Project
 from tests.cast import PUSH_LEADS, work_off
+from tests.loops.flow import begin, fresh, step_of
 
 ALICE = Actor(kind=ActorKind.USER, name="alice", id="alice")
 
 
-def start(loop: Loop, email: str) -> Run:
-    return start_run(loop=loop, start=Start(event={"email": email}, meta={}, config={}, source={})).run
-
-
 def start_many(loop: Loop, *emails: str) -> list[Run]:
-    runs = [start(loop, email) for email in emails]
+    runs = [begin(loop, email=email) for email in emails]
     work_off()
     return runs
-
-
-def fresh(run: Run) -> Run:
-    return Run.objects.get(pk=run.pk)
-
-
-def step_of(run: Run) -> Step:
-    return Step.objects.get(run=run)
 
 
 def emails(clay: ClaySimulator) -> list[str]:

@@ -37,12 +37,6 @@ def waiting(integration: Integration, push_leads: Loop) -> list[Run]:
     return runs
 
 
-@pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    client.force_login(alice)
-    return client
-
-
 def words(page: bytes) -> str:
     return " ".join(page.decode().split())
 

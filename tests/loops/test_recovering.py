@@ -15,32 +15,15 @@ from integrations.models import Attempt, AttemptState, Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import callbacks
 from loops.advance import advance
-from loops.authoring import create_loop
 from loops.models import Run, RunStatus, Step, Wait, WaitState
-from loops.starting import Start, start_run
 from loops.sweeping import recover, sweep
 from mobius.projects.models import Project
 from tests.cast import work_off
-
-ASK = {
-    "id": "push",
-    "kind": "action",
-    "config": {
-        "action_name": "clay.webhook.submit",
-        "parameters": {"payload": {"email": "${{ event.email }}"}, "callback_url": "${{ callback.url }}"},
-    },
-}
-WAIT = {"id": "wait", "kind": "wait_for_event", "config": {"event_type": "clay.callback"}}
+from tests.loops.flow import asking, begin, fresh, loop_of, token_of, waiting
 
 
 class Killed(BaseException):
     """kill -9: no code of ours may catch it."""
-
-
-def begin(project: Project, *steps: dict[str, Any], **fields: Any) -> Run:
-    loop = create_loop(project=project, authored={"name": "loop", "steps": list(steps)} | fields)
-    event = {"email": "ada@example.com"}
-    return start_run(loop=loop, start=Start(event=event, meta={}, config={}, source={})).run
 
 
 def die_after_sending(
@@ -60,20 +43,11 @@ def die_after_sending(
             advance(run.pk)
 
 
-def call_back(clay: ClaySimulator) -> None:
-    token = str(clay.rows[0].body["callback_url"]).rpartition("/")[2]
-    callbacks.receive_at_address(token, {"score": 7})
-
-
-def fresh(run: Run) -> Run:
-    return Run.objects.get(pk=run.pk)
-
-
 def test_a_callback_that_was_quicker_than_the_crash_leaves_no_doubt(
     project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = begin(project, ASK, WAIT)
-    die_after_sending(run, monkeypatch, meanwhile=lambda: call_back(clay))
+    run = begin(loop_of(project, asking(), waiting()))
+    die_after_sending(run, monkeypatch, meanwhile=lambda: callbacks.receive_at_address(token_of(clay), {"score": 7}))
     assert Attempt.objects.get().state == AttemptState.SENDING
 
     recover()
@@ -81,14 +55,14 @@ def test_a_callback_that_was_quicker_than_the_crash_leaves_no_doubt(
 
     run = fresh(run)
     assert Attempt.objects.get().state == AttemptState.ACCEPTED
-    assert (run.status, (run.result or {})["wait"]) == (RunStatus.COMPLETED, {"score": 7})
+    assert (run.status, (run.result or {})["answer"]) == (RunStatus.COMPLETED, {"score": 7})
     assert len(clay.rows) == 1
 
 
 def test_a_doubt_after_a_crash_does_not_outlast_the_run_s_wall_clock(
     project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = begin(project, ASK, limits={"wall_clock_timeout": "10m"})
+    run = begin(loop_of(project, asking(), limits={"wall_clock_timeout": "10m"}))
     die_after_sending(run, monkeypatch)
     recover()
     assert fresh(run).wake_at == run.wall_clock_deadline_at
@@ -103,7 +77,7 @@ def test_a_doubt_after_a_crash_does_not_outlast_the_run_s_wall_clock(
 def test_a_run_that_ends_while_it_waits_leaves_no_open_wait(
     project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:
-    begin(project, ASK, WAIT, limits={"wall_clock_timeout": "10m"})
+    begin(loop_of(project, asking(), waiting(), limits={"wall_clock_timeout": "10m"}))
     work_off()
     assert Wait.objects.get().state == WaitState.OPEN
 
@@ -117,7 +91,7 @@ def test_a_row_that_is_put_down_at_closing_keeps_its_place(
     project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:
     connecting.pause(integration)
-    run = begin(project, ASK)
+    run = begin(loop_of(project, asking()))
     work_off()
     place = fresh(run).waits_since
     assert place is not None

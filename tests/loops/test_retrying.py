@@ -23,7 +23,8 @@ from mobius.errors import InvalidFields
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
 from tests.cast import work_off
-from tests.loops.runs import BROKEN, attempts_of, begin, fresh, go, log_of, loop_of, push, step_of, wait
+from tests.loops.flow import BROKEN, begin, fresh, go, loop_of, step_of
+from tests.loops.runs import attempts_of, log_of, push, wait
 
 pytestmark = pytest.mark.django_db
 REFUSED = Behaviour(fail=401)

@@ -18,7 +18,8 @@ from mobius.errors import InvalidFields
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
 from tests.cast import work_off
-from tests.loops.runs import BROKEN, LOST, NO_ANSWER, attempts_of, begin, fresh, go, loop_of, push, step_of, wait
+from tests.loops.flow import BROKEN, LOST, NO_ANSWER, begin, fresh, go, loop_of, step_of
+from tests.loops.runs import attempts_of, push, wait
 
 pytestmark = pytest.mark.django_db
 ARRIVED, SEND_AGAIN, GIVE_UP = Decision.ARRIVED, Decision.SEND_AGAIN, Decision.GIVE_UP

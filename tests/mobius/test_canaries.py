@@ -18,6 +18,10 @@ from integrations.models import Attempt, Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.authoring import create_loop
 from loops.models import Callback, Run
+from mobius import clock
+from mobius.notifying.models import Notification
+from mobius.notifying.subscribing import create_endpoint
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
@@ -48,10 +52,22 @@ def planted(api: Api, project: Project, clay: ClaySimulator) -> list[str]:
 
 
 @pytest.fixture
-def filled(planted: list[str], api: Api) -> dict[str, str]:
+def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[str, str]:
+    """What the placeholders of addresses stand for; `key` is an API key here, and a trigger's on pages."""
     integration = Integration.objects.get()
     run = Run.objects.get()
+    endpoint = create_endpoint(project=project, name="crm", by=SYSTEM).endpoint
+    told = Notification.objects.create(
+        project=project, endpoint=endpoint, event_type="run.completed", created_at=clock.now()
+    )
     return {
+        "webhook": endpoint.pk,
+        "webhook_id": endpoint.pk,
+        "notification": told.pk,
+        "notification_id": told.pk,
+        "trigger": "signup-form",
+        "member_id": str(vera.memberships.get().pk),
+        "format": "csv",
         "handle": "platform",
         "project": "platform",
         "provider": "clay",
@@ -83,20 +99,23 @@ def test_no_page_of_the_console_shows_one(
 ) -> None:
     client.force_login(alice)
     for page in PAGES:
-        answer = client.get(page.filled(**filled))
-        assert spilt(answer.content, planted) == [], page
+        answer = client.get(page.filled(**filled | {"key": "signup-form"}))
+        assert answer.status_code != 404, f"{page} was tested with something that is not there"
+        assert spilt(answer.getvalue(), planted) == [], page
 
 
 def test_a_refused_form_does_not_show_the_header_s_value_again(
     client: Client, alice: User, planted: list[str], filled: dict[str, str]
 ) -> None:
     client.force_login(alice)
-    for page in PAGES:
-        fields = {"webhook_url": "", "auth_header_name": "", "auth_header_value": VALUE}
-        if "/integrations/" in page.path and page.path.endswith(("/connect/", "/rotate/", "/successor/")):
-            answer = client.post(page.filled(**filled), fields)
-            assert answer.status_code == 422, page
-            assert spilt(answer.content, planted) == [], page
+    fields = {"webhook_url": "", "auth_header_name": "", "auth_header_value": VALUE}
+    forms = ("/connect/", "/rotate/", "/successor/")
+    pages = [page for page in PAGES if "/integrations/" in page.path and page.path.endswith(forms)]
+    assert len(pages) == len(forms)
+    for page in pages:
+        answer = client.post(page.filled(**filled), fields)
+        assert answer.status_code == 422, page
+        assert spilt(answer.content, planted) == [], page
 
 
 def test_no_page_of_django_admin_shows_one(client: Client, planted: list[str]) -> None:

@@ -26,7 +26,8 @@ from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
-from tests.mobius.test_every_route import everything_of, patterns
+from tests.inventory import patterns
+from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
 NOBODY_S = {"provider_id": "clay", "format": "csv", "member_id": "0"}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern, get_resolver
 
 from integrations.models import Attempt, Integration
 from loops.advance import advance
@@ -29,6 +29,7 @@ from mobius.projects.keys import create_key, revoke
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import Api
+from tests.inventory import patterns
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -55,15 +56,6 @@ class Route:
 
     def filled(self, **values: str) -> str:
         return re.sub(r"<(\w+)>", lambda found: values.get(found[1], "nonexistent"), self.path)
-
-
-def patterns(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    for entry in resolver.url_patterns:
-        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", str(entry.pattern))
-        if isinstance(entry, URLResolver):
-            yield from patterns(entry, path)
-        else:
-            yield path, entry
 
 
 def routes() -> list[Route]:

@@ -19,8 +19,7 @@ from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from mobius.projects.models import AuditEvent
 from tests.cast import PASSWORD, PUSH_LEADS, Api
-from tests.inventory import Things, console_addresses, filled
-from tests.mobius.test_every_route import patterns
+from tests.inventory import Things, console_addresses, filled, patterns
 
 pytestmark = pytest.mark.django_db
 P = "/v1/projects/<project>"

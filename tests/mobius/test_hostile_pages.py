@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import get_resolver
 
 from integrations.models import Integration
 from loops.models import Loop
 from loops.starting import Start, start_run
 from mobius.projects.models import Project
 from tests.cast import PASSWORD, work_off
+from tests.inventory import patterns
 
 ODD = ("%00", "%FF%ED%A0%80", "x" * 3000, "9" * 40, "%F0%9F%99%82%E2%80%AE{{x}}", "'%20OR%201=1--%0d%0aA:b")
 QUERIES = (
     "cursor", "q", "status", "state", "loop", "version", "seen", "test", "name", "run_id", "next", "p", "o", "all", "e",
     "project__id__exact", "status__exact", "created_at__gte", "_popup", "_to_field", "id__in",
 )  # fmt: skip
-
-
-def patterns(resolver: URLResolver, prefix: str = "/") -> Iterator[tuple[str, URLPattern]]:
-    for entry in resolver.url_patterns:
-        path = prefix + re.sub(r"<(?:\w+:)?(\w+)>", r"<\1>", str(entry.pattern))
-        if isinstance(entry, URLResolver):
-            yield from patterns(entry, path)
-        else:
-            yield path, entry
 
 
 # Django's own admin pages beyond the list and the form of each model are Django's to test.

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import sentry_sdk
 from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
@@ -95,7 +97,7 @@ def test_of_two_secrets_where_one_begins_the_other_nothing_is_left() -> None:
 
 
 @pytest.fixture(params=["text", "json"])
-def log(request: pytest.FixtureRequest, settings: Any) -> Iterator[io.StringIO]:
+def log(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     """What the product's own handler writes, at DEBUG."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -146,9 +148,8 @@ def test_a_thread_that_dies_prints_no_secret(
     def die() -> None:
         raise RuntimeError(KEY)
 
-    for hook in ("excepthook",):
-        monkeypatch.setattr(sys, hook, sys.excepthook)
-        monkeypatch.setattr(threading, hook, threading.excepthook)
+    for owner in (sys, threading):
+        monkeypatch.setattr(owner, "excepthook", owner.excepthook)  # what is set below is taken back
     redact_tracebacks()
     thread = threading.Thread(target=die)
     thread.start()
@@ -172,7 +173,7 @@ handler500 = "mobius.api.envelope.handler500"
 
 
 @pytest.fixture
-def failing(settings: Any) -> Any:
+def failing() -> Any:
     """A request full of secrets, to a page that fails."""
     return {
         "path": "/explode",
@@ -256,7 +257,6 @@ def test_what_goes_to_an_error_tracker_is_scrubbed_to_the_last_corner() -> None:
 
 def test_errors_reach_the_tracker_without_a_secret() -> None:
     """Through the tracker's own client, to a transport that keeps what would have gone out."""
-    sentry_sdk = pytest.importorskip("sentry_sdk")
     sent: list[Any] = []
 
     class Kept(sentry_sdk.transport.Transport):  # type: ignore[misc, name-defined]
@@ -283,14 +283,12 @@ def test_errors_reach_the_tracker_without_a_secret() -> None:
 def test_a_tracker_without_its_package_is_refused_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sentry_sdk", None)
 
-    with pytest.raises(Exception, match="SENTRY_DSN needs one more package"):
+    with pytest.raises(ImproperlyConfigured, match="SENTRY_DSN needs one more package"):
         error_tracker.start("https://public@tracker.example/1")
 
 
 def test_a_nonsensical_tracker_address_is_refused_with_a_sentence() -> None:
-    pytest.importorskip("sentry_sdk")
-
-    with pytest.raises(Exception, match="SENTRY_DSN is no address"):
+    with pytest.raises(ImproperlyConfigured, match="SENTRY_DSN is no address"):
         error_tracker.start("nonsense")
 
 

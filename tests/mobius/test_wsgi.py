@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("module", ["mobius.wsgi", "mobius.working", "mobius.engine.crowd"])
-def test_a_fresh_interpreter_can_begin_with_it(module: str, tmp_path: Path) -> None:
+def test_a_fresh_interpreter_can_begin_with_it(module: str) -> None:
     """`gunicorn mobius.wsgi:application` imports it before anything else is there."""
     statements = f"import {module}, mobius.wsgi; assert callable(mobius.wsgi.application)"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}

@@ -6,11 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mobius.bench.stage import PROJECT, Stage
+
+if TYPE_CHECKING:
+    from tests.processes.clusters import Cluster  # which needs psycopg
 
 pytestmark = pytest.mark.processes
 
@@ -72,5 +75,18 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 30) -> None:
 def console(request: pytest.FixtureRequest) -> Iterator[Console]:
     """`@pytest.mark.parametrize("console", [["--slow", "0.5"]], indirect=True)` gives the simulator switches."""
     with Console(*getattr(request, "param", [])) as stage:
+        stage.prepare()
+        yield stage
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """`@pytest.mark.parametrize("cluster", [{"workers": 4}], indirect=True)` gives it switches."""
+    from tests.processes.clusters import GIVEN, SILENCE, Cluster
+
+    switches: dict[str, Any] = dict(getattr(request, "param", {}))
+    simulate = switches.pop("simulate", [])
+    options = {"webs": 1, "MOBIUS_SILENCE_SECONDS": str(SILENCE)} | switches
+    with Cluster(*simulate, database_url=GIVEN, **options) as stage:
         stage.prepare()
         yield stage

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,14 @@ from mobius.bench.stage import MOBIUS, ROOT, Stage
 from tests.processes.conftest import Console, wait_until
 
 pytestmark = pytest.mark.processes
+
+WITH_LITTLE_ROOM = """
+import os, resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""No file of the command that follows grows beyond 100 kB: it meets an error, as on a full disk."""
 
 
 def run(console: Stage, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -88,6 +97,7 @@ def test_a_copy_made_under_load_sends_nothing_until_somebody_resumes_it(console:
 
     doubts = console.call("GET", f"{console.root}/deliveries?state=in_doubt&limit=100")["items"]
     waiting = {run for run, status in console.runs().items() if status == "suspended"}
+    assert doubts
     assert {one["run_id"] for one in doubts} < waiting, "what was on the wire is in doubt"
     before = console.rows()
     console.call("PUT", f"{console.root}/integrations/{integration['id']}", {"status": "active"})
@@ -160,9 +170,20 @@ def test_what_is_no_whole_backup_or_needs_another_key_is_refused_and_leaves_noth
     assert {path.name for path in data.iterdir()} <= {"field_encryption_key", "secret_key", "lock"}
 
 
-def test_a_disk_without_room_is_told_and_leaves_no_half_backup(console: Console, tmp_path: Path) -> None:
+def test_a_place_that_is_not_there_is_told(console: Console, tmp_path: Path) -> None:
     refused = run(console, "backup", str(tmp_path / "missing" / "file"))
 
     assert refused.returncode == 1
     assert "cannot write" in refused.stderr
+
+
+def test_a_disk_without_room_is_told_and_leaves_no_half_backup(console: Console, tmp_path: Path) -> None:
+    limited = [sys.executable, "-c", WITH_LITTLE_ROOM, *MOBIUS, "backup", str(tmp_path / "file")]
+    refused = subprocess.run(
+        limited, cwd=ROOT, env=console._environment(), capture_output=True, text=True, timeout=90, check=False
+    )
+
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "the database cannot be copied" in refused.stderr
     assert os.listdir(tmp_path) == []

@@ -2,47 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
-from mobius.bench.stage import MOBIUS, ROOT
-from tests.processes.conftest import Console, wait_until
-
-pytest.importorskip("psycopg")
 import psycopg
 
-from mobius.bench.postgres import PostgresStage
+from tests.processes.clusters import GIVEN, ON_POSTGRES, Cluster
+from tests.processes.conftest import wait_until
 
-GIVEN = os.environ.get("DATABASE_URL", "")
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.postgres,
-    pytest.mark.skipif(
-        not GIVEN.startswith("postgres"),
-        reason="needs PostgreSQL: set MOBIUS_ENGINE=procrastinate and DATABASE_URL=postgres://user@host/name",
-    ),
-]
+pytestmark = ON_POSTGRES
 
 
-class Cluster(PostgresStage, Console):
-    def run(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        environment = self._environment() | changes
-        return subprocess.run([*MOBIUS, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
-
-    @contextmanager
-    def put_away(self) -> Iterator[None]:
-        """Another, empty database has the name of ours meanwhile."""
-        with psycopg.connect(GIVEN, autocommit=True) as server:
-            server.execute(f'ALTER DATABASE "{self._name}" RENAME TO "{self._name}_old"')
-            server.execute(f'CREATE DATABASE "{self._name}"')
-            try:
-                yield
-            finally:
-                server.execute(f'DROP DATABASE "{self._name}_old" WITH (FORCE)')
+@contextmanager
+def put_away(cluster: Cluster) -> Iterator[None]:
+    """Another, empty database has the name of the cluster's meanwhile."""
+    with psycopg.connect(GIVEN, autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{cluster._name}" RENAME TO "{cluster._name}_old"')
+        server.execute(f'CREATE DATABASE "{cluster._name}"')
+        try:
+            yield
+        finally:
+            server.execute(f'DROP DATABASE "{cluster._name}_old" WITH (FORCE)')
 
 
 def test_a_copy_made_under_load_sends_nothing_until_somebody_resumes_it() -> None:
@@ -58,7 +38,7 @@ def test_a_copy_made_under_load_sends_nothing_until_somebody_resumes_it() -> Non
         cluster.stop_console()
 
         assert "a restore overwrites nothing" in cluster.run("restore", str(file)).stderr
-        with cluster.put_away():
+        with put_away(cluster):
             restored = cluster.run("restore", str(file))
             assert restored.returncode == 0, restored.stderr
             assert "integrations held: 1" in restored.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cast import cannot
 from tests.processes.conftest import Console, wait_until
 
 pytestmark = pytest.mark.processes
@@ -53,7 +54,7 @@ class Traveller(Console):
 @pytest.fixture
 def traveller() -> Iterator[Traveller]:
     if LIBRARY is None:
-        pytest.skip("needs libfaketime (Debian: apt install faketime)")
+        cannot("There is no libfaketime; on Debian: apt-get install -y --no-install-recommends faketime")
     with Traveller("--slow", "0.2") as stage:
         stage.prepare()
         stage.connect(rate_per_second=9.9)

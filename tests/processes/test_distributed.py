@@ -3,62 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
-import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from mobius.bench.stage import ask, free_port
-from tests.processes.conftest import LOOP, Console, wait_until
+from tests.processes.clusters import ON_POSTGRES, SILENCE, Cluster
+from tests.processes.conftest import LOOP, wait_until
 from tests.processes.listening import listening
 from tests.processes.test_triggers import NAP, assert_each_time_once, fired
 
-pytest.importorskip("psycopg")
-from mobius.bench.postgres import PostgresStage
-
-GIVEN = os.environ.get("DATABASE_URL", "")
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.postgres,
-    pytest.mark.skipif(
-        not GIVEN.startswith("postgres"),
-        reason="needs PostgreSQL: set MOBIUS_ENGINE=procrastinate and DATABASE_URL=postgres://user@host/name",
-    ),
-]
-SILENCE = 3.0  # seconds; fifteen in real life
-
-
-class Cluster(PostgresStage, Console):
-    """Web processes and workers, with what a `Console` has."""
-
-    def attempts(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self.call("GET", f"{self.root}/deliveries")["items"]
-        return sorted(items, key=lambda one: str(one["id"]))
-
-    def step_of(self, run: str) -> dict[str, Any]:
-        (step,) = self.call("GET", f"{self.root}/runs/{run}/steps")["items"]
-        return dict(step)
-
-    def arrived_at(self) -> list[float]:
-        return [json.loads(line)["at"] for line in self.arrivals.log.read_text().splitlines()]
-
-
-@pytest.fixture
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """`@pytest.mark.parametrize("cluster", [{"workers": 4}], indirect=True)` gives it switches."""
-    switches: dict[str, Any] = dict(getattr(request, "param", {}))
-    simulate = switches.pop("simulate", [])
-    options = {"webs": 1, "MOBIUS_SILENCE_SECONDS": str(SILENCE)} | switches
-    with Cluster(*simulate, database_url=GIVEN, **options) as stage:
-        stage.prepare()
-        yield stage
-
+pytestmark = ON_POSTGRES
 
 WAITS_BEFORE_IT_SENDS = """
 import os, pathlib, time
@@ -107,7 +68,7 @@ def test_a_worker_that_was_stopped_before_its_send_and_goes_on_later_neither_sen
     assert (usage["used"], usage["in_flight"], usage["possibly_used"]) == (1, 0, 0)
 
 
-@pytest.mark.parametrize("cluster", [{"workers": 2, "simulate": ["--slow", "0.4"]}], indirect=True)
+@pytest.mark.parametrize("cluster", [{"workers": 2, "simulate": ["--slow", "1"]}], indirect=True)
 def test_kill_9_of_a_worker_in_mid_flight_loses_nothing_and_sends_nothing_twice(cluster: Cluster) -> None:
     started = [cluster.start(number) for number in range(60)]
     killed = cluster.workers.pop(0)
@@ -127,25 +88,28 @@ def test_kill_9_of_a_worker_in_mid_flight_loses_nothing_and_sends_nothing_twice(
     assert set(runs) == set(started)
     assert max(rows.values()) == 1
     assert all(rows[run] == 1 for run in started if runs[run] == "completed")
-    assert len(in_doubt) <= 16, "only what one worker's threads had on the wire"
+    assert 0 < len(in_doubt) <= 16, "what one worker's threads had on the wire, and no more"
     assert all(cluster.step_of(run).get("error_type") == "delivery_in_doubt" for run in in_doubt)
 
 
 @pytest.mark.parametrize("cluster", [{"workers": 4, "MOBIUS_WORKERS": "4"}], indirect=True)
 def test_pace_and_budget_hold_across_four_workers(cluster: Cluster) -> None:
-    cluster.connect(rate_per_second=9.9, submission_limit=50)
-    started = [cluster.start(number) for number in range(60)]
+    cluster.connect(rate_per_second=9.9, submission_limit=150)
+    started = [cluster.start(number) for number in range(160)]
+    all_wait_since = time.time()
 
-    wait_until(lambda: set(cluster.runs().values()) <= {"completed", "failed"}, seconds=60)
+    wait_until(lambda: len(cluster.arrived_at()) >= 150, seconds=60)  # whoever asked the console would slow it down
+    wait_until(lambda: set(cluster.runs().values()) <= {"completed", "failed"})
     arrivals = cluster.arrived_at()
-    assert len(arrivals) == 50, "the limit was reached and not passed"
+    assert len(arrivals) == 150, "the limit was reached and not passed"
     assert max(cluster.rows().values()) == 1
-    assert sum(status == "failed" for status in cluster.runs().values()) == len(started) - 50
-    for index, at in enumerate(arrivals):  # 10 a second and 20 at once are what Clay takes
-        taken = [other for other in arrivals[: index + 1] if other > at - 1]
-        assert len(taken) <= 20 + 10
-    assert 50 / (arrivals[-1] - arrivals[0]) < 18 / (arrivals[-1] - arrivals[0]) + 10
-    assert 14 / (arrivals[-1] - arrivals[-15]) > 8, "and no slower than it must be"
+    assert sum(status == "failed" for status in cluster.runs().values()) == len(started) - 150
+    for (earlier, began), (later, ended) in itertools.combinations(enumerate(arrivals), 2):
+        assert later - earlier + 1 <= 20 + 10 * (ended - began), "10 a second and 20 at once are what Clay takes"
+    # What was saved up while starts still came in goes out first, as a burst; then the pace alone holds rows back.
+    paced = [at for at in arrivals if at >= all_wait_since][18:]
+    assert len(paced) > 60
+    assert (len(paced) - 1) / (paced[-1] - paced[0]) >= 9.6
 
 
 @pytest.mark.parametrize("cluster", [{"workers": 2, "simulate": ["--slow", "0.05"]}], indirect=True)

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 
+from mobius.bench.stage import StageBroken
 from tests.processes.conftest import LOOP, Console, wait_until
 
 pytestmark = pytest.mark.processes
@@ -62,7 +63,7 @@ def start_and_die(console: Console, point: str) -> str:
         console.call("POST", f"{console.root}/loops/later/runs", {"event": {"email": "ada@example.com"}})
     assert has_died(console)
     if point == "boot":
-        with pytest.raises(Exception, match="ended with exit code -9"):
+        with pytest.raises(StageBroken, match="ended with exit code -9"):
             start_dying(console, point)
     console.start_console()
     (run,) = set(console.runs()) - before

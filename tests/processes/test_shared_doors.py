@@ -10,14 +10,10 @@ import pytest
 from cryptography.fernet import Fernet
 
 from mobius.bench.stage import StageBroken, ask, free_port
+from tests.processes.clusters import ON_POSTGRES, Cluster
 from tests.processes.conftest import wait_until
 
-pytest.importorskip("psycopg")
-from tests.processes import test_distributed
-from tests.processes.test_distributed import Cluster
-
-cluster = test_distributed.cluster
-pytestmark = test_distributed.pytestmark
+pytestmark = ON_POSTGRES
 
 
 def status(cluster: Cluster, key: str) -> int:

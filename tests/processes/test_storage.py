@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from mobius.bench.stage import MOBIUS
+from tests.cast import cannot
 from tests.processes.conftest import Console, wait_until
 
 pytestmark = pytest.mark.processes
@@ -54,7 +55,7 @@ class Vessel(Console):
                 ["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs", str(data)], check=False
             )
             if mounted.returncode:
-                pytest.skip("a file system of its own can be mounted by root only")
+                cannot("A file system of its own can be mounted by root only.")
             self.cleaning.callback(subprocess.run, ["umount", "--lazy", str(data)], check=False)
             self.cleaning.callback(self._end_all)
         return super().start_console(by=by)

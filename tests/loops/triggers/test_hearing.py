@@ -21,19 +21,17 @@ from mobius.errors import InvalidFields
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
-from tests.loops.flow import asking, token_of, waiting
-from tests.loops.runs import begin, fresh, loop_of, wait
+from tests.loops.flow import FAILS, NAP, asking, begin, fresh, loop_of, token_of, waiting
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db
-NAP = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
-FAILS = {"id": "no", "kind": "check", "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]}}
 
 
 def listener(event_type: str = "run.completed", **config: Any) -> list[dict[str, Any]]:
     return [{"kind": "event", "key": "listen", "config": {"event_type": event_type} | config}]
 
 
-def play(*loops: Loop, times: int = 1) -> None:
+def play(times: int = 1) -> None:
     for _ in range(times):
         work_off()
         sweep()

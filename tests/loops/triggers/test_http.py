@@ -16,7 +16,8 @@ from loops.models import Loop, Run, SourceEvent, Trigger, TriggerSecret
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api
-from tests.loops.runs import loop_of, wait
+from tests.loops.flow import loop_of
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db
 ADA = {"email": "ada@example.com"}

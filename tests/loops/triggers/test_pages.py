@@ -13,7 +13,8 @@ from loops.authoring import update_loop
 from loops.models import Loop, Run, Trigger
 from loops.sweeping import sweep
 from mobius.projects.models import Project
-from tests.loops.runs import loop_of, wait
+from tests.loops.flow import loop_of
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)

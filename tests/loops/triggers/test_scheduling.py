@@ -17,11 +17,11 @@ from loops.sweeping import sweep
 from loops.triggers.firing import fire_due
 from mobius.projects.models import Project
 from tests.cast import work_off
-from tests.loops.runs import begin, loop_of, wait
+from tests.loops.flow import FAILS, NAP, begin, loop_of
+from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 27, 12, 0, 30, tzinfo=UTC)
-SLEEP = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
 
 
 def hourly(**fields: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def trigger_of(loop: Loop) -> Trigger:
 @pytest.fixture
 def loop(project: Project) -> Loop:
     with time_machine.travel(NOON, tick=False):
-        return loop_of(project, SLEEP, triggers=[hourly()])
+        return loop_of(project, NAP, triggers=[hourly()])
 
 
 def test_nothing_fires_before_its_time(loop: Loop) -> None:
@@ -101,9 +101,8 @@ def test_a_deleted_loop_fires_nothing(loop: Loop) -> None:
 
 
 def test_a_loop_that_pauses_itself_fires_no_more(project: Project) -> None:
-    failing = {"id": "no", "kind": "check", "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]}}
     with time_machine.travel(NOON, tick=False):
-        loop = loop_of(project, failing, triggers=[hourly()], limits={"pause_after_consecutive_failures": 1})
+        loop = loop_of(project, FAILS, triggers=[hourly()], limits={"pause_after_consecutive_failures": 1})
         begin(loop)
         work_off()
     with time_machine.travel(NOON + timedelta(hours=5), tick=False):
@@ -124,7 +123,7 @@ def test_a_trigger_that_is_switched_off_fires_nothing(loop: Loop) -> None:
 
 def test_saving_something_else_keeps_the_next_time(project: Project) -> None:
     with time_machine.travel(NOON, tick=False):
-        loop = loop_of(project, SLEEP, triggers=[{"kind": "schedule", "config": {"interval": "1h"}}])
+        loop = loop_of(project, NAP, triggers=[{"kind": "schedule", "config": {"interval": "1h"}}])
     with time_machine.travel(NOON + timedelta(minutes=30), tick=False):
         update_loop(loop, {"description": "Another one."})
     assert trigger_of(loop).next_fire_at == NOON + timedelta(hours=1)
@@ -152,7 +151,7 @@ def test_the_trigger_s_own_policy_decides_and_what_it_refuses_is_said(project: P
 
 def test_one_trigger_that_cannot_fire_does_not_keep_the_others_from_it(project: Project, loop: Loop) -> None:
     with time_machine.travel(NOON, tick=False):
-        broken = loop_of(project, SLEEP, triggers=[hourly()])
+        broken = loop_of(project, NAP, triggers=[hourly()])
     Trigger.objects.filter(loop=broken).update(config={"cron": "@hourly", "timezone": "Gone/Away"})
     with time_machine.travel(NOON + timedelta(hours=1), tick=False):
         sweep()

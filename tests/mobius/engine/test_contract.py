@@ -15,7 +15,8 @@ from loops.starting import Start, start_run
 from loops.sweeping import sweep
 from mobius import clock
 from mobius.engine.doorbell import ring
-from tests.mobius.engine.conftest import Engine, wait_until
+from tests.cast import wait_until
+from tests.mobius.engine.conftest import Engine
 
 ADA = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -23,18 +22,12 @@ from mobius.engine.doorbell import Answer, ring
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
+from tests.cast import wait_until
 
 if settings.MOBIUS_ENGINE != "embedded":
     pytest.skip("the engine of SQLite", allow_module_level=True)
 
 EMPTY = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={})
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass in time"
-        time.sleep(0.01)
 
 
 class Rung:

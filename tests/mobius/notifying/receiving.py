@@ -17,10 +17,7 @@ from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
 from tests.integrations.sockets import Server
-from tests.loops.runs import begin, fresh, loop_of
-
-NAP = {"id": "nap", "kind": "sleep", "config": {"duration": "0s"}}
-FAILS = {"id": "no", "kind": "check", "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]}}
+from tests.loops.flow import NAP, begin, fresh, loop_of
 
 
 class Receiver(Server):

@@ -23,15 +23,9 @@ from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, Api
 from tests.integrations.keys import NEW_KEY, keys
 from tests.integrations.sockets import Server
-from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, receiver, subscribe
+from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, subscribe
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def crm(settings: Any) -> Any:
-    with receiver(settings) as server:
-        yield server
 
 
 def stored(model: Any) -> list[str]:

@@ -30,12 +30,11 @@ from mobius.notifying.models import Endpoint, Notification
 from mobius.notifying.sending import LEASE, MOST_ATTEMPTS, PAUSES
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
-from tests.cast import work_off
+from tests.cast import wait_until, work_off
 from tests.integrations.sockets import Server, answers
-from tests.loops.runs import begin, fresh, loop_of, push, wait, wait_until
+from tests.loops.flow import FAILS, NAP, begin, fresh, loop_of
+from tests.loops.runs import push, wait
 from tests.mobius.notifying.receiving import (
-    FAILS,
-    NAP,
     Receiver,
     deliver_due,
     napping,
@@ -45,12 +44,6 @@ from tests.mobius.notifying.receiving import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def crm(settings: Any) -> Any:
-    with receiver(settings) as server:
-        yield server
 
 
 def only() -> Notification:

@@ -12,18 +12,12 @@ from mobius.notifying.models import Endpoint, Notification, SigningSecret
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api
-from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, receiver, subscribe
+from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, subscribe
 
 pytestmark = pytest.mark.django_db
 REQUIRED = {"id", "name", "url", "events", "enabled", "created_at", "updated_at"}
 OPTIONAL = {"created_by", "updated_by", "tags", "secret_ref"}
 URL = "https://hooks.example.com/in/abcdefgh"
-
-
-@pytest.fixture
-def crm(settings: Any) -> Any:
-    with receiver(settings) as server:
-        yield server
 
 
 def made(api: Api, **fields: Any) -> dict[str, Any]:

@@ -12,16 +12,10 @@ from mobius.atonce import WAITING_CALLS
 from mobius.notifying.models import Endpoint, Notification
 from mobius.projects.models import Project
 from tests.integrations.keys import NEW_KEY, keys
-from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, receiver, subscribe
+from tests.mobius.notifying.receiving import Receiver, deliver_due, napping, play, subscribe
 
 pytestmark = pytest.mark.django_db
 PAGE = "/projects/platform/govern/webhooks/"
-
-
-@pytest.fixture
-def crm(settings: Any) -> Any:
-    with receiver(settings) as server:
-        yield server
 
 
 def signed_in(user: User) -> Client:

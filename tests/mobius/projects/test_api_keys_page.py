@@ -20,13 +20,6 @@ KEYS = "/projects/platform/govern/api-keys/"
 NEW = {"name": "Clay", "role": "run", "expires_on": ""}
 
 
-@pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    """Alice's browser."""
-    client.force_login(alice)
-    return client
-
-
 def test_a_new_key_is_shown_once_and_works(admin: Client, project: Project) -> None:
     response = admin.post(KEYS, NEW)
 

@@ -244,4 +244,6 @@ def test_what_is_written_is_text_and_never_markup(client: Client, vera: User, pr
     auditing.record(SYSTEM, "x", project_id=project.pk, kind="k", id="i", reason="<script>alert(1)</script>")
     client.force_login(vera)
 
-    assert "<script>alert(1)" not in client.get(PAGE).content.decode()
+    page = client.get(PAGE).content.decode()
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page

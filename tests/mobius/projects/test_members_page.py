@@ -19,13 +19,6 @@ NEW = f"{MEMBERS}new/"
 
 
 @pytest.fixture
-def admin(client: Client, alice: User) -> Client:
-    """Alice's browser."""
-    client.force_login(alice)
-    return client
-
-
-@pytest.fixture
 def account_maker(admin: Client, alice: User) -> Client:
     """Alice's browser; she may also make accounts."""
     alice.user_permissions.add(DjangoPermission.objects.get(codename="add_user"))
