@@ -272,7 +272,8 @@ def test_errors_reach_the_tracker_without_a_secret() -> None:
             logging.getLogger("mobius.somewhere").exception("%s failed", KEY)
         sentry_sdk.flush()
     finally:
-        sentry_sdk.init()  # off again
+        # Off again; its defaults would add their headers to every request of the tests that follow.
+        sentry_sdk.init(default_integrations=False, auto_enabling_integrations=False)
 
     (envelope,) = sent
     told = envelope.serialize().decode()

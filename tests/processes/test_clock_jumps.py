@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -35,8 +36,14 @@ class Traveller(Console):
     """A console whose clock we set while it runs. The monotonic clock goes on as it does on a real machine."""
 
     def jump(self, hours: float) -> None:
+        """Set the clock `hours` apart from ours, and wait until the console goes by it."""
         (self.folder / "clock").write_text(f"{hours:+g}h\n")
-        time.sleep(1.1)  # the library reads the file once a second
+        wait_until(lambda: self._hours_ahead() == hours)
+
+    def _hours_ahead(self) -> int:
+        with urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=10) as answer:
+            theirs = parsedate_to_datetime(answer.headers["Date"])
+        return round((theirs - datetime.now(UTC)).total_seconds() / 3600)
 
     def _environment(self) -> dict[str, str]:
         clock = self.folder / "clock"
