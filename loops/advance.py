@@ -160,13 +160,19 @@ def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Send
     if _out_of_time(turn):
         turn.run_out_of_time()
     parcel = _decide(turn, go_on)
+    # The loop before the run, and the run before the attempt, as everybody does.
+    if parcel is None:
+        turn.lock_loop()
+        turn.save()  # from here on the run is held
+        if sent is not None:
+            record_outcome(sent, now=turn.now)
+        return None
     if sent is not None or turn.is_counted:
-        turn.lock()  # the loop before the run, and the run before the attempt, as everybody does
+        turn.lock()
     if sent is not None:
-        if parcel is not None:
-            delivering.lock_pacer(parcel)
+        delivering.lock_pacer(parcel)
         record_outcome(sent, now=turn.now)
-    sending = reserve_row(turn, parcel) if parcel else None
+    sending = reserve_row(turn, parcel)
     turn.save()
     return sending
 
@@ -199,7 +205,7 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None, go_on: Callable[
     )
     try:
         with transaction.atomic():
-            turn.lock()
+            turn.lock_loop()
             turn.save()
     except Overtaken:  # a callback came in between
         _give_up(run_id, claim, None, go_on)

@@ -255,10 +255,14 @@ class Turn:
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def lock(self) -> None:
-        """Hold the run's row from here on, where the database has row locks. Raises Overtaken."""
+    def lock_loop(self) -> None:
+        """Hold the row of a loop that wants to know when the run ends; `save` tells it."""
         if self.is_counted:
             ending.lock_loop(self.run.loop_id)
+
+    def lock(self) -> None:
+        """Hold the rows of such a loop, and of the run, where the database has row locks. Raises Overtaken."""
+        self.lock_loop()
         if self._changes.run_is_new or not connection.features.has_select_for_update:
             return
         if not self._changes.unwritten().select_for_update(no_key=True).exists():

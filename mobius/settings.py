@@ -167,6 +167,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         | DATABASES["default"].get("OPTIONS", {}),
     }
 else:
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        DATABASES["default"]["ENGINE"] = "mobius.engine.postgresql"
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # A process that hangs must not hold locks for ever: no transaction of ours waits for the network.
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
@@ -178,7 +180,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- engine ---------------------------------------------------------------------------------------------------------
 
-_ENGINE_FOR = {"mobius.engine.sqlite3": "embedded", "django.db.backends.postgresql": "procrastinate"}
+_ENGINE_FOR = {"mobius.engine.sqlite3": "embedded", "mobius.engine.postgresql": "procrastinate"}
 _BACKENDS = {
     "embedded": "mobius.engine.embedded.EmbeddedBackend",
     "procrastinate": "mobius.engine.procrastinate.ProcrastinateBackend",

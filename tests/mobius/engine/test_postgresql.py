@@ -1,0 +1,49 @@
+"""The connections to PostgreSQL: kept open, without a question before every piece of work."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.db import close_old_connections, connection
+from django.db.backends.postgresql.base import DatabaseWrapper
+
+from mobius.projects.models import Project
+
+if settings.MOBIUS_ENGINE == "embedded":
+    pytest.skip("the database of the distributed engine", allow_module_level=True)
+import psycopg
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
+
+
+def session() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def test_between_two_pieces_of_work_the_server_is_asked_nothing_and_the_session_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = session()
+    monkeypatch.setattr(DatabaseWrapper, "is_usable", lambda _: pytest.fail("a question to the server"))
+    close_old_connections()
+    assert not Project.objects.exists()
+    assert session() == before
+
+
+def test_a_session_that_the_server_has_ended_is_replaced_before_the_next_piece_of_work() -> None:
+    before = session()
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": None}, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [before])
+    close_old_connections()
+    assert not Project.objects.exists()
+    assert session() != before
+
+
+def test_after_an_error_the_server_is_asked_whether_it_still_answers() -> None:
+    before = session()
+    connection.errors_occurred = True
+    close_old_connections()
+    assert not connection.errors_occurred
+    assert session() == before
