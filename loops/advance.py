@@ -77,7 +77,7 @@ def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Ca
     while True:
         try:
             next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on)
-            turn, sending = together(next_turn, working=True, alone=alone)
+            turn, sending = together(next_turn, working=True, light=True, alone=alone)
             alone = False
         except Overtaken:
             if claim is None:

@@ -67,9 +67,9 @@ class Changes:
             _insert_run(run)
         elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
             raise Overtaken
-        _insert_steps(*self.new_steps)
+        _insert_steps.later(*self.new_steps)
         for step in self.changed_steps.values():
-            _save_step(step, {"id": step.pk})
+            _save_step.later(step)
         for wait in self.waits:
             wait.save(force_insert=True)
         for step_id, state in self.closed_waits.items():
@@ -78,4 +78,4 @@ class Changes:
             Callback.objects.filter(pk=callback.pk).update(state=sorted_as)
         for callback, step in self.used:
             Callback.objects.filter(pk=callback.pk).update(state=CallbackState.USED, used_by=step.pk)
-        _insert_events(*self.events)
+        _insert_events.later(*self.events)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
+
+from mobius.engine.gathering import write_later
 
 M = TypeVar("M", bound=models.Model)
 
@@ -171,6 +173,19 @@ class _Columns:
         self._prepared = [
             (position, _preparing(field)) for position, field in enumerate(self.fields) if not _is_plain(field)
         ]
+        self._texts = [position for position, field in enumerate(self.fields) if isinstance(field, models.CharField)]
+
+    def unnested(self, database: Any) -> str:
+        """Rows that come as one array a column."""
+        arrays = ", ".join(f"%s::{field.db_type(database)}[]" for field in self.fields)
+        return f"unnest({arrays})"
+
+    def arrays(self, rows: Iterable[Any], database: Any) -> list[list[Any]]:
+        """The values of many rows, a list for each column."""
+        columns = [list(column) for column in zip(*(self.values(row, database) for row in rows), strict=True)]
+        for position in self._texts:  # an array must not hold members of enumerations beside texts
+            columns[position] = [str.__str__(text) if isinstance(text, str) else text for text in columns[position]]
+        return columns
 
     def values(self, given: Any, database: Any) -> list[Any]:
         """The values in the columns' order, of an instance or of a mapping by attribute name."""
@@ -261,20 +276,34 @@ class Insert(Generic[M]):
         )
         self._defaults = {field.attname: field.get_default() for field in self._columns.fields if not field.primary_key}
         # Names of tables and columns only; values are always parameters.
-        self._sql = f'INSERT INTO "{model._meta.db_table}" ({", ".join(self._columns.sql)}) VALUES '  # noqa: S608
+        self._into = f'INSERT INTO "{model._meta.db_table}" ({", ".join(self._columns.sql)}) '
         self._marks = f"({', '.join(['%s'] * len(self._columns.sql))})"
+
+    def later(self, *rows: M | dict[str, Any]) -> None:
+        """With those of the others in this transaction, if they are gathered (mobius/engine/gathering.py)."""
+        if rows:
+            write_later(self._write, rows)
+
+    def _write(self, gathered: list[Sequence[M | dict[str, Any]]]) -> None:
+        self(*(row for rows in gathered for row in rows))
 
     def __call__(self, *rows: M | dict[str, Any]) -> None:
         if not rows:
             return
         database = connections[DEFAULT_DB_ALIAS]
-        params: list[Any] = []
-        for row in rows:
-            params += self._columns.values(self._defaults | row if isinstance(row, dict) else row, database)
-        _run(database, self._sql + ", ".join([self._marks] * len(rows)), params)
+        whole = [self._defaults | row if isinstance(row, dict) else row for row in rows]
+        if len(rows) > 1 and database.vendor == "postgresql":  # one statement, and one plan, for any number of rows
+            _run(database, self._into + self._unnested, self._columns.arrays(whole, database))
+        else:
+            params = [value for row in whole for value in self._columns.values(row, database)]
+            _run(database, self._into + "VALUES " + ", ".join([self._marks] * len(rows)), params)
         for row in rows:
             if not isinstance(row, dict):
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+    @cached_property
+    def _unnested(self) -> str:
+        return f"SELECT * FROM {self._columns.unnested(connections[DEFAULT_DB_ALIAS])}"  # noqa: S608
 
 
 class Update(Generic[M]):
@@ -285,7 +314,33 @@ class Update(Generic[M]):
         self._where = _Columns(model._meta.get_field(name) for name in where)
         assignments = ", ".join(f"{column} = %s" for column in self._writes.sql)
         conditions = " AND ".join(f"{column} = %s" for column in self._where.sql)
-        self._sql = f'UPDATE "{model._meta.db_table}" SET {assignments} WHERE {conditions}'  # noqa: S608
+        self._table = model._meta.db_table
+        self._sql = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'  # noqa: S608
+
+    def later(self, row: M) -> None:
+        """Of an instance, by its own `where`, with the others in this transaction if they are gathered; uncounted."""
+        write_later(self._write, row)
+
+    def _write(self, rows: list[M]) -> None:
+        database = connections[DEFAULT_DB_ALIAS]
+        if len(rows) > 1 and database.vendor == "postgresql":
+            params = self._writes.arrays(rows, database) + self._where.arrays(rows, database)
+            _run(database, self._of_many, params)
+        else:
+            for row in rows:
+                self(row, {name: getattr(row, name) for name in self._where.names})
+
+    @cached_property
+    def _of_many(self) -> str:
+        database = connections[DEFAULT_DB_ALIAS]
+        both = _Columns([*self._writes.fields, *self._where.fields])
+        names = [f"v{number}" for number in range(len(both.fields))]
+        pairs = [f"{column} = new.{name}" for column, name in zip(both.sql, names, strict=True)]
+        written = len(self._writes.fields)
+        assignments = ", ".join(pairs[:written])
+        conditions = " AND ".join(f'"{self._table}".{pair}' for pair in pairs[written:])
+        source = f"{both.unnested(database)} AS new({', '.join(names)})"
+        return f'UPDATE "{self._table}" SET {assignments} FROM {source} WHERE {conditions}'  # noqa: S608
 
     def __call__(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any]) -> int:
         """`writes`: the values by attribute name, or the instance that has them."""

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from mobius.engine import embedded
+from mobius.engine.gathering import Gathered, gathering
 
 T = TypeVar("T")
 
@@ -27,21 +28,27 @@ _WORKERS_FOR_EACH_OTHER = 2
 they are worked off, starts are let in at that measure: slowed down, and never kept out."""
 
 
-class _Piece(Generic[T]):
-    """One thread's work, and what came of it."""
+class Disturbed(OperationalError):
+    """Another piece of work in the same transaction failed, and nothing of this one is stored either."""
 
-    def __init__(self, work: Callable[[], T]) -> None:
+
+class _Piece(Generic[T]):
+    """One thread's work, and what came of it. `light`: without a savepoint, it fails with whatever is beside it."""
+
+    def __init__(self, work: Callable[[], T], *, light: bool = False) -> None:
         self._work = work
+        self._light = light
         self._result: T | None = None
         self._error: BaseException | None = None
         self.done = False
         self.called = threading.Lock()  # released when the piece is done, or when its thread is to lead
         self.called.acquire()
 
-    def do(self) -> None:
-        """All or nothing: a transaction, or a savepoint beside others."""
+    def do(self, gathered: Gathered | None = None) -> None:
+        """All or nothing: a transaction, or a savepoint beside others; whose rows are `gathered`, if it is light."""
+        with_others = gathered if self._light else None
         try:
-            with transaction.atomic():
+            with transaction.atomic(savepoint=with_others is None), gathering(with_others):
                 self._result = self._work()
                 if connection.needs_rollback:  # the work has met an error and answered it, but nothing is stored
                     raise OperationalError("the transaction was lost")
@@ -70,8 +77,8 @@ class Crowd:
         self._workers: deque[_Piece[Any]] = deque()
         self._others: deque[_Piece[Any]] = deque()
 
-    def do(self, work: Callable[[], T], *, working: bool) -> T:
-        piece = _Piece(work)
+    def do(self, work: Callable[[], T], *, working: bool, light: bool = False) -> T:
+        piece = _Piece(work, light=light)
         with self._guard:
             waits = self._led
             if waits:
@@ -108,41 +115,58 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
     if len(pieces) == 1:
         pieces[0].do()
         return
+    several_processes = connection.vendor == "postgresql"
+    gathered = Gathered()
     try:
         with transaction.atomic():
             for piece in pieces:
-                piece.do()
+                piece.do(gathered)
                 if connection.needs_rollback and (failure := piece.failure()):
                     # Not the piece alone, but the whole transaction is lost, as on a full disk: also what the pieces
                     # before it have done.
-                    raise failure
-                if piece is pieces[0] and connection.vendor == "postgresql":
+                    raise Disturbed("something else failed") if several_processes else failure
+                if piece is pieces[0] and several_processes:
                     # From here on we hold locks. Who holds some must not wait for others that hold some: another
                     # process's crowd may wait for ours.
                     with connection.cursor() as cursor:
                         cursor.execute("SET LOCAL lock_timeout = '10ms'")
+            _write(gathered)
     except BaseException as error:  # the commit itself: nothing of all this has happened
         for piece in pieces:
             piece.fail(error)
 
 
+def _write(gathered: Gathered) -> None:
+    try:
+        gathered.write()
+    except DatabaseError as error:  # one of the rows, and nobody knows whose
+        raise Disturbed("the rows of all could not be written") from error
+
+
 _crowd = Crowd()
 
 
-def together(work: Callable[[], T], *, working: bool = False, alone: bool = False) -> T:
+def together(work: Callable[[], T], *, working: bool = False, light: bool = False, alone: bool = False) -> T:
     """What `work` returns or raises, once it is committed; `working` for the threads that carry runs on.
 
     Where several processes share the database, only `working` threads share commits, and a piece may meet a lock that
-    another process holds: OperationalError, for which `was_in_the_way` is true. Then bring it again, `alone`.
+    another process holds: OperationalError, for which `was_in_the_way` is true. Then bring it again, `alone`. `light`
+    work, too, which goes without a savepoint there; whatever is not is brought again here when light work failed.
     """
     if settings.MOBIUS_ENGINE != "embedded" and not working:
         return work()
-    if alone:
-        with transaction.atomic():
-            return work()
-    return _crowd.do(work, working=working)
+    if not alone:
+        try:
+            return _crowd.do(work, working=working, light=light and settings.MOBIUS_ENGINE != "embedded")
+        except Disturbed:
+            if light:
+                raise
+    with transaction.atomic():
+        return work()
 
 
 def was_in_the_way(error: BaseException) -> bool:
-    """Did a lock of another process stop this: one that it would not wait for among others, or a deadlock?"""
+    """Did others stop this: by a lock of another process that it would not wait for, by a deadlock, or by failing?"""
+    if isinstance(error, Disturbed):
+        return True
     return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")

@@ -20,7 +20,7 @@ from mobius.engine.receipts import receipt
 JOB = "advance"
 QUEUE = "runs"
 
-_RING_AGAIN_SECONDS = 0.05
+_RING_AGAIN_SECONDS = 0.25
 _rung_at = [float("-inf")]
 """The monotonic second of this process's last ring that was committed."""
 _deferrers: list[procrastinate.jobs.JobDeferrer] = []

@@ -72,12 +72,19 @@ def with_half_the_body_sent() -> None:
     socket.socket.sendall = sendall  # type: ignore[method-assign]
 
 
+def die_with_a_run_in_hand() -> None:
+    from mobius.engine.worker import Worker  # its packages are there only with PostgreSQL
+
+    before(Worker, "put")
+
+
 def arm(point: str) -> None:
     from integrations import delivering, outbound
     from mobius.engine.pool import Pool
 
     points: dict[str, Callable[[], None]] = {
         "start committed": lambda: before(Pool, "put"),
+        "run taken": die_with_a_run_in_hand,
         "boot": lambda: after(delivering, "doubt_the_silent"),
         "before the commit of sending": lambda: at_the_commit_of(delivering, "reserve", before),
         "after the commit of sending": lambda: at_the_commit_of(delivering, "reserve", after),

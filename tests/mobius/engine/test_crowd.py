@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
 
+from loops.models import Chore
+from mobius import clock
 from mobius.engine import crowd, embedded
 from mobius.engine.crowd import Crowd
+from mobius.prepared import Insert
 from mobius.projects.models import Project
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,7 +29,7 @@ class Visitors:
         self.transactions: dict[str, int] = {}
 
     def bring(self, **works: Callable[[], Any]) -> None:
-        """Do every work at once; a name that begins with `worker` is a worker's."""
+        """Do every work at once; `worker…` is a worker's, `…light` is light."""
         busy, go = threading.Event(), threading.Event()
         threads = [threading.Thread(target=self._visit, args=("first", lambda: (busy.set(), go.wait(5))))]
         threads[0].start()
@@ -41,7 +44,7 @@ class Visitors:
 
     def _visit(self, name: str, work: Callable[[], Any]) -> None:
         try:
-            self.results[name] = self.crowd.do(work, working=name.startswith("worker"))
+            self.results[name] = self.crowd.do(work, working=name.startswith("worker"), light=name.endswith("light"))
         except BaseException as error:
             self.results[name] = error
         finally:
@@ -83,6 +86,51 @@ def test_one_s_failure_is_its_own_and_undoes_nothing_of_the_others() -> None:
 
     assert str(visitors.results["bad"]) == "mine"
     assert set(Project.objects.values_list("handle", flat=True)) == {"a", "b"}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a savepoint costs nothing on SQLite")
+def test_when_light_work_fails_nothing_beside_it_is_stored_and_all_are_to_be_brought_again() -> None:
+    def fails() -> None:
+        raise ValueError("mine")
+
+    visitors = Visitors()
+    visitors.bring(a_light=make("a"), bad_light=fails, b=make("b"))
+
+    assert str(visitors.results["bad_light"]) == "mine"
+    assert [crowd.was_in_the_way(visitors.results[name]) for name in ("a_light", "b")] == [True, True]
+    assert not Project.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="a savepoint costs nothing on SQLite")
+def test_when_other_work_fails_what_light_work_has_done_beside_it_stays() -> None:
+    def fails() -> None:
+        Project.objects.create(handle="undone", name="Undone")
+        raise ValueError("mine")
+
+    visitors = Visitors()
+    visitors.bring(a_light=make("a"), bad=fails, b_light=make("b"))
+
+    assert set(Project.objects.values_list("handle", flat=True)) == {"a", "b"}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="rows are gathered where statements are slow")
+def test_what_light_works_write_later_is_written_by_one_statement_a_table_in_their_commit() -> None:
+    insert = Insert(Chore)
+
+    def work(name: str) -> Callable[[], int]:
+        def write() -> int:
+            insert.later(*({"name": f"{name}{number}", "due_at": clock.now()} for number in (1, 2)))
+            return Chore.objects.filter(name__regex="^[abc][12]$").count()
+
+        return write
+
+    visitors = Visitors()
+    visitors.bring(a_light=work("a"), b_light=work("b"), c=work("c"))
+
+    assert visitors.results["a_light"] == visitors.results["b_light"] == 0, "not yet"
+    assert visitors.results["c"] == 2, "its own, at once"
+    written = Chore.objects.filter(name__regex="^[abc][12]$").values_list("name", flat=True)
+    assert sorted(written) == ["a1", "a2", "b1", "b2", "c1", "c2"]
 
 
 def test_when_the_commit_fails_nobody_is_told_that_it_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +202,7 @@ def test_where_others_share_the_database_only_workers_share_commits(
 ) -> None:
     settings.MOBIUS_ENGINE = "procrastinate"
     brought: list[bool] = []
-    monkeypatch.setattr(crowd._crowd, "do", lambda work, *, working: (brought.append(working), work())[1])
+    monkeypatch.setattr(crowd._crowd, "do", lambda work, *, working, light: (brought.append(working), work())[1])
     assert crowd.together(lambda: "done") == "done"
     assert brought == []
     assert crowd.together(lambda: "done", working=True) == "done"
