@@ -31,6 +31,8 @@ from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, was_in_the_way
+from mobius.engine.doorbell import Work
+from mobius.engine.gathering import Gathered, gathering
 from mobius.engine.trouble import is_passing, wait_a_moment
 from mobius.errors import MobiusError
 from mobius.prepared import Select
@@ -60,6 +62,28 @@ def begin(run: Run) -> bool:
     if sending is not None or turn.goes_on:
         embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
     return True
+
+
+def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
+    """Take those of the runs that are ready and play the next turn of each, in one transaction; what is then left to
+    do for each. When that fails, each is to be advanced by itself, and it shows whose fault it was."""
+    try:
+        played = together(partial(_play_next_turns, run_ids, go_on), working=True, light=True)
+    except Exception:
+        return {run_id: partial(advance, run_id) for run_id in run_ids}
+    return {
+        run_id: partial(_carry_on, run_id, turn, sending)
+        for run_id, (turn, sending) in played.items()
+        if turn is not None and (sending is not None or turn.goes_on)
+    }
+
+
+def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn | None, Sending | None]]:
+    gathered = Gathered()
+    with gathering(gathered):
+        played = {run_id: _play_next_turn(run_id, None, None, None, go_on) for run_id in run_ids}
+    gathered.write()
+    return played
 
 
 def _copy(run: Run) -> Run:

@@ -6,11 +6,19 @@ class LoopsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from loops.advance import advance
+        from loops.advance import advance, begin_all
         from loops.sweeping import recover, sweep, take_due
         from loops.workers import beat, leave
         from mobius.engine import doorbell
 
         doorbell.answer_with(
-            doorbell.Answer(advance=advance, recover=recover, sweep=sweep, take_due=take_due, beat=beat, leave=leave)
+            doorbell.Answer(
+                advance=advance,
+                recover=recover,
+                sweep=sweep,
+                take_due=take_due,
+                begin_all=begin_all,
+                beat=beat,
+                leave=leave,
+            )
         )

@@ -14,9 +14,11 @@ from django_tasks import default_task_backend, task
 
 GoOn = Callable[[], bool]
 """Asked between two steps of a run: False when this process is about to end."""
+Work = Callable[[GoOn], None]
+"""Something to do; it asks between two steps whether it may go on."""
 
 
-def _unknown(_: object) -> Any:
+def _unknown(*_: object) -> Any:
     raise NotImplementedError("this answer is for the embedded engine")
 
 
@@ -29,6 +31,7 @@ class Answer:
     sweep: Callable[[], float]  # ring what is due; returns the seconds until it wants to be called again
     # Where several processes work (mobius/engine/worker.py and liveness.py):
     take_due: Callable[[int], list[str]] = _unknown  # so many runs whose time has come, for nobody else
+    begin_all: Callable[[list[str], GoOn], dict[str, Work]] = _unknown  # and what is left to do for each of them
     beat: Callable[[str], str] = _unknown  # the worker of this name is alive; returns the name that it goes on under
     leave: Callable[[str], None] = _unknown  # the worker of this name works no more
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task, TaskResult
 
-from mobius.engine.pool import Place, Pool, Work
+from mobius.engine.pool import Place, Pool
 from mobius.engine.receipts import receipt
+
+if TYPE_CHECKING:  # the doorbell imports the backend, which is this
+    from mobius.engine.doorbell import Work
 
 _pools: list[Pool] = []
 

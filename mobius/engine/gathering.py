@@ -36,11 +36,11 @@ _thread = _Thread()
 @contextmanager
 def gathering(gathered: Gathered | None) -> Iterator[None]:
     """Let what this thread writes `later` come into `gathered`; None: it is written at once."""
-    _thread.gathers_in = gathered
+    outside, _thread.gathers_in = _thread.gathers_in, gathered
     try:
         yield
     finally:
-        _thread.gathers_in = None
+        _thread.gathers_in = outside
 
 
 def write_later(write: Write, row: Any) -> None:

@@ -7,20 +7,15 @@ import queue
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import close_old_connections, connections
 
 if TYPE_CHECKING:  # the doorbell imports the backend, which imports this
-    from mobius.engine.doorbell import Answer
+    from mobius.engine.doorbell import Answer, Work
 
 logger = logging.getLogger(__name__)
-
-
-Work = Callable[[Callable[[], bool]], None]
-"""Something to do; it asks between two steps whether it may go on."""
 
 
 class Place:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import procrastinate
-from django.db import connections, transaction
+from django.db import connections
 from django_tasks.backends.base import BaseTaskBackend
 from django_tasks.base import Task, TaskResult
 from procrastinate.contrib.django.utils import connector_params
@@ -22,7 +22,7 @@ QUEUE = "runs"
 
 _RING_AGAIN_SECONDS = 0.25
 _rung_at = [float("-inf")]
-"""The monotonic second of this process's last ring that was committed."""
+"""The monotonic second of this process's last ring."""
 _deferrers: list[procrastinate.jobs.JobDeferrer] = []
 
 
@@ -35,17 +35,14 @@ class ProcrastinateBackend(BaseTaskBackend):
     """Hands a task to the workers, in the caller's transaction."""
 
     def is_heard(self) -> bool:
-        """One job for each run would cost a millisecond. A worker that was rung stays awake for longer than this."""
+        """One job for each run would cost a millisecond. A worker that was rung stays awake for longer than this; and
+        should that ring be rolled back, workers look for what is due after as long at the latest."""
         return time.monotonic() - _rung_at[0] < _RING_AGAIN_SECONDS
 
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         run_id: str = args[0]
-        transaction.on_commit(_note_ring)
+        _rung_at[0] = time.monotonic()
         return receipt(task, run_id, id=str(_deferrers[0].defer(run_id=run_id)), backend=self.alias)
-
-
-def _note_ring() -> None:
-    _rung_at[0] = time.monotonic()
 
 
 def listening_app() -> procrastinate.App:

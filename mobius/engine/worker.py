@@ -12,6 +12,8 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
+from functools import partial
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import close_old_connections, connection, connections
@@ -20,7 +22,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import DeleteJobCondition, Status
 from procrastinate.worker import Worker as Listener
 
-from mobius.engine.doorbell import Answer, ring
+from mobius.engine.doorbell import Answer, Work, ring
 from mobius.engine.liveness import BEATS, Heart
 from mobius.engine.procrastinate import JOB, QUEUE, listening_app
 
@@ -31,13 +33,22 @@ _AWAKE_SECONDS = 0.5  # after a ring or a find; rings are left out for half of t
 _LOOKS_EVERY_SECONDS = {True: 0.004, False: 0.25}  # awake, or not
 
 
+class _Call(NamedTuple):
+    """Something for a hand to do."""
+
+    run_id: str
+    work: Work
+    begun: bool  # its row may be as good as on the wire: it is done even when we are closing
+    carried: Future[None]
+
+
 class Worker:
     """Carries on the runs that are rung, a number of them at once."""
 
     def __init__(self, answer: Answer, *, threads: int) -> None:
         self._answer = answer
         self._heart = Heart(answer)
-        self._given: queue.SimpleQueue[tuple[str, Future[None]] | None] = queue.SimpleQueue()
+        self._given: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._hands = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(threads)
         ]
@@ -78,25 +89,27 @@ class Worker:
 
     def put(self, run_id: str) -> Future[None]:
         """Take `run_id` in hand as soon as a thread is free. The future is done when it is carried on."""
+        return self._give(run_id, partial(self._answer.advance, run_id), begun=False)
+
+    def _give(self, run_id: str, work: Work, *, begun: bool) -> Future[None]:
         carried: Future[None] = Future()
         with self._counting:
             self._in_hand += 1
-        self._given.put((run_id, carried))
+        self._given.put(_Call(run_id, work, begun, carried))
         return carried
 
     def _work(self) -> None:
-        while (given := self._given.get()) is not None:
-            run_id, carried = given
+        while (call := self._given.get()) is not None:
             try:
-                self._carry_on(run_id)
+                self._carry_on(call)
             except Exception:
                 # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
-                logger.exception("run %s could not be advanced", run_id)
+                logger.exception("run %s could not be advanced", call.run_id)
             if self._given.empty() or connection.errors_occurred:  # it asks the database whether it is still there
                 close_old_connections()
             with self._counting:
                 self._in_hand -= 1
-            carried.set_result(None)
+            call.carried.set_result(None)
         connections.close_all()
 
     def _keep_watch(self) -> None:
@@ -121,15 +134,16 @@ class Worker:
     def _take_due(self) -> bool:
         free = len(self._hands) - self._in_hand
         due = self._answer.take_due(free) if free > 0 else []
-        for run_id in due:
-            self.put(run_id)
+        if due:  # there are hands free for all of them, so what is begun here is not kept waiting
+            for run_id, work in self._answer.begin_all(due, self._may_go_on).items():
+                self._give(run_id, work, begun=True)
         return bool(due)
 
-    def _carry_on(self, run_id: str) -> None:
-        if self._closing.is_set():
-            ring(run_id)  # somebody else's now
+    def _carry_on(self, call: _Call) -> None:
+        if self._closing.is_set() and not call.begun:
+            ring(call.run_id)  # somebody else's now
         else:
-            self._answer.advance(run_id, self._may_go_on)
+            call.work(self._may_go_on)
 
     def _may_go_on(self) -> bool:
         return not self._closing.is_set()
