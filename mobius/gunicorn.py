@@ -24,6 +24,7 @@ def when_ready(server: Any) -> None:
     from django.db import DatabaseError, connections
 
     from integrations.secrets import WrongKey, prove_key
+    from mobius.working import settle_down
 
     try:
         prove_key()
@@ -34,6 +35,7 @@ def when_ready(server: Any) -> None:
         server.log.warning("the database does not answer yet; the encryption key is proved when it is first used")
     finally:
         connections.close_all()  # the workers are forked from this process
+    settle_down()
 
 
 def post_worker_init(worker: Any) -> None:
