@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 from concurrent.futures import Future
-from functools import partial
 from typing import NamedTuple
 
 from django.conf import settings
@@ -34,11 +33,10 @@ _LOOKS_EVERY_SECONDS = {True: 0.004, False: 0.25}  # awake, or not
 
 
 class _Call(NamedTuple):
-    """Something for a hand to do."""
+    """A run in hand."""
 
     run_id: str
     work: Work
-    begun: bool  # its row may be as good as on the wire: it is done even when we are closing
     carried: Future[None]
 
 
@@ -54,7 +52,8 @@ class Worker:
         ]
         self._in_hand = 0
         self._counting = threading.Lock()
-        self._rung = threading.Event()
+        self._rung: queue.SimpleQueue[tuple[str, Future[None]]] = queue.SimpleQueue()
+        self._wake = threading.Event()
         self._closing = threading.Event()
         self._watch = threading.Thread(target=self._keep_watch, name="watch", daemon=True)
         self._listener: Listener | None = None
@@ -76,9 +75,9 @@ class Worker:
         self._closing.set()
         if self._listener is not None:
             self._listener.stop()  # type: ignore[no-untyped-call]  # the library's own
-        self._rung.set()
-        self._watch.join(5)
-        self._ear.join(patience_seconds)  # it waits for its jobs, and gives back what nobody has in hand yet
+        self._wake.set()
+        self._ear.join(patience_seconds)  # it waits for its jobs
+        self._watch.join(5)  # which gives back what nobody has in hand yet
         for _ in self._hands:
             self._given.put(None)
         for thread in self._hands:
@@ -89,19 +88,15 @@ class Worker:
 
     def put(self, run_id: str) -> Future[None]:
         """Take `run_id` in hand as soon as a thread is free. The future is done when it is carried on."""
-        return self._give(run_id, partial(self._answer.advance, run_id), begun=False)
-
-    def _give(self, run_id: str, work: Work, *, begun: bool) -> Future[None]:
         carried: Future[None] = Future()
-        with self._counting:
-            self._in_hand += 1
-        self._given.put(_Call(run_id, work, begun, carried))
+        self._rung.put((run_id, carried))
+        self._wake.set()
         return carried
 
     def _work(self) -> None:
         while (call := self._given.get()) is not None:
             try:
-                self._carry_on(call)
+                call.work(self._may_go_on)
             except Exception:
                 # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
                 logger.exception("run %s could not be advanced", call.run_id)
@@ -113,37 +108,68 @@ class Worker:
         connections.close_all()
 
     def _keep_watch(self) -> None:
-        """Take what is due: often while there is much to do, now and then when not. It is how a worker that is awake
-        finds runs that nobody rings for, and how lost rings are found."""
+        """Take what is rung and what is due, as much as there are free hands: often while there is much to do, now and
+        then when not. It is how a worker that is awake finds runs that nobody rings for, and lost rings are found."""
         awake_until = 0.0
         while not self._closing.is_set():
+            self._wake.clear()
             try:
-                found = self._take_due()
+                found = self._take()
             except Exception:
                 logger.exception("what is due could not be looked up; trying again in a second")
                 found = False
                 self._closing.wait(1)
             close_old_connections()
-            if found or self._rung.is_set():
-                self._rung.clear()
+            if found or not self._rung.empty():
                 awake_until = time.monotonic() + _AWAKE_SECONDS
             awake = time.monotonic() < awake_until
-            self._rung.wait(_LOOKS_EVERY_SECONDS[awake])
+            self._wake.wait(_LOOKS_EVERY_SECONDS[awake])
+        while self._ear.is_alive():
+            self._give_back()
+            self._wake.wait(_LOOKS_EVERY_SECONDS[True])
         connections.close_all()
 
-    def _take_due(self) -> bool:
+    def _take(self) -> bool:
+        """Nobody else takes, so there is a hand free for everything that is begun here: none of it is kept waiting."""
         free = len(self._hands) - self._in_hand
-        due = self._answer.take_due(free) if free > 0 else []
-        if due:  # there are hands free for all of them, so what is begun here is not kept waiting
-            for run_id, work in self._answer.begin_all(due, self._may_go_on).items():
-                self._give(run_id, work, begun=True)
-        return bool(due)
+        rung = [self._rung.get() for _ in range(min(free, self._rung.qsize()))]
+        ready = [run_id for run_id, _ in rung]
+        works: dict[str, Work] = {}
+        try:
+            if free > len(rung):
+                ready += self._answer.take_due(free - len(rung))
+            if ready:
+                works = self._answer.begin_all(list(dict.fromkeys(ready)), self._may_go_on)
+        finally:
+            jobs = self._jobs_of(rung, works)
+        for run_id, work in works.items():
+            self._give(_Call(run_id, work, jobs.get(run_id) or Future()))
+        return bool(ready)
 
-    def _carry_on(self, call: _Call) -> None:
-        if self._closing.is_set() and not call.begun:
-            ring(call.run_id)  # somebody else's now
-        else:
-            call.work(self._may_go_on)
+    def _jobs_of(self, rung: list[tuple[str, Future[None]]], works: dict[str, Work]) -> dict[str, Future[None]]:
+        """The job that lasts for as long as its run is in hand; whichever rang in vain, or a second time, is done."""
+        jobs: dict[str, Future[None]] = {}
+        for run_id, carried in rung:
+            if run_id in works and run_id not in jobs:
+                jobs[run_id] = carried
+            else:
+                carried.set_result(None)
+        return jobs
+
+    def _give(self, call: _Call) -> None:
+        with self._counting:
+            self._in_hand += 1
+        self._given.put(call)
+
+    def _give_back(self) -> None:
+        """Ring once more for what nobody has in hand: it is somebody else's now."""
+        while not self._rung.empty():
+            run_id, carried = self._rung.get()
+            try:
+                ring(run_id)
+            except Exception:
+                logger.exception("run %s could not be rung for", run_id)  # it is due again after a while
+            carried.set_result(None)
 
     def _may_go_on(self) -> bool:
         return not self._closing.is_set()
@@ -163,7 +189,6 @@ class Worker:
                 await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
 
     async def _heard(self, run_id: str) -> None:
-        self._rung.set()
         await asyncio.wrap_future(self.put(run_id))
 
     async def _hand_out(self, app: App) -> None:

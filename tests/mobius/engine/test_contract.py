@@ -10,9 +10,12 @@ from django.db import transaction
 
 from integrations.models import Attempt, AttemptState
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from loops import advance as advancing
+from loops.expressions import Names
 from loops.models import Loop, Run, RunStatus
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
+from loops.turn import Turn
 from mobius import clock
 from mobius.engine.doorbell import ring
 from tests.cast import wait_until
@@ -112,6 +115,28 @@ def test_while_workers_are_awake_a_crowd_of_starts_rings_less_often_than_it_star
     engine.start()
     wait_until(lambda: completed() == 10)
     assert len(clay.rows) == 10
+
+
+def test_a_run_that_meets_a_fault_of_ours_holds_nobody_up_who_is_taken_with_it(
+    engine: Engine, push_leads: Loop, integration: object, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [start_run(loop=push_leads, start=ADA).run for _ in range(4)]
+    engine.forget()
+    Run.objects.update(ring_due_at=clock.now())
+    names_for = advancing.names_for
+
+    def explode(turn: Turn) -> Names:
+        if turn.run.pk == runs[1].pk:
+            raise ZeroDivisionError
+        return names_for(turn)
+
+    monkeypatch.setattr(advancing, "names_for", explode)
+    engine.start()
+    if settings.MOBIUS_ENGINE == "embedded":
+        sweep()
+    wait_until(lambda: completed() == 3)
+    wait_until(lambda: Run.objects.get(pk=runs[1].pk).error_type == "internal_error")
+    assert sorted(row.body["request_id"] for row in clay.rows) == sorted({run.pk for run in runs} - {runs[1].pk})
 
 
 def test_a_stop_takes_no_new_run_waits_for_the_sends_and_leaves_nothing_in_hand(
