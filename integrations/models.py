@@ -264,6 +264,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
 
+    def through(self, integration: Integration) -> Self:
+        return self.filter(integration=integration)
+
     def in_state(self, state: str) -> Self:
         return self.filter(state=state)
 
@@ -304,7 +307,7 @@ class Attempt(models.Model):
     id = _id_field("att")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attempts")
     integration = models.ForeignKey(
-        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts"
+        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts", db_index=False
     )
     webhook = models.ForeignKey(Webhook, on_delete=models.RESTRICT, related_name="attempts", db_index=False)
     kind = models.CharField(max_length=8, choices=AttemptKind.choices, default=AttemptKind.RUN)
@@ -332,6 +335,7 @@ class Attempt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["project", "id"], name="attempts_by_project"),
+            models.Index(fields=["integration", "id"], name="attempts_by_integration"),
             models.Index(fields=["webhook", "state", "id"], name="attempts_by_state"),  # what is counted
             # Partial, so that they grow with what they are for. A query is answered by one only when it repeats the
             # condition in the very same words; the querysets above do.

@@ -17,6 +17,7 @@ from integrations.configuring import configure, settings_of
 from integrations.console.finding import find_integration, find_provider, posted
 from integrations.console.forms import DisconnectForm, rotate_form
 from integrations.console.showing import Outcome, open_rows, outcome_of_test, show
+from integrations.console.tabs import Tab, on_tab
 from integrations.forms import SettingsForm
 from integrations.models import Integration
 from mobius.errors import AlreadyExists, MobiusError
@@ -92,7 +93,9 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
     if form.is_valid() and _configure(integration, form, request.actor):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)
-    return _page(request, "integrations/settings.html", find_integration(project, integration_id), form)
+    found = find_integration(project, integration_id)
+    context = {**on_tab(Tab.SETTINGS, request, found), "form": form}
+    return render(request, "integrations/settings.html", context, status=422 if form.errors else 200)
 
 
 @project_page(Permission.ADMINISTER)

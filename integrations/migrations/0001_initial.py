@@ -117,7 +117,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='projects.project')),
-                ('integration', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='integrations.integration')),
+                ('integration', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='integrations.integration')),
                 ('webhook', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.RESTRICT, related_name='attempts', to='integrations.webhook')),
             ],
             options={
@@ -162,6 +162,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='attempt',
             index=models.Index(fields=['project', 'id'], name='attempts_by_project'),
+        ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['integration', 'id'], name='attempts_by_integration'),
         ),
         migrations.AddIndex(
             model_name='attempt',

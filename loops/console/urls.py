@@ -26,6 +26,16 @@ urlpatterns = [
     path("operate/deliveries/<str:delivery_id>/settle/", operating.delivery_settle, name="delivery_settle"),
     path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
     path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
+    path(
+        "govern/integrations/<str:integration_id>/deliveries/",
+        deliveries.integration_deliveries,
+        name="integration_deliveries",
+    ),
+    path(
+        "govern/integrations/<str:integration_id>/callbacks/",
+        callbacks.integration_callbacks,
+        name="integration_callbacks",
+    ),
     path("operate/callbacks/", callbacks.callback_list, name="callbacks"),
     path("operate/callbacks/overdue/", callbacks.overdue_list, name="callbacks_overdue"),
     path("operate/callbacks/<str:callback_id>/", callbacks.callback_page, name="callback"),
