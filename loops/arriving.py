@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,7 +11,6 @@ from typing import Any
 
 from integrations import delivering
 from integrations.providers.contract import Provider
-from loops.expressions import text_of
 from loops.models import Callback, CallbackState, Loop, Run
 from loops.placeholders import key_is_unfilled, unfilled
 from loops.recipes import CallbackRecipe, StartRecipe
@@ -21,6 +21,8 @@ from mobius.projects.roles import Role
 
 LATEST = 50
 """Runs of the loop among which the last call is looked for."""
+MOST_OTHERS = 20
+"""Of the fields that nobody reads."""
 KEY_TAG = "recipe"
 """Of a key that was made for a loop's recipe: the tag that holds the loop's id."""
 _MISSING = object()
@@ -63,6 +65,11 @@ class ArrivedCall:
     @property
     def is_good(self) -> bool:
         return not any(check.found.is_fault for check in self.checks)
+
+    @property
+    def holds_its_row(self) -> bool:
+        """Would a mended call for the same row get this run again, or be refused, instead of starting another?"""
+        return self.run.idempotency_key != ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +129,7 @@ def _checked_call(run: Run, start: StartRecipe) -> ArrivedCall:
     return ArrivedCall(
         run=run,
         checks=[*checks, _check_row(run, start), _check_key(run, start)],
-        others=[name for name in run.event if name not in read],
+        others=[name for name in run.event if name not in read][:MOST_OTHERS],
         is_from_provider=run.source.get("id") == start.provider.id,
     )
 
@@ -150,7 +157,7 @@ def _check(body: dict[str, Any], field: ReadField, provider: Provider) -> Check:
     value = _value_at(body, field.path)
     if value is _MISSING:
         return _absent(field)
-    text = text_of(value)
+    text = _text(value)
     if unfilled({"value": value}):
         how = provider.recipes.how_to_insert if provider.recipes else ""
         sentence = f"The column's name came instead of its value: delete the text, {how} the column."
@@ -161,6 +168,11 @@ def _check(body: dict[str, Any], field: ReadField, provider: Provider) -> Check:
         sentence = f"The run goes on only when it is {field.wanted}."
         return Check(name=field.name, found=Found.UNEXPECTED, value=text, sentence=sentence)
     return Check(name=field.name, found=Found.ARRIVED, value=text)
+
+
+def _text(value: Any) -> str:
+    """As an expression would write it, of whatever length it came."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _absent(field: ReadField) -> Check:

@@ -211,7 +211,9 @@ def _is_watched(request: ProjectRequest) -> bool:
 def _parts(recipe: LoopRecipe, found: Arrivals, *, over: bool) -> list[Part]:
     common = {"recipe": recipe, "handle": recipe.loop.project.handle, "over": over, "watched": not found.are_good}
     call, callback = found.call, found.callback
-    parts = [_part("call", common | {"call": call, "checks": _shown(call.checks if call else []), "found": found})]
+    others = [shown(name, longest=_LONGEST_VALUE) for name in call.others] if call else []
+    checks = _shown(call.checks if call else [])
+    parts = [_part("call", common | {"call": call, "checks": checks, "others": others, "found": found})]
     if recipe.callbacks:
         says = SENTENCES[CallbackState(callback.callback.state)] if callback else ""
         checks = _shown(callback.checks if callback else [])

@@ -352,6 +352,17 @@ def test_what_clay_did_not_fill_in_is_named(admin: Client, enrich_lead: Loop, cl
     assert "<code><bdi>colour</bdi></code>, which the loop does not read" in page
 
 
+def test_whatever_comes_the_page_can_be_drawn(admin: Client, enrich_lead: Loop, clay_calls: Callable[..., Any]) -> None:
+    strange = {"x" * 500 + f"{number}<\u202e": None for number in range(100)}
+    clay_calls({"email": {"long": ["x" * 90_000, 7] * 2}, "company_domain": [[[1]]], "clay_row_id": True} | strange)
+
+    response = admin.get(page_of(enrich_lead))
+
+    assert found_in(response)["email"] == "Arrived"
+    assert len(response.content) < 100_000
+    assert "\u202e" not in text(response)
+
+
 def test_a_key_that_is_not_the_row_s_is_doubted_and_a_default_is_told(
     admin: Client, enrich_lead: Loop, clay_calls: Callable[..., Any]
 ) -> None:

@@ -15,7 +15,7 @@ TIMEOUT_MS = 30_000
 """We answer within milliseconds, before any work begins; a restart of the console may take some seconds. Clay takes
 from 1,000 to 100,000."""
 
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[0-9]+|[^\W\d_]+")
+_BETWEEN_WORDS = re.compile(r"[\W_]+|(?<=[a-z0-9])(?=[A-Z])")
 _IN_CAPITALS = ("id", "url", "api", "ceo", "crm")
 
 _CLICKS = (
@@ -36,7 +36,7 @@ _ACCOUNT = HeaderAccount(
 
 def column_named(field: str) -> str:
     """`company_domain` is probably the column `Company Domain`, `clay_row_id` the column `Clay Row ID`."""
-    words = _WORDS.findall(field) or [field]
+    words = [word for word in _BETWEEN_WORDS.split(field) if word] or [field]
     return " ".join(word.upper() if word.lower() in _IN_CAPITALS else word[:1].upper() + word[1:] for word in words)
 
 
@@ -71,7 +71,8 @@ def write(call: Call) -> Recipe:
 
 def _rate(per_second: int | None) -> str:
     # Clay wants one a second at least.
-    return f"{max(1, min(PER_SECOND, per_second or PER_SECOND))} requests per 1000 ms"
+    asked = PER_SECOND if per_second is None else max(1, min(PER_SECOND, per_second))
+    return f"{asked} requests per 1000 ms"
 
 
 def _rate_hint(per_second: int | None) -> str:
