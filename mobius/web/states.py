@@ -63,7 +63,7 @@ LOOKS = {
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
     # a field of what a loop was called with
-    "arrived": Look("Arrived", "good", "check"),
+    "arrived": Look("Arrived", "good", "check", "It came with a value."),
     "missing": Look("Missing", "bad", "cross", "It did not come, and the loop needs it."),
     "left_out": Look("Left out", "neutral", "minus", "It did not come; the loop may do without it."),
     "empty": Look("Empty", "wait", "alert", "It came without a value."),
