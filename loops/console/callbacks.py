@@ -106,7 +106,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         {
             "callback": callback,
             "body": PURGED if callback.purged_at else shown(callback.body),
-            "sentence": _SENTENCES[CallbackState(callback.state)],
+            "sentence": SENTENCES[CallbackState(callback.state)],
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),
             "trouble": trouble,
@@ -134,7 +134,7 @@ def _listed(overdue: Overdue) -> ListedWait:
     )
 
 
-_SENTENCES = {
+SENTENCES = {
     CallbackState.KEPT: "It came before a step waits for it, and is kept until one does.",
     CallbackState.USED: "It is the result of the step that waited for it.",
     CallbackState.UNMATCHED: "It did not satisfy what the waiting step asks for, so the step goes on waiting.",

@@ -54,6 +54,14 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def of_runs(self, run_ids: Iterable[str]) -> Self:
+        """The latest first."""
+        return self.filter(run_id__in=list(run_ids)).order_by("-id")
+
+    def unplaced(self, project: Project) -> Self:
+        """What could mean several rows of the project, and nobody has said which; the latest first."""
+        return self.filter(project=project, step_id="").order_by("-id")
+
     def in_state(self, state: str) -> Self:
         return self.filter(state=state)
 
