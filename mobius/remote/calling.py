@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import click
 
-from mobius.remote.commands import Api, over_api, read_file, read_object
+from mobius.remote.commands import Api, named, over_api, read_file, read_object
 
 
 @click.command("api")
@@ -21,8 +23,8 @@ def call(api: Api, path: str, method: str | None, file: str | None) -> None:
     """
     if not path.startswith("/v1/"):
         raise click.UsageError("PATH begins with /v1/, such as '/v1/projects/{project}/audit'.")
-    address = path.replace("{project}", api.client.place.project)
-    body = read_object(read_file(file, "the request"), f"The request in {file}") if file else None
+    address = quote(path.replace("{project}", api.client.place.project), safe="/?&=%~!$'()*+,;:@")
+    body = read_object(read_file(file, "the request"), f"The request in {named(file)}") if file else None
     method = method or ("POST" if file else "GET")
     answer = api.get(address) if method == "GET" else api.write(method, address, body)
     click.echo(answer.text, nl=bool(answer.text))

@@ -128,14 +128,22 @@ def confirm(question: str, *, yes: bool) -> None:
         click.get_current_context().exit(1)
 
 
+STANDARD_INPUT = "-"
+
+
+def named(file: str) -> str:
+    """A file as messages call it."""
+    return "standard input" if file == STANDARD_INPUT else file
+
+
 def read_file(name: str, what: str) -> str:
     """The text of a file, or of standard input for `-`. Raises UsageError."""
     try:
-        return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        return sys.stdin.read() if name == STANDARD_INPUT else Path(name).read_text(encoding="utf-8")
     except OSError as error:
-        raise click.UsageError(f"Cannot read {what} from {name}: {error.strerror}.") from None
+        raise click.UsageError(f"Cannot read {what} from {named(name)}: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise click.UsageError(f"Cannot read {what} from {name}: it is not UTF-8 text.") from None
+        raise click.UsageError(f"Cannot read {what} from {named(name)}: it is not UTF-8 text.") from None
 
 
 def read_object(text: str, what: str, *, of: type = dict) -> Any:
@@ -144,7 +152,7 @@ def read_object(text: str, what: str, *, of: type = dict) -> Any:
     `of=list` reads an array.
     """
     if text.startswith("@"):
-        text, what = read_file(text[1:], what), f"{what} ({text[1:]})"
+        text, what = read_file(text[1:], what), f"{what} ({named(text[1:])})"
     try:
         found = json.loads(text)
     except ValueError as error:

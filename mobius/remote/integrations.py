@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from mobius.remote.commands import Api, Group, confirm, over_api, paged, read_file, yes_option
-from mobius.remote.printing import JsonObject, coloured, moment, print_facts
+from mobius.remote.printing import JsonObject, moment, print_facts
+from mobius.remote.troubles import Trouble
 
 TEST_SECONDS = 60.0  # the console itself waits 15 for the other side
 _COST = (
@@ -60,7 +61,7 @@ def _usage(usage: JsonObject) -> Sequence[tuple[str, Any]]:
 
 
 def find(api: Api, name_or_id: str) -> JsonObject:
-    """The integration of this name or id. Raises UsageError when there is none, or several."""
+    """The integration of this name or id. Raises Trouble when there is none, or several."""
     if name_or_id.startswith("intg_"):
         return dict(api.get(api.at("integrations", name_or_id)).json)
     every: list[JsonObject] = api.pages(api.at("integrations"), limit=1000).json["items"]
@@ -68,10 +69,10 @@ def find(api: Api, name_or_id: str) -> JsonObject:
     if len(found) == 1:
         return found[0]
     if found:
-        raise click.UsageError(f"Several are named “{name_or_id}”: use an id, {', '.join(one['id'] for one in found)}.")
+        raise Trouble(f"Several are named “{name_or_id}”: use an id, {', '.join(one['id'] for one in found)}.")
     names = ", ".join(one["name"] for one in every)
     there_are = f"There are: {names}." if names else f"None is connected: mobius integrations connect {name_or_id}"
-    raise click.UsageError(f"No integration of “{api.client.place.project}” is named “{name_or_id}”. {there_are}")
+    raise Trouble(f"No integration of “{api.client.place.project}” is named “{name_or_id}”. {there_are}")
 
 
 @integrations.command("list")
@@ -243,7 +244,7 @@ def _show_test(test: JsonObject) -> None:
     latency = test.get("latency_ms")
     print_facts(
         [
-            ("test", coloured("ok" if test["ok"] else "failed")),
+            ("test", "ok" if test["ok"] else "failed"),
             ("reached", ", ".join(test.get("stages") or []) or "nothing"),
             ("answer", " ".join(map(str, filter(None, [test.get("status_code"), test.get("answer")])))),
             ("took", f"{latency} ms" if latency is not None else None),

@@ -9,6 +9,7 @@ import click
 
 from mobius.remote.commands import Api, Group, confirm, over_api, paged, yes_option
 from mobius.remote.printing import JsonObject, moment
+from mobius.remote.troubles import Trouble
 
 ROLES = ["viewer", "operator", "admin", "run", "callback"]
 
@@ -90,4 +91,4 @@ def _find(api: Api, name_or_id: str) -> JsonObject:
     for key in api.pages(api.at("api-keys"), limit=10_000).json["items"]:
         if key["name"] == name_or_id:
             return dict(key)
-    raise click.UsageError(f"No live key is named “{name_or_id}”. `mobius keys list` shows them.")
+    raise Trouble(f"No live key is named “{name_or_id}”. `mobius keys list` shows them.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mobius.remote.commands import Api, Group, confirm, over_api, paged, read_file, read_object, yes_option
+from mobius.remote.commands import Api, Group, confirm, named, over_api, paged, read_file, read_object, yes_option
 from mobius.remote.printing import JsonObject, moment
 
 STATUSES = ["draft", "active", "paused"]
@@ -83,7 +83,7 @@ def _authored(function: Any) -> Any:
 
 def _body(file: str | None, file_option: str | None, **fields: Any) -> JsonObject:
     source = file or file_option
-    body = read_object(read_file(source, "the loop"), f"The loop in {source}") if source else {}
+    body = read_object(read_file(source, "the loop"), f"The loop in {named(source)}") if source else {}
     if (steps := fields.pop("steps", None)) is not None:
         body["steps"] = read_object(steps, "--steps", of=list)
     body |= {name: value for name, value in fields.items() if value is not None}

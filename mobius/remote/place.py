@@ -41,7 +41,7 @@ def find_place(*, url: str | None, key: str | None, project: str | None) -> Plac
     given, key_from = _first(("--api-key", key), ("MOBIUS_API_KEY", os.environ.get("MOBIUS_API_KEY")))
     if not given:
         raise click.UsageError(_NO_KEY)
-    if not given.isascii() or not given.isprintable() or " " in given:
+    if not _sendable(given):
         raise click.UsageError(f"What stands in {key_from} is no API key: keys are letters, digits, - and _.")
     suffix = given.partition(".")[2]
     named, named_by = _first(("--project", project), ("MOBIUS_PROJECT", os.environ.get("MOBIUS_PROJECT")))
@@ -50,7 +50,9 @@ def find_place(*, url: str | None, key: str | None, project: str | None) -> Plac
             f"The key from {key_from} belongs to the project “{suffix}”, but {named_by} says “{named}”. "
             "Use a key of that project, or leave the project away."
         )
-    chosen, chosen_by = _first((named_by, named), (f"the key from {key_from}", suffix), ("the default", "default"))
+    chosen, chosen_by = _first(
+        (f"from {named_by}", named), (f"from the key in {key_from}", suffix), ("the default", "default")
+    )
     address = _address(*_first(("--api-url", url), ("MOBIUS_API_URL", os.environ.get("MOBIUS_API_URL")), ("", HERE)))
     return Place(url=address, key=given, key_from=key_from, project=chosen, project_from=chosen_by)
 
@@ -69,8 +71,12 @@ def _address(text: str, named_by: str) -> str:
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         good = False
-    if not good or parts.username or parts.query or parts.fragment or not text.isascii() or not text.isprintable():
+    if not good or parts.username or parts.query or parts.fragment or not _sendable(text):
         raise click.UsageError(
             f"{named_by} must be the console's web address alone, such as {HERE} or https://console.example.com."
         )
     return text.rstrip("/").removesuffix("/v1")
+
+
+def _sendable(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

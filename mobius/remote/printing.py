@@ -62,7 +62,7 @@ def print_table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: s
         return
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    click.echo(_line([click.style(head.ljust(width), bold=True) for head, width in zip(heads, widths, strict=True)]))
+    click.echo(click.style(_line([head.ljust(width) for head, width in zip(heads, widths, strict=True)]), bold=True))
     for row in cells:
         click.echo(_line([coloured(cell, width) for cell, width in zip(row, widths, strict=True)]))
 

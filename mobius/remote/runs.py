@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mobius.remote.commands import INTERRUPTED, Api, Group, over_api, paged, read_file, read_object
+from mobius.remote.commands import INTERRUPTED, Api, Group, named, over_api, paged, read_file, read_object
 from mobius.remote.printing import JsonObject, coloured, moment, plain
 
 STATUSES = ["queued", "running", "suspended", "completed", "failed", "cancelled"]
@@ -131,7 +131,7 @@ def _event(event: str | None, event_file: str | None, pairs: Sequence[str]) -> J
     if event is not None:
         given = read_object(event, "--event")
     if event_file is not None:
-        given = read_object(read_file(event_file, "the event"), f"The event in {event_file}")
+        given = read_object(read_file(event_file, "the event"), f"The event in {named(event_file)}")
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not name or not equals:

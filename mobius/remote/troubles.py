@@ -63,7 +63,7 @@ class Refused(Trouble):
                 return f"The role of the key from {place.key_from} does not allow this; use one that may."
             case 404:
                 return (
-                    f"Looked in the project “{place.project}” (named by {place.project_from}). "
+                    f"Looked in the project “{place.project}” ({place.project_from}). "
                     "For another: --project or MOBIUS_PROJECT, with a key of it."
                 )
             case 429 if self.retry_after is not None:
@@ -103,8 +103,7 @@ class Unreachable(Trouble):
 
     def __init__(self, error: BaseException, place: Place, *, seconds: float) -> None:
         self.sent = not isinstance(error, ConnectionRefusedError | socket.gaierror | ssl.SSLError)
-        self.refused = isinstance(error, ConnectionRefusedError)
-        self.passes = self.sent
+        self.passes = self.sent and not isinstance(error, TimeoutError)
         super().__init__(*_sentences(error, place, seconds))
 
 
@@ -136,7 +135,8 @@ def _sentences(error: BaseException, place: Place, seconds: float) -> list[str]:
         case ssl.SSLError():
             return [f"{place.url} does not speak TLS: is its address http:// and not https://?", elsewhere]
         case TimeoutError():
-            return [f"{place.url} did not answer within {seconds:g} seconds."]
+            plain_http = "Is its address http:// and not https://? " if place.url.startswith("https:") else ""
+            return [f"{place.url} did not answer within {seconds:g} seconds.", f"{plain_http}{elsewhere}"]
         case http.client.HTTPException():
             return [f"{place.url} broke off, or does not speak HTTP: is its address https:// and not http://?"]
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

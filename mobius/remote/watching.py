@@ -19,8 +19,8 @@ GIVE_UP_SECONDS = 300.0
 """For so long the console may be away."""
 
 ENDED = ("completed", "failed", "cancelled")
-_ENDINGS = tuple(f"run.{status}" for status in ENDED)
 _LONGEST_PAUSE = 5.0
+_LIVED_SECONDS = 15.0  # a stream that was open for longer was a good one
 
 
 def follow(client: Client, run_id: str, *, after: int = 0) -> Iterator[JsonObject]:
@@ -29,30 +29,30 @@ def follow(client: Client, run_id: str, *, after: int = 0) -> Iterator[JsonObjec
     Raises Trouble when the console refuses, or has been away for five minutes.
     """
     path = client.in_project("runs", run_id, "events")
-    last: JsonObject = {"sequence": after, "event_type": ""}
-    attempts, away_since = 0, 0.0
+    place, heard = after, False
+    attempts, away_since = 0, time.monotonic()
     while True:
         lost: Trouble | None = None
+        asked_at = time.monotonic()
         try:
-            with client.stream(path, after=last["sequence"], seconds=SILENCE_SECONDS) as lines:
+            with client.stream(path, after=place, seconds=SILENCE_SECONDS) as lines:
+                heard = True
                 for event in read_events(lines):
                     attempts = 0
-                    if event["sequence"] > last["sequence"]:
-                        last = event
+                    if event["sequence"] > place:
+                        place = event["sequence"]
                         yield event
         except Trouble as trouble:
-            if not (trouble.passes or (attempts and _is_restarting(trouble))):
+            if not (trouble.passes or _is_away(trouble, heard=heard)):
                 raise
             lost = trouble
-        # The console ends a stream when the run has ended, but also when it stops; and a run that was retried has
-        # such an ending in the midst of its log.
-        if lost is None and _has_ended(client, run_id, last):
+        if lost is None and _has_ended(client, run_id, place):
             return
-        attempts += 1
+        attempts = 1 if time.monotonic() - asked_at > _LIVED_SECONDS else attempts + 1
         away_since = time.monotonic() if attempts == 1 else away_since
         if lost is not None and time.monotonic() - away_since > GIVE_UP_SECONDS:
             raise lost
-        _wait(attempts, last["sequence"], lost)
+        _wait(attempts, place, lost)
 
 
 def read_events(lines: Iterable[bytes]) -> Iterator[JsonObject]:
@@ -104,26 +104,29 @@ def _answered(result: Any) -> str:
     return f"{answered}; was sent before, not sent again".lstrip("; ") if result.get("duplicate") else answered
 
 
-def _is_restarting(trouble: Trouble) -> bool:
-    """Nothing listens where the console was a moment ago."""
-    return isinstance(trouble, Unreachable) and trouble.refused
+def _is_away(trouble: Trouble, *, heard: bool) -> bool:
+    """A console that was heard before may restart, or be out of reach, or hang; one that never was is not there."""
+    return heard and isinstance(trouble, Unreachable)
 
 
-def _has_ended(client: Client, run_id: str, last: JsonObject) -> bool:
-    """Whether `last` is the end of the run, and not one that a retry has undone."""
-    if last["event_type"] and last["event_type"] not in _ENDINGS:
-        return False
+def _has_ended(client: Client, run_id: str, place: int) -> bool:
+    """Whether the run has ended and nothing comes after this event: the console closes a stream also when it stops."""
     try:
-        return client.get(client.in_project("runs", run_id)).json["status"] in ENDED
-    except Unreachable:
-        return False
+        if client.get(client.in_project("runs", run_id)).json["status"] not in ENDED:
+            return False
+        rest = client.get(client.in_project("runs", run_id, "events"), {"after_sequence": place, "limit": 1})
+    except Trouble as trouble:
+        if trouble.passes or isinstance(trouble, Unreachable):
+            return False
+        raise
+    return not rest.json["items"]
 
 
-def _wait(attempts: int, sequence: int, lost: Trouble | None) -> None:
+def _wait(attempts: int, place: int, lost: Trouble | None) -> None:
     """Longer each time. Says why, once."""
     if attempts == 1:
         why = lost.first_line if lost else "The console has closed the stream."
-        click.echo(f"{why} Going on after event {sequence} as soon as it can be reached …", err=True)
+        click.echo(f"{why} Going on after event {place} as soon as it can be reached …", err=True)
     pause = min(0.5 * 2 ** (attempts - 1), _LONGEST_PAUSE)
     if lost is not None and lost.retry_after:
         pause = lost.retry_after
