@@ -158,8 +158,8 @@ def connect(
     connected = answer.json.get("integration")
     if connected is None or api.as_json:
         click.echo(answer.text)
-    else:
-        print_facts(facts_of(connected))
+    else:  # asked for anew: only the answer to a connection has the whole URL, which is a secret
+        api.show(api.get(api.at("integrations", connected["id"])), facts_of)
     if connected is not None and then_test:
         _test(api, connected)
 
