@@ -101,7 +101,7 @@ _WHERE = [
     click.option("--api-url", metavar="URL", help="Else MOBIUS_API_URL, else http://127.0.0.1:8000."),
     click.option("--api-key", metavar="KEY", help="Else MOBIUS_API_KEY, which no list of processes shows."),
     click.option(
-        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or as it is."
+        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or as the API says."
     ),
     click.option("--json", "as_json", is_flag=True, help="The same as -o json."),
 ]

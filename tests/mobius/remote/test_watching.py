@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mobius.remote import watching
-from mobius.remote.watching import read_events, said
+from mobius.remote.telling import said
+from mobius.remote.watching import read_events
 from tests.mobius.remote.scripted import HANGS_UP, RUN, Says, console, page, refusal
 
 
