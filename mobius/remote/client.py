@@ -63,7 +63,7 @@ class Client:
             return self._once(method, path, body, seconds=seconds)
         except Unreachable as trouble:
             if trouble.sent:
-                trouble.message += f"\n{_UNKNOWN}"
+                trouble.lines.append(_UNKNOWN)
             raise
 
     def start(self, loop: str, body: Mapping[str, Any]) -> Answer:
@@ -82,7 +82,9 @@ class Client:
             raise
         except Unreachable as trouble:
             if trouble.sent:
-                trouble.message += f"\nWhether the run was started is not known. Ask again with --idempotency-key {key}"
+                trouble.lines.append(
+                    f"Whether the run was started is not known. Ask again with --idempotency-key {key}"
+                )
             raise
 
     @contextmanager
@@ -105,7 +107,7 @@ class Client:
                 wait = pause if trouble.retry_after is None else trouble.retry_after
                 if pause is None or not trouble.passes or wait is None or wait > _LONGEST_PAUSE:
                     raise
-                click.echo(f"{trouble.first_line} Asking again in {wait:g} s …", err=True)
+                click.echo(f"{trouble.lines[0]} Asking again in {wait:g} s …", err=True)
                 time.sleep(wait)
         raise AssertionError("the last pause is none")
 

@@ -88,7 +88,7 @@ def _has_ended(client: Client, run_id: str, place: int) -> bool:
 def _wait(attempts: int, place: int, lost: Trouble | None) -> None:
     """Longer each time. Says why, once."""
     if attempts == 1:
-        why = lost.first_line if lost else "The console has closed the stream."
+        why = lost.lines[0] if lost else "The console has closed the stream."
         click.echo(f"{why} Going on after event {place} as soon as it can be reached …", err=True)
     pause = min(0.5 * 2 ** (attempts - 1), _LONGEST_PAUSE)
     if lost is not None and lost.retry_after:
