@@ -38,7 +38,6 @@ class Stranger:
             "MOBIUS_PROJECT": PROJECT,
             "MOBIUS_DATA_DIR": str(home / "data"),
             "PYTHONPATH": str(ROOT),
-            "NO_PROXY": "*",
         }
 
     def runs(self, *arguments: str, input: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -208,3 +208,19 @@ def test_a_limit_beyond_a_page_takes_as_many_pages_as_it_needs() -> None:
     assert [asked.path.partition("?")[2] for asked in api.asked] == ["limit=100", "cursor=abc&limit=1"]
     assert len(done.stdout.splitlines()) == 102
     assert done.stderr == "There are more: add --cursor def, or a larger --limit.\n"
+
+
+def test_what_stays_on_this_machine_goes_past_every_proxy() -> None:
+    with console(page()) as proxy, console(page()) as api:
+        done = api.mobius("runs", "list", http_proxy=proxy.url, HTTP_PROXY=proxy.url)
+
+    assert (done.exit_code, proxy.asked, len(api.asked)) == (0, [], 1)
+
+
+@pytest.mark.parametrize("body", [{"message": "hello"}, [], {"items": [{"id": 1}], "has_more": False}])
+def test_json_of_another_service_is_not_understood_and_said_so(body: object) -> None:
+    with console(Says(body=body)) as api:
+        done = api.mobius("loops", "list")
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "does not understand" in done.stderr
