@@ -50,6 +50,9 @@ def said(event: JsonObject) -> str:
             return _joined(payload, "action")
         case "action.completed":
             return _answered(payload.get("result") or {})
+        case "check.verdict":
+            failed = ", ".join(map(str, payload.get("failed") or []))
+            return f"{payload.get('verdict')}: {failed}" if failed else str(payload.get("verdict") or "")
         case "step.started" | "step.skipped":
             return _joined(payload, "kind", "reason")
         case "wait.opened":
@@ -59,7 +62,7 @@ def said(event: JsonObject) -> str:
         case "step.retried" | "action.retried" | "run.resumed":
             attempt = payload.get("attempt")
             return ", ".join(
-                filter(None, [f"attempt {attempt}" if attempt else "", _joined(payload, "reason", "error")])
+                filter(None, [f"attempt {attempt}" if attempt else "", _joined(payload, "reason", "message", "error")])
             )
     return _joined(payload, "reason", "message")
 
