@@ -58,7 +58,7 @@ def payload_of(event: RunEvent, run: Run, steps: Mapping[str, Step]) -> dict[str
         payload |= {"step": step.key, "kind": step.kind} | _action(event, run, step)
     match event.event_type:
         case "run.started":
-            payload |= {"loop_id": run.loop_id, "loop_version_id": run.loop_version_id}
+            payload |= {"loop_id": run.loop_id, "loop_version_id": run.loop_version_id} | _firing(run)
         case "run.completed":
             payload["output"] = run.result
         case "run.failed":
@@ -73,6 +73,13 @@ def payload_of(event: RunEvent, run: Run, steps: Mapping[str, Step]) -> dict[str
             payload["parameters"] = step.inputs or {}
     # A run that was retried says nothing any more of how it failed before.
     return {name: value for name, value in payload.items() if value not in (None, "")}
+
+
+def _firing(run: Run) -> dict[str, Any]:
+    """What fired the trigger that started the run, and which trigger that was."""
+    if not run.source_event_id:
+        return {}
+    return {"source_event_id": run.source_event_id, "trigger_id": run.source.get("trigger_id")}
 
 
 def _action(event: RunEvent, run: Run, step: Step) -> dict[str, str]:
