@@ -25,8 +25,6 @@ from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain
 
-MOST_WEBHOOKS = 200
-
 
 @never_cache
 @sensitive_variables("made", "secret")
@@ -45,7 +43,7 @@ def webhooks(request: ProjectRequest, project: Project) -> HttpResponse:
         made = _create(request, project, form, secret) if pinged is None or pinged.success else None
     if made is not None:
         return render(request, "notifying/secret.html", {"made": made, "webhook": made.endpoint}, status=201)
-    endpoints = Endpoint.objects.of_project(project).order_by("-pk")[:MOST_WEBHOOKS]
+    endpoints = Endpoint.objects.of_project(project).order_by("-pk")
     shown = [(one, _state(one)) for one in endpoints]
     context = {"form": form, "pinged": pinged, "may_edit": may_edit, "webhooks": shown}
     failed = bool(form.errors) or pinged is not None
