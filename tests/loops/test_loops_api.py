@@ -184,6 +184,7 @@ def test_each_write_of_an_authored_field_makes_a_version(api: Api) -> None:
 
     api.patch(f"{LOOPS}/{loop['id']}", {"description": "new"})
     api.patch(f"{LOOPS}/{loop['id']}", {"status": "paused"})
+    api.patch(f"{LOOPS}/{loop['id']}", {"description": "new", "steps": loop["steps"]})
 
     assert list(LoopVersion.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 
