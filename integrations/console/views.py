@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from integrations import connecting, probing
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
@@ -32,6 +32,7 @@ from mobius.errors import Conflict, MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, form_page
 
 UNPROCESSABLE = 422
 
@@ -48,7 +49,7 @@ def integrations(request: ProjectRequest, project: Project) -> HttpResponse:
 @sensitive_post_parameters("webhook_url", "auth_header_value")
 @sensitive_variables("fields", "pasted", "form")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def connect(request: ProjectRequest, project: Project, provider_id: str) -> HttpResponse:
     provider = find_provider(provider_id)
     fields = posted(request)
@@ -81,7 +82,7 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
         try:
             return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"], by=request.actor)))
         except MobiusError as error:
-            form.add_error(None, error.message)
+            explain(form, error)
     return _integration_page(request, found, form)
 
 
@@ -96,7 +97,7 @@ def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integrat
             by=request.actor,
         )
     except (Conflict, WrongKey) as error:
-        form.add_error("webhook_url", error.message)
+        explain(form, error, names={"": "webhook_url", "name": "webhook_url"})
         return None
 
 

@@ -8,10 +8,11 @@ from django.views.decorators.http import require_GET
 
 from integrations.models import Attempt, AttemptState
 from loops.console.attempts import shown_attempt
-from loops.console.lists import chosen, found_ids, rows, searched
+from loops.console.lists import chosen, found_ids, searched
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 
 @require_GET
