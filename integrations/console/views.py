@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -28,13 +27,13 @@ from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
 from integrations.secrets import WrongKey
-from mobius.api.pagination import Page, page_of
-from mobius.errors import Conflict, InvalidFields, MobiusError
-from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
+from mobius.errors import Conflict, MobiusError
+from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain, form_page
+from mobius.web.lists import rows
 
 UNPROCESSABLE = 422
 
@@ -81,7 +80,7 @@ def activity(request: ProjectRequest, project: Project, integration_id: str) -> 
     """Who did what to it."""
     found = find_integration(project, integration_id)
     done = AuditEvent.objects.of_project(project).of_object(found.pk)
-    context = {**on_tab(Tab.ACTIVITY, request, found), "page": _rows(request, done)}
+    context = {**on_tab(Tab.ACTIVITY, request, found), "page": rows(request, done)}
     return render(request, "integrations/activity.html", context)
 
 
@@ -96,13 +95,6 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
         except MobiusError as error:
             explain(form, error)
     return _integration_page(request, found, form)
-
-
-def _rows(request: ProjectRequest, found: AuditEventQuerySet) -> Page[AuditEvent]:
-    try:
-        return page_of(found, request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
 
 
 def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:

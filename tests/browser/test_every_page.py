@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from playwright.sync_api import Page, expect
 
+from loops.console.runs import STOP_POLLING
 from tests.inventory import Things, console_addresses, filled
 
 OpenAs = Callable[[User, str], Page]
@@ -47,7 +48,7 @@ def address_of(path: str, things: Things) -> str:
 def is_page(client: Client, address: str) -> bool:
     """Not what takes a form only, leads back to the page of its form, is a part of a page, or a file to be saved."""
     answer = client.get(address)
-    if answer.status_code == 405 or "attachment" in answer.headers.get("Content-Disposition", ""):
+    if answer.status_code in (405, STOP_POLLING) or "attachment" in answer.headers.get("Content-Disposition", ""):
         return False
     if answer.status_code == 302:
         assert address.startswith(answer.headers["Location"]), f"{address} leads to {answer.headers['Location']}"
