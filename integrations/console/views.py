@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from integrations import connecting, probing
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
@@ -21,17 +21,19 @@ from integrations.console.showing import (
     last_attempts,
     outcome_of_test,
     provider_cards,
-    show,
-    webhooks_of,
 )
+from integrations.console.tabs import Tab, on_tab
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
 from integrations.secrets import WrongKey
 from mobius.errors import Conflict, MobiusError
+from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, form_page
+from mobius.web.lists import rows
 
 UNPROCESSABLE = 422
 
@@ -48,7 +50,7 @@ def integrations(request: ProjectRequest, project: Project) -> HttpResponse:
 @sensitive_post_parameters("webhook_url", "auth_header_value")
 @sensitive_variables("fields", "pasted", "form")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def connect(request: ProjectRequest, project: Project, provider_id: str) -> HttpResponse:
     provider = find_provider(provider_id)
     fields = posted(request)
@@ -72,6 +74,16 @@ def integration(request: ProjectRequest, project: Project, integration_id: str) 
     return _integration_page(request, found, RowForm(find_provider(found.provider)))
 
 
+@project_page(Permission.READ)
+@require_safe
+def activity(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    """Who did what to it."""
+    found = find_integration(project, integration_id)
+    done = AuditEvent.objects.of_project(project).of_object(found.pk)
+    context = {**on_tab(Tab.ACTIVITY, request, found), "page": rows(request, done)}
+    return render(request, "integrations/activity.html", context)
+
+
 @project_page(Permission.OPERATE)
 @require_POST
 def send_test(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
@@ -81,7 +93,7 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
         try:
             return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"], by=request.actor)))
         except MobiusError as error:
-            form.add_error(None, error.message)
+            explain(form, error)
     return _integration_page(request, found, form)
 
 
@@ -96,7 +108,7 @@ def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integrat
             by=request.actor,
         )
     except (Conflict, WrongKey) as error:
-        form.add_error("webhook_url", error.message)
+        explain(form, error, names={"": "webhook_url", "name": "webhook_url"})
         return None
 
 
@@ -129,11 +141,9 @@ def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted
 
 def _integration_page(request: ProjectRequest, found: Integration, form: RowForm) -> HttpResponse:
     context = {
-        "shown": show(found),
+        **on_tab(Tab.OVERVIEW, request, found),
         "form": form,
         "outcome": outcome_of_test(found, request.GET.get("test", "")),
         "attempts": last_attempts(found),
-        "webhooks": webhooks_of(found),
-        **abilities(request),
     }
     return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)
