@@ -21,6 +21,7 @@ from loops import callbacks
 from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -56,6 +57,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
     )
     return {
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,

@@ -62,6 +62,7 @@ LOOKS = {
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
+    "sent": Look("Sent", "good", "check", "The mail server took it."),
     "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
 }
 
