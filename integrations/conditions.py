@@ -10,7 +10,6 @@ from django.db.models import Count
 from integrations.models import Attempt, Integration, IntegrationStatus, Webhook
 from integrations.usage import Usage
 from mobius.alerting.conditions import Condition, Finding
-from mobius.ids import first_id
 
 DOUBT_LASTS = timedelta(minutes=5)
 """A younger doubt may still be settled by a callback or a late answer."""
@@ -60,7 +59,7 @@ def _failing() -> Iterator[Finding]:
 
 
 def _doubts(now: datetime) -> Iterator[Finding]:
-    old = Attempt.objects.in_doubt().filter(pk__lt=first_id("att", now - DOUBT_LASTS), project__deleted_at=None)
+    old = Attempt.objects.in_doubt().filter(created_at__lt=now - DOUBT_LASTS, project__deleted_at=None)
     for project_id, count in old.order_by().values_list("project").annotate(Count("pk")):
         yield Finding(
             project_id=project_id,

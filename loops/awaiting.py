@@ -75,7 +75,7 @@ def oldest_waits() -> list[OldestWait]:
     oldest = Wait.objects.awaiting_callback(OuterRef("pk")).values("created_at")[:1]
     loops = Loop.objects.filter(project__deleted_at=None).annotate(oldest=Subquery(oldest))
     waiting = loops.filter(oldest__isnull=False)
-    return [OldestWait(loop=loop, since=loop.oldest) for loop in waiting]
+    return [OldestWait(loop=loop, since=loop.oldest) for loop in waiting]  # type: ignore[attr-defined]  # the annotation
 
 
 class UsualTimes:

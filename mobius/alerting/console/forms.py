@@ -20,8 +20,8 @@ class RecipientForm(forms.Form):
         required=False,
         max_length=LONGEST_ADDRESS,
         widget=forms.EmailInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-        help_text="Needed for others, and for a member whose account has no address. Mails name the project, its "
-        "integrations and its loops.",
+        help_text="May stay empty for a member whose account has one. Mails name the project, its integrations and "
+        "its loops, so give only addresses that may know them.",
     )
 
     def __init__(self, *arguments: Any, members: Iterable[Membership], **options: Any) -> None:
@@ -30,7 +30,7 @@ class RecipientForm(forms.Form):
         named = [(key, _named(one)) for key, one in self._members.items()]
         field = self.fields["member"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "Nobody of this project"), *named]
+        field.choices = [("", "Somebody else, at the address below"), *named]
 
     @property
     def membership(self) -> Membership | None:
