@@ -253,7 +253,7 @@ def test_a_member_whose_account_is_switched_off_is_told_nothing(
 
 
 def test_a_name_cannot_begin_another_header(world: World, ada: Recipient, mail_server: MailServer) -> None:
-    world.breaks(name="clay\r\nBcc: eve@example.com\x00\u2028" + "x" * 180)
+    world.breaks(name="clay\r\nBcc: eve@example.com\x07\u2028" + "x" * 180)
     look_now()
 
     (mail,) = mail_server.taken
