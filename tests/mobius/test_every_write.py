@@ -154,6 +154,7 @@ PAGES |= {
     ),
     f"{G}/alerts/recipients/<recipient_id>/test/": Write("alert_recipient.test"),
     f"{G}/alerts/recipients/<recipient_id>/remove/": Write("alert_recipient.remove"),
+    f"{B}<loop_id>/recipe/key/": Write("api_key.create", {"role": "run"}),
     f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
 }
