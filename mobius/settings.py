@@ -99,6 +99,7 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "django_htmx",
+    "drf_spectacular",
     "rest_framework",
     "mobius.projects",
     "integrations",
@@ -273,9 +274,27 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["mobius.projects.authentication.RoleAllows"],
     "DEFAULT_PARSER_CLASSES": ["mobius.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mobius.api.renderers.CompactJSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "mobius.openapi.schema.DescribedSchema",
     "EXCEPTION_HANDLER": "mobius.api.envelope.answer_exception",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Mobius console",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "DESCRIPTION": "Every row reaches Clay once, at a pace that Clay accepts, within the budget that Clay grants.\n\n"
+    "JSON only. A null is read as absent. Fields that are not described are refused with 400, and named. Whatever goes "
+    'wrong is answered with `{"error": {"code", "message", "details"}}`: also an unknown address (404), a method '
+    "that an address does not take (405) and a body without a Content-Length (411).",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key of the project: `mbx_…`."}
+        }
+    },
+    "COMPONENT_SPLIT_PATCH": False,
+    "POSTPROCESSING_HOOKS": [],
+    "SORT_OPERATIONS": False,
 }
 
 # --- logs -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from django.views.generic import RedirectView
 
 from loops.console.home import root
 from mobius import health, monitoring
+from mobius.openapi.views import DescriptionViewSet
 from mobius.web import views
 
 API = [  # run starts first: what is asked most often is found soonest
@@ -14,6 +15,8 @@ API = [  # run starts first: what is asked most often is found soonest
     path("", include("integrations.api.urls")),
     path("", include("mobius.notifying.api.urls")),
     path("", include("mobius.projects.api.urls")),
+    path("openapi.yaml", DescriptionViewSet.as_view({"get": "as_yaml"})),
+    path("openapi.json", DescriptionViewSet.as_view({"get": "as_json"}), name="description"),
 ]
 
 CONSOLE = [
