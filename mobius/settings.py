@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import drf_spectacular_sidecar
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -256,6 +257,9 @@ CONTENT_SECURITY_POLICY = {
 
 STATIC_URL = "static/"
 STATIC_ROOT = MOBIUS_DATA_DIR / "static"
+# Swagger UI alone, not everything that its package brings.
+_SIDECAR = Path(drf_spectacular_sidecar.__file__).parent / "static" / "drf_spectacular_sidecar"
+STATICFILES_DIRS = [("swagger", _SIDECAR / "swagger-ui-dist")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
@@ -284,13 +288,20 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "DESCRIPTION": "Every row reaches Clay once, at a pace that Clay accepts, within the budget that Clay grants.\n\n"
-    "JSON only. A null is read as absent. Fields that are not described are refused with 400, and named. Whatever goes "
-    'wrong is answered with `{"error": {"code", "message", "details"}}`: also an unknown address (404), a method '
-    "that an address does not take (405) and a body without a Content-Length (411).",
+    "JSON only. A null is read as absent. Fields that are not described are refused with 400, and named. Every error "
+    "is an object `error` with a `code` and a `message`: also at an unknown address (404), for a method that an "
+    "address does not take (405), and for a body without a Content-Length (411).",
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key of the project: `mbx_…`."}
-        }
+        },
+        "headers": {
+            "X-Request-ID": {
+                "schema": {"type": "string"},
+                "required": True,
+                "description": "Name it when you ask about the request.",
+            }
+        },
     },
     "COMPONENT_SPLIT_PATCH": False,
     "POSTPROCESSING_HOOKS": [],

@@ -150,10 +150,20 @@ RUN_EVENTS = Named(
     "LoopRunEventListResponse",
     items_of(RUN_EVENT, next_sequence=whole(4, minimum=0), has_more=flag(example=False)),
 )
-STREAM = text(
-    'id: 4\nevent: run.completed\ndata: {"id": "run_01k9x3m5tq8d2v7w4hnc:evt:000004"}\n\n',
-    description="Server-sent events. `id` is the sequence, `event` the type, `data` a LoopRunEvent. "
-    "Lines that begin with a colon keep the connection open.",
+STREAM = Named(
+    "LoopRunServerSentEvent",
+    closed(
+        {
+            "id": text("4", description="The sequence: where a listener goes on."),
+            "event": text("action.completed", description="The event's type."),
+            "data": text(
+                '{"id":"run_01k9x3m5tq8d2v7w4hnc:evt:000004"}',
+                description="A LoopRunEvent as JSON.",
+                contentMediaType="application/json",
+            ),
+        },
+        description="Each event of the stream. Comments keep the connection open meanwhile.",
+    ),
 )
 
 CALLED_BACK = Named(

@@ -7,7 +7,7 @@ from typing import Any
 from integrations.api import openapi as integrations
 from loops.api import openapi as loops
 from mobius.api.operations import Answer, Operation, ok
-from mobius.api.shapes import anything, text
+from mobius.api.shapes import anything
 from mobius.notifying.api import openapi as notifying
 from mobius.openapi.views import YAML, DescriptionViewSet
 from mobius.projects.api import openapi as projects
@@ -16,10 +16,10 @@ _OWN = {
     (DescriptionViewSet, "as_yaml"): Operation(
         id="getDescription",
         summary="Read this description",
-        answers={200: Answer(shape=text("openapi: 3.1.0\n"), media_type=YAML)},
+        answers={200: Answer(shape=anything({"openapi": "3.1.1"}), media_type=YAML)},
     ),
     (DescriptionViewSet, "as_json"): Operation(
-        id="getDescriptionAsJSON", summary="Read this description as JSON", answers=ok(anything({"openapi": "3.1.0"}))
+        id="getDescriptionAsJSON", summary="Read this description as JSON", answers=ok(anything({"openapi": "3.1.1"}))
     ),
 }
 
@@ -50,6 +50,6 @@ PATH: dict[str, str] = {
     "trigger": "The trigger's key in its loop.",
     "token": "The secret part of the callback's address.",
     "handle": "The trigger's secret handle.",
-    "format": "The kind of file.",
+    "kind": "The kind of file.",
 }
 """What the placeholders of the addresses stand for."""

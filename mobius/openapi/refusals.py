@@ -36,6 +36,9 @@ ERROR = Named(
     ),
 )
 
+ALWAYS: dict[str, Any] = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
+"""The headers of every answer; what they are is told once."""
+
 _ALL = (errors.BadRequest, errors.RateLimitExceeded)
 _WITH_A_BODY = (errors.PayloadTooLarge, errors.UnsupportedMediaType)
 _WITH_A_KEY = (errors.Unauthorized, errors.PermissionDenied, errors.NotFound)
@@ -93,9 +96,4 @@ def _sentence(kind: type[MobiusError]) -> str:
 def _headers(status: int) -> Mapping[str, Any]:
     always = {name: {"schema": {"type": "string"}, "required": True} for name in _HEADERS.get(status, ())}
     sometimes = RATE_LIMIT_HEADERS.values() if status == 429 else ()
-    return REQUEST_ID | always | {name: {"schema": {"type": "string"}} for name in sometimes}
-
-
-REQUEST_ID: dict[str, Any] = {
-    "X-Request-ID": {"schema": {"type": "string"}, "required": True, "description": "Name it when you ask about it."}
-}
+    return ALWAYS | always | {name: {"schema": {"type": "string"}} for name in sometimes}

@@ -15,7 +15,7 @@ from loops.api.callbacks import NeverLost
 from mobius.api.operations import Answer, Body, Operation
 from mobius.api.shapes import Named, Schema, Shape, example_of
 from mobius.openapi.operations import OPERATIONS, PATH, TAG_OF
-from mobius.openapi.refusals import REQUEST_ID, Refusal, refusals_of
+from mobius.openapi.refusals import ALWAYS, Refusal, refusals_of
 from mobius.projects.roles import Permission, Role
 
 BEARER = "apiKey"
@@ -72,7 +72,7 @@ class DescribedSchema(AutoSchema):
 
     def _success(self, answer: Answer) -> Schema:
         shapes = {} if answer.shape is None else {answer.media_type: answer.shape, **answer.also}
-        described: Schema = {"description": answer.says or "So it is.", "headers": REQUEST_ID}
+        described: Schema = {"description": answer.says or "So it is.", "headers": ALWAYS}
         if shapes:
             described["content"] = {
                 media_type: {"schema": self._shape(shape), "examples": {"example": {"value": example_of(shape)}}}

@@ -136,7 +136,7 @@ OPERATIONS = {
         id="exportAuditEvents",
         summary="Save the audit as a file",
         description="All lines that fit, the oldest first.",
-        path={"format": one_of(FORMATS)},
+        path={"kind": one_of(FORMATS)},
         query=_SEARCH,
         answers={
             200: Answer(
