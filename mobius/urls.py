@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 
 from loops.console.home import root
@@ -10,7 +10,7 @@ from mobius import health, monitoring
 from mobius.openapi.views import DescriptionViewSet
 from mobius.web import views
 
-API = [  # run starts first: what is asked most often is found soonest
+API: list[URLPattern | URLResolver] = [  # run starts first: what is asked most often is found soonest
     path("", include("loops.api.urls")),
     path("", include("integrations.api.urls")),
     path("", include("mobius.notifying.api.urls")),

@@ -32,17 +32,17 @@ from integrations.providers.registry import all_providers
 from integrations.reserving import SubmissionLimitReached
 from integrations.secrets import SecretUnreadable
 from mobius.api.operations import Answer, Body, Operation, done, ok, page_query
-from mobius.api.shapes import Named, Schema, Shape, authored, ident, of_form, one_of, page_of, text
+from mobius.api.shapes import Named, Schema, authored, ident, of_form, one_of, page_of, text
 from mobius.errors import AlreadyExists, Conflict
 
 
-def _written(members: dict[str, Shape]) -> dict[str, Shape]:
+def _written(members: dict[str, Schema]) -> dict[str, Schema]:
     """As JSON gives them: what is written as a number may come as one, or as text such as `unlimited`."""
-    either: dict[str, Shape] = {name: _number_or_text(members[name]) for name in members if name in reading.NUMBERS}
+    either = {name: _number_or_text(members[name]) for name in members if name in reading.NUMBERS}
     return members | either
 
 
-def _number_or_text(shape: Shape) -> Schema:
+def _number_or_text(shape: Schema) -> Schema:
     return {"type": ["number", "string"], **({"description": shape["description"]} if "description" in shape else {})}
 
 

@@ -40,8 +40,8 @@ from loops.api.views import LoopViewSet, RunViewSet
 from loops.models import LoopStatus, RunStatus
 from loops.retrying import CannotGoOn, DeliveryInDoubt
 from loops.settling import NothingToSend
-from loops.starting import IdempotencyKeyConflict, LoopPaused, TooDeep
-from loops.triggers.calling import LONGEST_KEY, InvalidSignature
+from loops.starting import LONGEST_KEY, IdempotencyKeyConflict, LoopPaused, TooDeep
+from loops.triggers.calling import InvalidSignature
 from mobius.api.operations import NOTHING, Answer, Body, Operation, done, ok, page_query
 from mobius.api.shapes import Named, Shape, anything, authored, ident, items_of, one_of, page_of, text
 from mobius.api.streaming import MEDIA_TYPE

@@ -112,7 +112,7 @@ def page_of(item: Shape) -> Schema:
     return closed({"items": array(item), "has_more": flag()}, {"next_cursor": cursor}, examples=[last])
 
 
-def of_form(form: type[forms.Form]) -> dict[str, Shape]:
+def of_form(form: type[forms.Form]) -> dict[str, Schema]:
     """The members that a form reads, from the form itself."""
     return {name: _of_field(one) for name, one in form.base_fields.items()}
 

@@ -78,7 +78,7 @@ class Refusal:
 
 def refusals_of(operation: Operation, *, has_body: bool, never_lost: bool) -> Iterator[Refusal]:
     """One for each status. `never_lost`: what cannot be stored now is answered with 429 instead of 503."""
-    known = [*_ALL, *operation.refuses]
+    known: list[type[MobiusError]] = [*_ALL, *operation.refuses]
     known += [errors.NotFound] if operation.public else _WITH_A_KEY
     known += _WITH_A_BODY if has_body else ()
     known += [] if never_lost else [errors.ServiceUnavailable]

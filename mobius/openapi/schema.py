@@ -9,6 +9,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent, force_instance
+from drf_spectacular.utils import Direction
 from rest_framework.serializers import BaseSerializer
 
 from loops.api.callbacks import NeverLost
@@ -47,7 +48,8 @@ class DescribedSchema(AutoSchema):
     def _who(self, said: Operation) -> str:
         if said.public:
             return "Needs no key."
-        needed: Permission = self.view.needs[self.view.action]
+        view: Any = self.view
+        needed: Permission = view.needs[view.action]
         return f"For keys of role {_either([role.value for role in Role if role.allows(needed)])}."
 
     def _parameters(self, said: Operation) -> list[Schema]:
@@ -82,7 +84,8 @@ class DescribedSchema(AutoSchema):
 
     def _shape(self, shape: Shape | type[BaseSerializer[Any]]) -> Schema:
         if isinstance(shape, type):
-            return self.resolve_serializer(force_instance(shape), "request").ref
+            reference: Schema = self.resolve_serializer(force_instance(shape), "request").ref
+            return reference
         return self._resolved(shape)
 
     def _resolved(self, shape: Any) -> Any:
@@ -108,10 +111,10 @@ class ClosedSerializer(OpenApiSerializerExtension):
     target_class = "mobius.api.serializing.RequestSerializer"
     match_subclasses = True
 
-    def get_name(self) -> str:
+    def get_name(self, auto_schema: AutoSchema, direction: Direction) -> str:
         return f"{self.target.__class__.__name__.removesuffix('Serializer')}Request"
 
-    def map_serializer(self, auto_schema: AutoSchema, direction: str) -> Schema:
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
         schema: Schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)
         return {name: value for name, value in schema.items() if name != "description"} | {
             "additionalProperties": False
