@@ -83,10 +83,12 @@ class DescribedSchema(AutoSchema):
         return described
 
     def _shape(self, shape: Shape | type[BaseSerializer[Any]]) -> Schema:
-        if isinstance(shape, type):
-            reference: Schema = self.resolve_serializer(force_instance(shape), "request").ref
-            return reference
-        return self._resolved(shape)
+        described: Schema = (
+            self.resolve_serializer(force_instance(shape), "request").ref
+            if isinstance(shape, type)
+            else self._resolved(shape)
+        )
+        return described
 
     def _resolved(self, shape: Any) -> Any:
         """The same, with a reference in each place of a shape that has a name."""
