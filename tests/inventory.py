@@ -53,7 +53,20 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
     hooked = create_loop(project=project, authored=PUSH_LEADS | {"name": "hooked", "triggers": [HOOK]})
     endpoint = create_endpoint(project=project, name="crm", url=clay.url_for("crm"), by=SYSTEM).endpoint
     told = Notification.objects.create(
-        project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
+        project=project,
+        endpoint=endpoint,
+        event_type="run.completed",
+        run_id=failed.pk,
+        body='{"type": "run.completed"}',
+        state="failed",
+        attempts=1,
+        status_code=404,
+        response="Not Found",
+        last_error="It was answered with 404.",
+        tries=[
+            {"at": clock.now().isoformat(), "status_code": 404, "error": "It was answered with 404.", "latency_ms": 12}
+        ],
+        created_at=clock.now(),
     )
     return {
         "webhook": endpoint.pk,

@@ -218,6 +218,27 @@ def test_what_the_api_writes_is_one_line(api: Api, things: Things, route: str) -
     assert lines[0].object_id
 
 
+@pytest.mark.parametrize("route", [*(one for one in API if one.startswith("PATCH ")), f"PUT {ONE}"])
+def test_the_same_change_again_changes_nothing_and_leaves_no_line(api: Api, things: Things, route: str) -> None:
+    method, _, path = route.partition(" ")
+    mine, body = given(API[route], things)
+    changed = getattr(api, method.lower())(filled(path, mine), body).json()
+    before = known()
+
+    again = [getattr(api, method.lower())(filled(path, mine), one) for one in (body, {})]
+
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, changed)] * 2
+    assert not new_lines(before)
+
+
+def test_an_integration_that_is_paused_already_is_not_paused_again(api: Api, things: Things) -> None:
+    for status, action in (("inactive", "integration.pause"), ("active", "integration.resume")):
+        before = known()
+        for _ in range(2):
+            assert api.put(filled(ONE, things), {"status": status}).json()["status"] == status
+        assert [line.action for line in new_lines(before)] == [action]
+
+
 @pytest.mark.parametrize("route", API, ids=str)
 def test_what_the_api_refuses_leaves_no_line(stranger_api: Api, things: Things, route: str) -> None:
     method, _, path = route.partition(" ")
