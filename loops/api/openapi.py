@@ -70,7 +70,7 @@ OPERATIONS = {
     (LoopViewSet, "list"): Operation(
         id="listLoops",
         summary="List loops",
-        query={"status": one_of(LoopStatus), **page_query()},
+        query={"status": one_of(LoopStatus), "agent_id": text("agent_01"), **page_query()},
         answers=ok(page_of(LOOP)),
     ),
     (LoopViewSet, "create"): Operation(

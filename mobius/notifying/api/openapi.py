@@ -14,6 +14,7 @@ from mobius.notifying.api.views import (
     WebhookSerializer,
     WebhookViewSet,
 )
+from mobius.notifying.subscribing import WebhookLimitReached
 
 OPERATIONS = {
     (WebhookViewSet, "list"): Operation(
@@ -36,7 +37,7 @@ OPERATIONS = {
             },
         ),
         answers={201: Answer(shape=NEW_WEBHOOK, says="Made.")},
-        refuses=(AlreadyExists,),
+        refuses=(AlreadyExists, WebhookLimitReached),
     ),
     (WebhookViewSet, "retrieve"): Operation(id="getWebhook", summary="Read a webhook", answers=ok(WEBHOOK)),
     (WebhookViewSet, "partial_update"): Operation(

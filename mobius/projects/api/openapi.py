@@ -17,7 +17,7 @@ from mobius.projects.api.projects import ChangedProjectSerializer, NewProjectSer
 from mobius.projects.api.shapes import API_KEY, AUDIT_EVENT, CAPABILITIES, NEW_API_KEY, PRINCIPAL, PROJECT
 from mobius.projects.api.views import ApiKeyViewSet, AuditViewSet, NewKeySerializer
 from mobius.projects.audit_export import FORMATS
-from mobius.projects.founding import ExternalIdentityConflict, ProjectCapacityReached
+from mobius.projects.founding import ExternalIdentityConflict, ProjectArchived, ProjectCapacityReached
 from mobius.projects.keys import PrincipalHasNoRoles
 
 _SEARCH = {
@@ -52,7 +52,7 @@ OPERATIONS = {
             201: Answer(shape=PROJECT, says="Made."),
             200: Answer(shape=PROJECT, says="Adopted: it was there already, and nothing was written."),
         },
-        refuses=(AlreadyExists, ExternalIdentityConflict, ProjectCapacityReached),
+        refuses=(AlreadyExists, ExternalIdentityConflict, ProjectArchived, ProjectCapacityReached),
     ),
     (ProjectDirectory, "retrieve"): Operation(id="getProject", summary="Read a project", answers=ok(PROJECT)),
     (ProjectDirectory, "partial_update"): Operation(
