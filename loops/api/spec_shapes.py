@@ -34,10 +34,14 @@ def duration(example: str) -> Schema:
     return text(example, description="A Go duration such as `30s`, `5m` or `1h30m`.")
 
 
-def _one_kind(kind: StepKind | TriggerKind, config: Shape | None, **more: Shape) -> Schema:
-    needs = {"config": config} if config and kind != TriggerKind.HTTP else {}
-    may = {"config": config} if config and not needs else {}
-    return authored({"kind": {"const": kind.value}, **needs}, {**may, **more})
+_NEEDS_NO_CONFIG = (TriggerKind.MANUAL, TriggerKind.HTTP)
+
+
+def _one_kind(kind: StepKind | TriggerKind, config: Shape, **more: Shape) -> Schema:
+    named = {"kind": {"const": kind.value}}
+    if kind in _NEEDS_NO_CONFIG:
+        return authored(named, {"config": config, **more})
+    return authored({**named, "config": config}, more)
 
 
 _STEP: dict[str, Shape] = {
