@@ -6,6 +6,7 @@ from typing import Any
 
 from integrations.api import openapi as integrations
 from loops.api import openapi as loops
+from mobius.alerting.api import openapi as alerting
 from mobius.api.operations import Answer, Operation, ok
 from mobius.api.shapes import anything
 from mobius.notifying.api import openapi as notifying
@@ -27,6 +28,7 @@ TAGGED: dict[str, dict[tuple[type[Any], str], Operation]] = {
     "Loops and runs": loops.OPERATIONS,
     "Integrations and deliveries": integrations.OPERATIONS,
     "Webhooks": notifying.OPERATIONS,
+    "Alerts": alerting.OPERATIONS,
     "Projects and keys": projects.OPERATIONS,
     "This description": _OWN,
 }

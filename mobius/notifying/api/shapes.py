@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mobius.api.shapes import TAGS, Named, array, closed, flag, ident, moment, one_of, or_null, text, whole
 from mobius.notifying.models import NotificationState
-from mobius.notifying.subscribing import ALL_OF_RUNS, EVENT_TYPES
+from mobius.notifying.subscribing import ALL_OF_A_KIND, EVENT_TYPES
 
 _SECRET = {
     "secret_ref": text("mobius/webhook/wbh_01k9x3m5tq8d2v7w4hnc"),
@@ -16,7 +16,7 @@ _WEBHOOK = (
         "id": ident("wbh"),
         "name": text("crm"),
         "url": text("https://crm.example.com/mobius", description="Masked, but for admins."),
-        "events": array(one_of((*EVENT_TYPES, ALL_OF_RUNS), example="run.completed"), description="Empty: all."),
+        "events": array(one_of((*EVENT_TYPES, *ALL_OF_A_KIND), example="run.completed"), description="Empty: all."),
         "enabled": flag(),
         "created_at": moment(),
         "updated_at": moment(),
