@@ -29,7 +29,7 @@ class _Here(threading.local):
         return connections[DEFAULT_DB_ALIAS]
 
 
-_here = _Here()
+here = _Here()
 
 
 def _cursor(database: Any) -> Any:
@@ -57,7 +57,7 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
 
 def execute(sql: str, *params: Any) -> int:
     """Run a statement that is written out. Returns how many rows it met."""
-    return int(_run(_here.database, sql, params).rowcount)
+    return int(_run(here.database, sql, params).rowcount)
 
 
 class Rows:
@@ -96,7 +96,7 @@ class Select(Rows, Generic[M]):
         return [self._instance(plan, row) for row in plan.rows(values)]
 
     def _make_instance(self, plan: _Plan, row: tuple[Any, ...]) -> M:
-        made: M = plan.instance(row, _here.database)
+        made: M = plan.instance(row, here.database)
         return made
 
     def first(self, *values: str) -> M | None:
@@ -139,7 +139,7 @@ class _Plan:
 
     def rows(self, values: Sequence[str]) -> list[Any]:
         params = [values[param] if type(param) is int else param.value for param in self.params]
-        rows: list[Any] = _run(_here.database, self.sql, params).fetchall()
+        rows: list[Any] = _run(here.database, self.sql, params).fetchall()
         return rows
 
     def instance(self, row: Sequence[Any], database: Any) -> Any:
@@ -279,7 +279,7 @@ class Insert(Generic[M]):
     def __call__(self, *rows: M | dict[str, Any]) -> None:
         if not rows:
             return
-        database = _here.database
+        database = here.database
         params: list[Any] = []
         for row in rows:
             params += self._columns.values(self._defaults | row if isinstance(row, dict) else row, database)
@@ -301,6 +301,6 @@ class Update(Generic[M]):
 
     def __call__(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any]) -> int:
         """`writes`: the values by attribute name, or the instance that has them."""
-        database = _here.database
+        database = here.database
         params = self._writes.values(writes, database) + self._where.values(where, database)
         return int(_run(database, self._sql, params).rowcount)

@@ -14,7 +14,7 @@ from typing import Any
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from integrations import invoking
 from mobius.api import streaming
@@ -42,7 +42,21 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
+class _Answer(WSGITask):  # type: ignore[misc]
+    wrote_header: bool
+
+    def write(self, data: bytes) -> None:
+        """Head and body in one packet, where the first piece of the body is all of it."""
+        if self.wrote_header or not data or self.content_length != len(data) or not self.has_body:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    task_class = _Answer
     error_task_class = _Refusal
 
     def write_soon(self, data: Any) -> int:

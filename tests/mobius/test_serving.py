@@ -77,4 +77,4 @@ def test_the_loop_has_nothing_to_do_for_an_answer_that_is_just_being_sent(
 
     ask(port, "/small")
 
-    assert had_something_to_do == [False, False]  # head and body
+    assert had_something_to_do == [False]  # head and body together

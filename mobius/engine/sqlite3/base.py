@@ -69,7 +69,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if not self._savepoint_allowed():  # type: ignore[attr-defined]  # Django's own, left out of the stubs
             return None
         name = f"s{len(self.savepoint_ids)}"
-        self._savepoint(name)
+        self._savepoint(name)  # type: ignore[attr-defined]
         return name
 
     def _start_transaction_under_autocommit(self) -> None:
