@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, queue, runs, triggers
+from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,9 @@ urlpatterns = [
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("build/loops/<str:loop_id>/recipe/", recipes.recipe_page, name="loop_recipe"),
+    path("build/loops/<str:loop_id>/recipe/live/", recipes.recipe_live, name="loop_recipe_live"),
+    path("build/loops/<str:loop_id>/recipe/key/", recipes.recipe_key, name="loop_recipe_key"),
     path("build/loops/<str:loop_id>/triggers/<str:key>/secret/", triggers.trigger_secret, name="trigger_secret"),
     path("build/loops/<str:loop_id>/triggers/<str:key>/unsigned/", triggers.trigger_unsigned, name="trigger_unsigned"),
     path("operate/runs/", runs.run_list, name="runs"),
@@ -26,6 +29,17 @@ urlpatterns = [
     path("operate/deliveries/<str:delivery_id>/settle/", operating.delivery_settle, name="delivery_settle"),
     path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
     path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
+    path(
+        "govern/integrations/<str:integration_id>/deliveries/",
+        deliveries.integration_deliveries,
+        name="integration_deliveries",
+    ),
+    path(
+        "govern/integrations/<str:integration_id>/callbacks/",
+        callbacks.integration_callbacks,
+        name="integration_callbacks",
+    ),
+    path("govern/integrations/<str:integration_id>/recipe/", recipes.integration_recipe, name="integration_recipe"),
     path("operate/callbacks/", callbacks.callback_list, name="callbacks"),
     path("operate/callbacks/overdue/", callbacks.overdue_list, name="callbacks_overdue"),
     path("operate/callbacks/<str:callback_id>/", callbacks.callback_page, name="callback"),
