@@ -29,6 +29,7 @@ CONSOLE = [
 ]
 
 urlpatterns = [
+    path("v1/", include(API)),
     path("", root, name="root"),
     path("login/", views.Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
@@ -36,7 +37,6 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", monitoring.metrics),
-    path("v1/", include(API)),
     path("projects/<slug:handle>/", include((CONSOLE, "console"))),
     path("admin/login/", views.admin_door),
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
