@@ -13,6 +13,7 @@ from django.db.models import Q
 from integrations.purging import Walk, through_attempts
 from loops.models import Callback, Chore, Run, RunEvent, Step
 from mobius import clock
+from mobius.alerting.purging import through_mails
 from mobius.notifying.purging import through_notifications
 
 BATCH = 200
@@ -32,6 +33,7 @@ def walks() -> list[Walk]:
         Walk(name="runs", objects=Run.objects, made_at="created_at", forget=_forget_runs, batch=BATCH),
         Walk(name="callbacks", objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
         through_notifications(),
+        through_mails(),
     ]
 
 

@@ -16,6 +16,8 @@ from loops.purging import HourlyPurge
 from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
+from mobius.alerting import mailing
+from mobius.alerting.watching import Watch
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
@@ -23,6 +25,7 @@ from mobius.notifying.sending import take_back
 
 _clock = ClockWatch()
 _purge = HourlyPurge()
+_watch = Watch()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -51,6 +54,8 @@ def sweep() -> float:
     if _anything_fires(now):
         fire_due(now=now)
     couriers.hand_out(now=now)
+    mailing.hand_out(now=now)
+    _watch.go_on(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _IDLE_SECONDS

@@ -21,6 +21,7 @@ from loops import callbacks
 from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -69,6 +70,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         created_at=clock.now(),
     )
     return {
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,
@@ -95,6 +97,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "key_id": key.pk,
         "member_id": str(Membership.objects.get(user=bob).pk),
         "format": "csv",
+        "kind": "csv",
         "principal": create_principal(project=project, name="robot", by=SYSTEM).pk,
         "action": "clay.webhook.submit",
         "invocation": Attempt.objects.get(run_id=failed.pk).pk,

@@ -22,8 +22,11 @@ from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
 
-EVENT_TYPES = ("run.started", "run.resumed", "run.completed", "run.failed", "run.cancelled")
-ALL_OF_RUNS = "run.*"
+EVENT_TYPES = (
+    *("run.started", "run.resumed", "run.completed", "run.failed", "run.cancelled"),
+    *("alert.opened", "alert.worsened", "alert.closed"),
+)
+ALL_OF_A_KIND = ("run.*", "alert.*")
 OVERLAP = timedelta(hours=24)
 """So long the former secret signs on after a rotation."""
 MOST_ENDPOINTS = 100
@@ -171,9 +174,9 @@ def _set(endpoint: Endpoint, **fields: Any) -> None:
     problems: dict[str, list[str]] = {}
     if "name" in fields and not fields["name"].strip():
         problems["name"] = ["Give the webhook a name, such as the system that it tells."]
-    unknown = [one for one in fields.get("events", ()) if one not in (*EVENT_TYPES, ALL_OF_RUNS)]
+    unknown = [one for one in fields.get("events", ()) if one not in (*EVENT_TYPES, *ALL_OF_A_KIND)]
     if unknown:
-        known = ", ".join((*EVENT_TYPES, ALL_OF_RUNS))
+        known = ", ".join((*EVENT_TYPES, *ALL_OF_A_KIND))
         problems["events"] = [f"There is no event `{unknown[0][:60]}`; there are {known}."]
     if "url" in fields:
         try:

@@ -148,6 +148,12 @@ PAGES |= {
     f"{G}/webhooks/<webhook_id>/rotate/": Write("webhook.rotate"),
     f"{G}/webhooks/<webhook_id>/delete/": Write("webhook.delete"),
     f"{G}/webhooks/<webhook_id>/deliveries/<notification_id>/redeliver/": Write("webhook.redeliver"),
+    f"{G}/alerts/": Write("alert_recipient.add", {"address": "bob@example.com"}),
+    f"{G}/alerts/recipients/": Write(
+        "alert_recipient.change", {"recipient": "<recipient_id>", "<recipient_id>": "budget"}
+    ),
+    f"{G}/alerts/recipients/<recipient_id>/test/": Write("alert_recipient.test"),
+    f"{G}/alerts/recipients/<recipient_id>/remove/": Write("alert_recipient.remove"),
     f"{B}<loop_id>/recipe/key/": Write("api_key.create", {"role": "run"}),
     f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
@@ -183,7 +189,7 @@ def given(write: Write, things: Things) -> tuple[Things, dict[str, Any]]:
 
     def fill(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: fill(inner) for name, inner in value.items()}
+            return {fill(name): fill(inner) for name, inner in value.items()}
         return filled(value, mine) if isinstance(value, str) else value
 
     return mine, fill(write.body)
