@@ -315,7 +315,7 @@ class Insert(Generic[M]):
 
     @cached_property
     def _unnested(self) -> str:
-        return f"SELECT * FROM {self._columns.unnested(connections[DEFAULT_DB_ALIAS])}"  # noqa: S608
+        return f"SELECT * FROM {self._columns.unnested(here.database)}"  # noqa: S608
 
 
 class Update(Generic[M]):
@@ -334,7 +334,7 @@ class Update(Generic[M]):
         write_later(self._write, row)
 
     def _write(self, rows: list[M]) -> None:
-        database = connections[DEFAULT_DB_ALIAS]
+        database = here.database
         if len(rows) > 1 and database.vendor == "postgresql":
             params = self._writes.arrays(rows, database) + self._where.arrays(rows, database)
             _run(database, self._of_many, params)
@@ -344,7 +344,7 @@ class Update(Generic[M]):
 
     @cached_property
     def _of_many(self) -> str:
-        database = connections[DEFAULT_DB_ALIAS]
+        database = here.database
         both = _Columns([*self._writes.fields, *self._where.fields])
         names = [f"v{number}" for number in range(len(both.fields))]
         pairs = [f"{column} = new.{name}" for column, name in zip(both.sql, names, strict=True)]
