@@ -84,7 +84,11 @@ def prepare(order: Order) -> Parcel:
 
     Raises NotConnected, ActionInputInvalid (also when the row is too large) and SecretUnreadable.
     """
-    chosen = choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id)
+    return pack(order, choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id))
+
+
+def pack(order: Order, chosen: Chosen) -> Parcel:
+    """As `prepare`, for many rows that go the same way. Raises ActionInputInvalid."""
     row = chosen.action.read(order.parameters)
     body = json.dumps(row.payload, ensure_ascii=False, separators=(",", ":"))
     payload, callback_of = row.payload, ""
