@@ -8,14 +8,45 @@ from pathlib import Path
 
 import click
 
+from mobius.remote import calling, deliveries, integrations, keys, loops, projects, runs
+from mobius.remote.commands import Group
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+OVER_API = (
+    *(loops.loops, runs.runs, integrations.integrations, deliveries.deliveries),
+    *(keys.keys, projects.projects, calling.call),
+)
+
+
+class Main(Group):
+    """Shows apart what runs here and what speaks to a console anywhere."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        every = [command for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
+        here = [command for command in every if command not in OVER_API and not command.hidden]
+        for title, commands in (
+            ("On the console's machine", here),
+            ("Over the API, from anywhere (MOBIUS_API_URL, MOBIUS_API_KEY, MOBIUS_PROJECT)", OVER_API),
+        ):
+            with formatter.section(title):
+                formatter.write_dl([(command.name or "", command.get_short_help_str(60)) for command in commands])
+
+
+@click.group(
+    cls=Main,
+    # Mobius's own CLI calls them so.
+    aliases={"api-keys": "keys", "loop": "loops", "run": "runs", "integration": "integrations"},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name=None, version="0.1.0", prog_name="mobius")
 def main() -> None:
     """Mobius console: every row reaches Clay once, at Clay's pace, within Clay's budget.
 
     Start with: python3 -m mobius serve --demo
     """
+
+
+for command in OVER_API:
+    main.add_command(command)
 
 
 def data_directory() -> Path:

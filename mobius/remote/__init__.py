@@ -1,0 +1,1 @@
+"""The commands that speak to a console over its API, from any machine: nothing of the server is loaded or needed."""
