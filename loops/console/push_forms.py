@@ -88,7 +88,7 @@ class MappingForm(forms.Form):
             label="request_id",
             required=False,
             initial=mapping.request_id,
-            choices=[("", "None: rows cannot be told apart"), *choices],
+            choices=[("", "None: pushing this file again sends every row again"), *choices],
             help_text="The column that tells each row from all others, such as an e-mail address or an id. "
             "By it no row is ever sent twice, also not with the next file.",
         )

@@ -35,8 +35,16 @@ class ShownReason:
         return self.kind != checking.OTHER_CONTENT
 
     @property
+    def number(self) -> str:
+        return f"{self.count:,}"
+
+    @property
     def more(self) -> int:
         return self.count - len(self.examples)
+
+    @property
+    def more_in_words(self) -> str:
+        return f"{self.more:,}"
 
 
 def shown_reasons(report: dict[str, Any]) -> list[ShownReason]:
@@ -54,7 +62,7 @@ class ShownProgress:
     progress: Progress
 
     @property
-    def figures(self) -> list[tuple[str, int]]:
+    def figures(self) -> list[tuple[str, str]]:
         """What became of the rows; what is none is left out, but for the first three."""
         progress = self.progress
         always = [
@@ -68,7 +76,8 @@ class ShownProgress:
             ("Left out", progress[RowState.LEFT_OUT]),
             ("Not sent", progress[RowState.NOT_SENT]),
         ]
-        return always + [(label, number) for label, number in others if number]
+        shown = always + [(label, number) for label, number in others if number]
+        return [(label, f"{number:,}") for label, number in shown]
 
     @property
     def done(self) -> str:
