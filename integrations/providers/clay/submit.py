@@ -56,7 +56,8 @@ class SubmitAction:
             raise ActionInputInvalid(f"Unknown parameter {unknown[0]}; this action takes {', '.join(_KNOWN)}.")
         payload = parameters.get("payload")
         if isinstance(payload, str):  # what an expression made of a whole object, such as ${{ event.row }}
-            payload = json_object(payload.encode()) or payload
+            found = json_object(payload.encode(errors="replace"))
+            payload = payload if found is None else found
         if isinstance(payload, list):
             raise ActionInputInvalid(
                 "payload is a list, but Clay puts a whole list into one row. Start one run, or write one step, per row."
