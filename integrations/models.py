@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import Q
 
 from integrations.secrets import SecretTextField
-from mobius.ids import ID_LENGTH, new_id
+from mobius.ids import ID_LENGTH, first_id, new_id
 from mobius.projects.models import Project
 
 
@@ -218,6 +218,10 @@ class AttemptState(models.TextChoices):
         return cls.SENDING, cls.IN_DOUBT
 
     @property
+    def is_without_a_row(self) -> bool:
+        return self in (AttemptState.REFUSED, AttemptState.NOT_SENT, AttemptState.ABANDONED)
+
+    @property
     def holds_a_unit(self) -> bool:
         """Does this attempt count against the webhook's limit once it is no longer in flight?"""
         return self in (AttemptState.ACCEPTED, AttemptState.IN_DOUBT)
@@ -267,6 +271,9 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
 
+    def through(self, integration: Integration) -> Self:
+        return self.filter(integration=integration)
+
     def in_state(self, state: str) -> Self:
         return self.filter(state=state)
 
@@ -283,7 +290,11 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
 
     def made_since(self, moment: datetime) -> Self:
         """Rows that exist, or may exist, since `moment`."""
-        return self.filter(created_at__gte=moment, state__in=[AttemptState.ACCEPTED, AttemptState.IN_DOUBT])
+        return self.begun_since(moment, [state for state in AttemptState if state.holds_a_unit])
+
+    def begun_since(self, moment: datetime, states: Iterable[AttemptState]) -> Self:
+        """Ids know the time, and the index of states and ids answers by itself."""
+        return self.filter(id__gte=first_id("att", moment), state__in=list(states))
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response")
@@ -303,9 +314,9 @@ class Attempt(models.Model):
     id = _id_field("att")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attempts")
     integration = models.ForeignKey(
-        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts"
+        Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts", db_index=False
     )
-    webhook = models.ForeignKey(Webhook, on_delete=models.RESTRICT, related_name="attempts")
+    webhook = models.ForeignKey(Webhook, on_delete=models.RESTRICT, related_name="attempts", db_index=False)
     kind = models.CharField(max_length=8, choices=AttemptKind.choices, default=AttemptKind.RUN)
     # Plain ids: this app does not know what a run is.
     run_id = models.CharField(max_length=ID_LENGTH, blank=True, db_index=True)
@@ -331,6 +342,8 @@ class Attempt(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["project", "id"], name="attempts_by_project"),
+            models.Index(fields=["integration", "id"], name="attempts_by_integration"),
+            models.Index(fields=["webhook", "state", "id"], name="attempts_by_state"),  # what is counted
             # Partial, so that they grow with what they are for. A query is answered by one only when it repeats the
             # condition in the very same words; the querysets above do.
             models.Index(

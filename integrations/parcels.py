@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from integrations import ledger
 from integrations.choosing import Chosen, choose
 from integrations.judging import Delivery
 from integrations.models import AttemptKind
-from integrations.providers.contract import CALLBACK_PLACEHOLDER, JsonObject, OutgoingRequest, Row
+from integrations.providers.contract import CALLBACK_PLACEHOLDER, Connection, JsonObject, OutgoingRequest, Row
 from mobius.ids import new_id
 
 SEND_SECONDS = 20.0
@@ -28,6 +28,7 @@ class Order:
     parameters: JsonObject  # rendered; holds CALLBACK_PLACEHOLDER where a callback's address belongs
     integration: str = ""  # its name; "": the obvious one
     webhook_id: str = ""  # a test names the very webhook
+    connection: Connection | None = None  # a test of another auth header, before it replaces the stored one
     kind: AttemptKind = AttemptKind.RUN
     run_id: str = ""
     step_id: str = ""
@@ -47,6 +48,11 @@ class Parcel:
     body: str = field(repr=False)  # as stored: a callback's address is a placeholder in it
     body_digest: str
     attempt_id: str
+
+    @property
+    def goes_as_stored(self) -> bool:
+        """Does it go out as every row does? Then what the webhook answers holds for every row."""
+        return self.order.connection is None
 
     @property
     def deduplicated(self) -> bool:
@@ -84,7 +90,10 @@ def prepare(order: Order) -> Parcel:
 
     Raises NotConnected, ActionInputInvalid (also when the row is too large) and SecretUnreadable.
     """
-    return pack(order, choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id))
+    chosen = choose(order.project_id, order.action, name=order.integration, webhook_id=order.webhook_id)
+    if order.connection is not None:
+        chosen = replace(chosen, connection=order.connection)
+    return pack(order, chosen)
 
 
 def pack(order: Order, chosen: Chosen) -> Parcel:

@@ -18,7 +18,7 @@ from integrations.models import (
     Webhook,
     WebhookState,
 )
-from integrations.providers.contract import Diagnosis, Exchange, JsonObject, Stage
+from integrations.providers.contract import Connection, Diagnosis, Exchange, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
@@ -44,27 +44,37 @@ class Probe:
 
 
 def probe(
-    integration: Integration, row: JsonObject | None = None, *, webhook: Webhook | None = None, by: Actor = SYSTEM
+    integration: Integration,
+    row: JsonObject | None = None,
+    *,
+    webhook: Webhook | None = None,
+    connection: Connection | None = None,
+    by: Actor = SYSTEM,
 ) -> Probe:
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
     It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
-    staged one, a success makes it ready to take over. Raises Conflict without a webhook, ActionInputInvalid,
-    SubmissionLimitReached, and RateLimitExceeded when the workspace's pace leaves no slot just now, or when too many
-    calls wait for an answer already.
+    staged one, a success makes it ready to take over. With `connection` it goes out as that says, and what comes of it
+    changes nothing for other rows: so a new auth header is tried before it replaces the old one.
+
+    Raises Conflict without a webhook, ActionInputInvalid, SubmissionLimitReached, and RateLimitExceeded when the
+    workspace's pace leaves no slot just now, or when too many calls wait for an answer already.
     """
     with WAITING_CALLS.one():
-        return _probe(integration, row, webhook, by)
+        return _probe(integration, row, webhook or connecting.current_webhook(integration), connection, by)
 
 
-def _probe(integration: Integration, row: JsonObject | None, webhook: Webhook | None, by: Actor) -> Probe:
+def _probe(
+    integration: Integration, row: JsonObject | None, webhook: Webhook, connection: Connection | None, by: Actor
+) -> Probe:
     provider = get_provider(integration.provider)
     parcel = delivering.prepare(
         Order(
             project_id=integration.project_id,
             action=provider.action_name(provider.submit),
             parameters={"payload": row if row is not None else dict(provider.sample_row)},
-            webhook_id=(webhook or connecting.current_webhook(integration)).pk,
+            webhook_id=webhook.pk,
+            connection=connection,
             kind=AttemptKind.TEST,
             timeout_seconds=TEST_SECONDS,
         )
@@ -85,7 +95,8 @@ def _send(integration: Integration, sending: Sending, by: Actor) -> Probe:
     written_at_last(lambda: _record(sending, exchange, delivery), lambda: time.monotonic() < give_up_at)
     to_current = Webhook.objects.filter(pk=sending.parcel.chosen.webhook.pk, state=WebhookState.CURRENT).exists()
     with transaction.atomic():
-        resumed = to_current and delivery.state == AttemptState.ACCEPTED and _all_is_well(integration)
+        is_well = to_current and sending.parcel.goes_as_stored and delivery.state == AttemptState.ACCEPTED
+        resumed = is_well and _all_is_well(integration)
         sentence = f"Delivery {sending.parcel.attempt_id}: {AttemptState(delivery.state).label.lower()}."
         deed = "test" if to_current else "test_successor"
         connecting.note(by, deed, integration, reason=sentence, changed=["status"] if resumed else [])

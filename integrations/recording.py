@@ -62,9 +62,9 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
     # In the lock order: pacer, webhook, ledger.
     if delivery.status == 429:
         pacing.hold(parcel.chosen.integration.pacer_id, until=now.timestamp() + delivery.retry_after_seconds)
-    _return_unit(parcel.chosen.webhook.pk, delivery, now, was_in_flight=was_in_flight)
+    _return_unit(parcel, delivery, now, was_in_flight=was_in_flight)
     taken_over = delivery.at_limit and succession.take_over(parcel.chosen.webhook.pk)
-    if delivery.speaks_of_the_webhook and not taken_over:
+    if delivery.speaks_of_the_webhook and parcel.goes_as_stored and not taken_over:
         _flag(parcel.chosen, delivery)
     if parcel.order.number > 1:
         _settle_earlier(parcel, delivery, now)
@@ -179,15 +179,15 @@ def proven_output(sending: Sending) -> JsonObject:
     return parcel.chosen.action.output(Exchange(request_began=True), parcel.row.request_id)
 
 
-def _return_unit(webhook_id: str, delivery: Delivery, now: datetime, *, was_in_flight: bool) -> None:
+def _return_unit(parcel: Parcel, delivery: Delivery, now: datetime, *, was_in_flight: bool) -> None:
     """Move the unit from `in_flight` to `used`, or free it."""
     accepted = delivery.state == AttemptState.ACCEPTED
     pacing.settle_unit(
-        webhook_id,
+        parcel.chosen.webhook.pk,
         was_in_flight=was_in_flight,
         counts=delivery.state.holds_a_unit,
         accepted=accepted,
-        refuses=delivery.refuses_the_webhook,
+        refuses=delivery.refuses_the_webhook and parcel.goes_as_stored,
         now=now,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from loops.expressions import Names, evaluate_each, render_parameters, uses_callback_url
@@ -14,7 +15,8 @@ from loops.turn import Turn
 
 def wait_for_event(turn: Turn, spec: StepSpec, config: WaitConfig, step: Step, names: Names) -> None:
     """Complete `step` with the callback that came, fail it when its time has passed, else let the run rest."""
-    source = _source(turn, spec, config)
+    key = source_of(turn.spec.steps, spec, config)
+    source = f"{turn.run.pk}:{key}" if key else ""
     if source and (callback := _first_that_fits(turn, config, step, source, names)) is not None:
         turn.use_callback(callback, step)
         turn.complete_step(step, _output(config, callback, names))
@@ -51,19 +53,19 @@ def _first_that_fits(turn: Turn, config: WaitConfig, step: Step, source: str, na
     return looked.found
 
 
-def _source(turn: Turn, spec: StepSpec, config: WaitConfig) -> str:
-    """The id of the step whose callback is awaited: the named one, else the nearest earlier one that gave its
+def source_of(steps: Sequence[StepSpec], spec: StepSpec, config: WaitConfig) -> str:
+    """The key of the step whose callback is awaited: the named one, else the nearest earlier one that gave its
     callback's address away, else the nearest earlier action. "" when only a signal can end the wait."""
     if config.event_type != CALLBACK_EVENT:
         return ""
     if config.source_id:
-        return f"{turn.run.pk}:{config.source_id}"
-    earlier = [step for step in reversed(turn.spec.steps[: spec.index]) if step.kind == StepKind.ACTION]
+        return config.source_id
+    earlier = [step for step in reversed(steps[: spec.index]) if step.kind == StepKind.ACTION]
     giving = [
         step for step in earlier if isinstance(step.config, ActionConfig) and uses_callback_url(step.config.parameters)
     ]
     nearest = (giving or earlier)[:1]
-    return f"{turn.run.pk}:{nearest[0].key}" if nearest else ""
+    return nearest[0].key if nearest else ""
 
 
 def _output(config: WaitConfig, callback: Callback, names: Names) -> Any:

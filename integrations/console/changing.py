@@ -11,12 +11,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST
 
-from integrations import connecting
+from integrations import connecting, probing
 from integrations.choosing import open_connection
 from integrations.configuring import configure, settings_of
 from integrations.console.finding import find_integration, find_provider, posted
 from integrations.console.forms import DisconnectForm, rotate_form
-from integrations.console.showing import open_rows, show
+from integrations.console.showing import Outcome, open_rows, outcome_of_test, show
+from integrations.console.tabs import Tab, on_tab
 from integrations.forms import SettingsForm
 from integrations.models import Integration
 from mobius.errors import AlreadyExists, MobiusError
@@ -63,15 +64,17 @@ def rotate(request: ProjectRequest, project: Project, integration_id: str) -> Ht
         fields=posted(request),
         header_name=webhook.auth_header_name,
     )
+    outcome = _try(request, integration, form) if form.is_valid() and "test" in request.POST else None
     if not form.is_valid():
-        return _page(request, "integrations/rotate.html", integration, form)
+        return _page(request, "integrations/rotate.html", integration, form, outcome=outcome)
     connecting.rotate(
         integration,
         auth_header_name=form.cleaned_data["auth_header_name"],
         auth_header_value=form.cleaned_data["auth_header_value"],
         by=request.actor,
     )
-    messages.success(request, f"{integration.name} uses the new auth header from now on. Test it.")
+    tested = "It was tested and accepted." if outcome else "Test it."
+    messages.success(request, f"{integration.name} uses the new auth header from now on. {tested}")
     for warning in form.warnings():
         messages.warning(request, warning)
     return _back_to(integration)
@@ -90,7 +93,9 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
     if form.is_valid() and _configure(integration, form, request.actor):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)
-    return _page(request, "integrations/settings.html", find_integration(project, integration_id), form)
+    found = find_integration(project, integration_id)
+    context = {**on_tab(Tab.SETTINGS, request, found), "form": form}
+    return render(request, "integrations/settings.html", context, status=422 if form.errors else 200)
 
 
 @project_page(Permission.ADMINISTER)
@@ -106,6 +111,19 @@ def disconnect(request: ProjectRequest, project: Project, integration_id: str) -
     connecting.disconnect(integration, by=request.actor)
     messages.success(request, f"{name} is disconnected, and its URL and header are erased.")
     return redirect("console:integrations", project.handle)
+
+
+@sensitive_variables("form")
+def _try(request: ProjectRequest, integration: Integration, form: Any) -> Outcome | None:
+    """One row with the new header. The form says so when it was not accepted: the old one stays."""
+    try:
+        probe = probing.probe(integration, connection=form.connection, by=request.actor)
+    except MobiusError as error:
+        form.add_error(None, f"The test could not be sent, so the old header stays in use. {error.message}")
+        return None
+    if not probe.ok:
+        form.add_error("auth_header_value", "The test did not succeed, so the old header stays in use.")
+    return outcome_of_test(integration, probe.attempt.pk)
 
 
 def _configure(integration: Integration, form: SettingsForm, by: Actor) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from integrations.models import Attempt, AttemptKind, AttemptState, Integration, Webhook, WebhookState
 from integrations.probing import Probe
@@ -107,6 +107,7 @@ class Connected:
     webhook: Webhook | None
     budget: Budget | None
     successor: Webhook | None
+    webhooks: Sequence[tuple[Webhook, Budget]] = ()  # every one that it has or had, the newest first; not in lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,11 @@ def connected(project: Project) -> list[Connected]:
 
 
 def show(integration: Integration) -> Connected:
-    return _show_each([integration])[0]
+    webhooks = list(Webhook.objects.history_of(integration)[:LAST_WEBHOOKS])
+    usages = usage_of_each(webhooks, now=clock.now())
+    by_state = {webhook.state: webhook for webhook in reversed(webhooks)}
+    shown = _shown(integration, by_state.get(WebhookState.CURRENT), by_state.get(WebhookState.STAGED), usages)
+    return replace(shown, webhooks=[(webhook, Budget(usage=usages[webhook.pk])) for webhook in webhooks])
 
 
 def _show_each(integrations: Sequence[Integration]) -> list[Connected]:
@@ -199,13 +204,6 @@ def last_attempts(integration: Integration) -> list[Attempt]:
     return list(integration.attempts.without_bodies().order_by("-pk")[:LAST_ATTEMPTS])
 
 
-def webhooks_of(integration: Integration) -> list[tuple[Webhook, Budget]]:
-    """Every webhook that the integration has or had, the newest first."""
-    webhooks = list(Webhook.objects.history_of(integration)[:LAST_WEBHOOKS])
-    usages = usage_of_each(webhooks, now=clock.now())
-    return [(webhook, Budget(usage=usages[webhook.pk])) for webhook in webhooks]
-
-
 def open_rows(integration: Integration) -> tuple[int, int, int]:
     """How many attempts there are, how many of them are on their way, and how many in doubt."""
     attempts = integration.attempts.all()
@@ -214,7 +212,8 @@ def open_rows(integration: Integration) -> tuple[int, int, int]:
 
 def outcome_of_test(integration: Integration, attempt_id: str) -> Outcome | None:
     """What came of one test of this integration."""
-    attempt = integration.attempts.filter(kind=AttemptKind.TEST, pk=attempt_id).first()
+    found = integration.attempts.filter(kind=AttemptKind.TEST, pk=attempt_id)
+    attempt = found.first() if attempt_id else None
     if attempt is None:
         return None
     probe = recall(attempt)

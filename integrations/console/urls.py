@@ -19,5 +19,6 @@ urlpatterns = [
     path(f"{ONE}/successor/test/", succession.test, name="test_successor"),
     path(f"{ONE}/successor/remove/", succession.remove, name="remove_successor"),
     path(f"{ONE}/settings/", changing.settings, name="integration_settings"),
+    path(f"{ONE}/activity/", views.activity, name="integration_activity"),
     path(f"{ONE}/disconnect/", changing.disconnect, name="disconnect_integration"),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -21,14 +22,15 @@ from integrations.console.showing import (
     last_attempts,
     outcome_of_test,
     provider_cards,
-    show,
-    webhooks_of,
 )
+from integrations.console.tabs import Tab, on_tab
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
 from integrations.secrets import WrongKey
-from mobius.errors import Conflict, MobiusError
+from mobius.api.pagination import Page, page_of
+from mobius.errors import Conflict, InvalidFields, MobiusError
+from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -72,6 +74,16 @@ def integration(request: ProjectRequest, project: Project, integration_id: str) 
     return _integration_page(request, found, RowForm(find_provider(found.provider)))
 
 
+@project_page(Permission.READ)
+@require_safe
+def activity(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    """Who did what to it."""
+    found = find_integration(project, integration_id)
+    done = AuditEvent.objects.of_project(project).of_object(found.pk)
+    context = {**on_tab(Tab.ACTIVITY, request, found), "page": _rows(request, done)}
+    return render(request, "integrations/activity.html", context)
+
+
 @project_page(Permission.OPERATE)
 @require_POST
 def send_test(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
@@ -83,6 +95,13 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
         except MobiusError as error:
             form.add_error(None, error.message)
     return _integration_page(request, found, form)
+
+
+def _rows(request: ProjectRequest, found: AuditEventQuerySet) -> Page[AuditEvent]:
+    try:
+        return page_of(found, request.GET)
+    except InvalidFields as error:
+        raise BadRequest(error.message) from None
 
 
 def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:
@@ -129,11 +148,9 @@ def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted
 
 def _integration_page(request: ProjectRequest, found: Integration, form: RowForm) -> HttpResponse:
     context = {
-        "shown": show(found),
+        **on_tab(Tab.OVERVIEW, request, found),
         "form": form,
         "outcome": outcome_of_test(found, request.GET.get("test", "")),
         "attempts": last_attempts(found),
-        "webhooks": webhooks_of(found),
-        **abilities(request),
     }
     return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)

@@ -117,8 +117,8 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='projects.project')),
-                ('integration', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='integrations.integration')),
-                ('webhook', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='attempts', to='integrations.webhook')),
+                ('integration', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='integrations.integration')),
+                ('webhook', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.RESTRICT, related_name='attempts', to='integrations.webhook')),
             ],
             options={
                 'permissions': [('settle_attempt', 'Can settle deliveries in doubt')],
@@ -162,6 +162,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='attempt',
             index=models.Index(fields=['project', 'id'], name='attempts_by_project'),
+        ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['integration', 'id'], name='attempts_by_integration'),
+        ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['webhook', 'state', 'id'], name='attempts_by_state'),
         ),
         migrations.AddIndex(
             model_name='attempt',

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from django import forms
 
+from integrations.providers.recipes import RecipeBook
 from mobius.redacting import remember
 
 JsonObject = dict[str, Any]
@@ -197,6 +198,7 @@ class Provider:
     where_to_find: tuple[str, ...] = ()  # the clicks on the far side that lead to what the form asks for
     test_costs: str = ""  # what a test uses up, in a sentence
     docs_url: str = ""
+    recipes: RecipeBook | None = None  # None: it cannot call us
     id: str = ""
 
     def action_name(self, action: Action) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
+from integrations.console.finding import find_integration
+from integrations.console.tabs import Tab, on_tab
+from integrations.models import Attempt
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
 from loops.console.lists import chosen, found_ids, rows, searched
 from loops.console.showing import PURGED, duration, shown
-from loops.models import Callback, CallbackState
+from loops.models import Callback, CallbackQuerySet, CallbackState
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
@@ -24,25 +28,36 @@ from mobius.web.access import ProjectRequest, project_page
 @require_GET
 @project_page(Permission.READ)
 def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    listed = Callback.objects.of_project(project).without_bodies()
+    context = callbacks_found(request, Callback.objects.of_project(project))
+    some_overdue = bool(overdue_in(project, now=clock.now(), most=1).items)
+    return render(request, "loops/callbacks.html", context | {"some_overdue": some_overdue})
+
+
+@require_GET
+@project_page(Permission.READ)
+def integration_callbacks(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    """What came back for the rows of one integration."""
+    integration = find_integration(project, integration_id)
+    of_its_rows = Callback.objects.of_project(project).for_rows_among(Attempt.objects.through(integration))
+    found = callbacks_found(request, of_its_rows)
+    return render(request, "loops/integration_callbacks.html", on_tab(Tab.CALLBACKS, request, integration) | found)
+
+
+def callbacks_found(request: ProjectRequest, among: CallbackQuerySet) -> dict[str, Any]:
+    """The page that the address asks for, and what it asks for."""
+    listed = among.without_bodies()
     state, text = chosen(request, "state", CallbackState), searched(request)
     if state:
         listed = listed.in_state(state)
     if text:
-        of_project = Callback.objects.of_project(project)
-        listed = listed.filter(pk__in=[text, *found_ids(of_project.known_as(text), of_project.of_run(text))])
-    return render(
-        request,
-        "loops/callbacks.html",
-        {
-            "page": rows(request, listed),
-            "state": state,
-            "states": CallbackState.choices,
-            "q": text,
-            "filtered": bool(state or text),
-            "some_overdue": bool(overdue_in(project, now=clock.now(), most=1).items),
-        },
-    )
+        listed = listed.filter(pk__in=[text, *found_ids(among.known_as(text), among.of_run(text))])
+    return {
+        "page": rows(request, listed),
+        "state": state,
+        "states": CallbackState.choices,
+        "q": text,
+        "filtered": bool(state or text),
+    }
 
 
 @require_GET
@@ -91,7 +106,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         {
             "callback": callback,
             "body": PURGED if callback.purged_at else shown(callback.body),
-            "sentence": _SENTENCES[CallbackState(callback.state)],
+            "sentence": SENTENCES[CallbackState(callback.state)],
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),
             "trouble": trouble,
@@ -119,7 +134,7 @@ def _listed(overdue: Overdue) -> ListedWait:
     )
 
 
-_SENTENCES = {
+SENTENCES = {
     CallbackState.KEPT: "It came before a step waits for it, and is kept until one does.",
     CallbackState.USED: "It is the result of the step that waited for it.",
     CallbackState.UNMATCHED: "It did not satisfy what the waiting step asks for, so the step goes on waiting.",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from integrations.models import Attempt, AttemptState
+from integrations.console.finding import find_integration
+from integrations.console.tabs import Tab, on_tab
+from integrations.models import Attempt, AttemptQuerySet, AttemptState
 from loops.console.attempts import shown_attempt
 from loops.console.lists import chosen, found_ids, rows, searched
 from mobius.projects.models import Project
@@ -17,25 +21,34 @@ from mobius.web.access import ProjectRequest, project_page
 @require_GET
 @project_page(Permission.READ)
 def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    of_project = Attempt.objects.of_project(project)
-    attempts = of_project.without_bodies().with_destination()
+    return render(request, "loops/deliveries.html", deliveries_found(request, Attempt.objects.of_project(project)))
+
+
+@require_GET
+@project_page(Permission.READ)
+def integration_deliveries(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    """What went out through one integration."""
+    integration = find_integration(project, integration_id)
+    found = deliveries_found(request, Attempt.objects.of_project(project).through(integration))
+    return render(request, "loops/integration_deliveries.html", on_tab(Tab.DELIVERIES, request, integration) | found)
+
+
+def deliveries_found(request: ProjectRequest, among: AttemptQuerySet) -> dict[str, Any]:
+    """The page that the address asks for, and what it asks for."""
+    attempts = among.without_bodies().with_destination()
     state, text = chosen(request, "state", AttemptState), searched(request)
     if state:
         attempts = attempts.in_state(state)
     if text:
-        look_ups = (of_project.sent_under(text), of_project.sent_for(text), of_project.of_run(text))
+        look_ups = (among.sent_under(text), among.sent_for(text), among.of_run(text))
         attempts = attempts.filter(pk__in=[text, *found_ids(*look_ups)])
-    return render(
-        request,
-        "loops/deliveries.html",
-        {
-            "page": rows(request, attempts),
-            "state": state,
-            "states": AttemptState.choices,
-            "q": text,
-            "filtered": bool(state or text),
-        },
-    )
+    return {
+        "page": rows(request, attempts),
+        "state": state,
+        "states": AttemptState.choices,
+        "q": text,
+        "filtered": bool(state or text),
+    }
 
 
 @require_GET

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from integrations.models import Attempt, Integration, Webhook
 from integrations.usage import Fullness, Usage, usage_of
+from loops.console.activity import activity_of
 from loops.console.examples import example_event, start_curl
 from loops.console.runs import listed
 from loops.models import Loop, LoopStatus, Run
@@ -84,6 +85,7 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
             "runs": listed(runs),
             "integrations": shown,
             "has_more_integrations": len(webhooks) > len(shown),
+            "activity": activity_of(project),
             "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
             "in_doubt": _counted(len(in_doubt)),
             "loop": loop,

@@ -16,6 +16,7 @@ from loops.console.lists import chosen, rows
 from loops.console.showing import editable, shown
 from loops.console.triggers import shown_triggers, without_handles
 from loops.models import Loop, LoopStatus, LoopVersion, Run
+from loops.recipes import callers
 from loops.starting import IdempotencyKeyConflict, Start, start_run
 from loops.versions import spec_of
 from mobius.errors import MobiusError
@@ -179,6 +180,7 @@ def _draw(
         "edit": edit,
         "start": start,
         "curl": start_curl(loop, event),
+        "callers": callers() if version else [],
         "may_edit": request.access.allows(Permission.ADMINISTER),
         "may_start": may_start,
     }

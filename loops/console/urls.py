@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, pushes, queue, runs, triggers
+from loops.console import callbacks, deliveries, home, loops, operating, pushes, queue, recipes, runs, triggers
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,10 @@ urlpatterns = [
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("build/recipes/<str:provider_id>/", recipes.recipe_list, name="recipes"),
+    path("build/loops/<str:loop_id>/recipe/", recipes.recipe_page, name="loop_recipe"),
+    path("build/loops/<str:loop_id>/recipe/live/", recipes.recipe_live, name="loop_recipe_live"),
+    path("build/loops/<str:loop_id>/recipe/key/", recipes.recipe_key, name="loop_recipe_key"),
     path("build/loops/<str:loop_id>/triggers/<str:key>/secret/", triggers.trigger_secret, name="trigger_secret"),
     path("build/loops/<str:loop_id>/triggers/<str:key>/unsigned/", triggers.trigger_unsigned, name="trigger_unsigned"),
     path("operate/runs/", runs.run_list, name="runs"),
@@ -36,6 +40,16 @@ urlpatterns = [
     path("operate/pushes/<str:push_id>/resume/", pushes.push_resume, name="push_resume"),
     path("operate/pushes/<str:push_id>/cancel/", pushes.push_cancel, name="push_cancel"),
     path("operate/pushes/<str:push_id>/failed/", pushes.push_failed, name="push_failed"),
+    path(
+        "govern/integrations/<str:integration_id>/deliveries/",
+        deliveries.integration_deliveries,
+        name="integration_deliveries",
+    ),
+    path(
+        "govern/integrations/<str:integration_id>/callbacks/",
+        callbacks.integration_callbacks,
+        name="integration_callbacks",
+    ),
     path("operate/callbacks/", callbacks.callback_list, name="callbacks"),
     path("operate/callbacks/overdue/", callbacks.overdue_list, name="callbacks_overdue"),
     path("operate/callbacks/<str:callback_id>/", callbacks.callback_page, name="callback"),

@@ -42,6 +42,11 @@ class Expression:
     def uses_callback_url(self) -> bool:
         return "callback" in self.roots
 
+    @property
+    def reads(self) -> list[tuple[Key, ...]]:
+        """What it looks up, each as far as its keys are fixed: `("event", "company", "domain")`."""
+        return list(_fixed_paths(self.tree))
+
 
 def parse(text: str) -> Expression:
     """The expression that `text`, without `${{ }}` around it, spells. Raises Refused."""
@@ -162,6 +167,15 @@ def _fixed_path(node: ast.expr) -> tuple[Key, ...] | None:
         keys.append(node.slice.value)  # type: ignore[arg-type]
         node = node.value
     return (node.id, *reversed(keys)) if isinstance(node, ast.Name) else None
+
+
+def _fixed_paths(node: ast.AST) -> Iterator[tuple[Key, ...]]:
+    path = _fixed_path(node) if isinstance(node, ast.Subscript) else None
+    if path:
+        yield path
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _fixed_paths(child)
 
 
 def _step_references(nodes: list[ast.AST]) -> Iterator[Key]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loops.models.callbacks import Callback, CallbackState
+from loops.models.callbacks import Callback, CallbackQuerySet, CallbackState
 from loops.models.loops import Loop, LoopStatus, LoopVersion
 from loops.models.processes import Chore, Worker
 from loops.models.pushes import Push, PushRow, PushState, RowState
@@ -13,6 +13,7 @@ from loops.models.triggers import SourceEvent, SourceEventState, Trigger, Trigge
 __all__ = [
     "RING_AGAIN_AFTER",
     "Callback",
+    "CallbackQuerySet",
     "CallbackState",
     "Chore",
     "Loop",

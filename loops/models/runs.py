@@ -126,6 +126,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         latest = self.filter(project=OuterRef("pk")).order_by("-id").values("id")[:1]
         return Subquery(latest).desc(nulls_last=True)
 
+    def latest_of(self, loop_id: str) -> Self:
+        """The latest first, with where they came from and without what they were given."""
+        return self.of_loop(loop_id).order_by("-id").defer("event", "meta", "config", "result", "warnings")
+
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""
         return self.select_related("loop", "loop_version").defer(

@@ -37,6 +37,10 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
         """What was done to a thing, by its id or its name of then."""
         return self.filter(Q(object_id=thing) | Q(object_name=thing))
 
+    def of_object(self, object_id: str) -> Self:
+        """What was done to the very thing with this id."""
+        return self.filter(object_id=object_id)
+
     def between(self, first: datetime | None, end: datetime | None) -> Self:
         """From `first` on and before `end`; None leaves that side open."""
         found = self if first is None else self.filter(created_at__gte=first)

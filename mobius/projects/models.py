@@ -184,6 +184,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         """Keys that open the door at `now`, or would if their principal were active."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
+    def tagged(self, name: str, value: str) -> Self:
+        return self.filter(**{f"tags__{name}": value})
+
 
 class ApiKey(models.Model):
     """A bearer credential of one project. Only its SHA-256 is stored; the key itself is shown once."""

@@ -65,6 +65,13 @@ LOOKS = {
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
+    # a field of what a loop was called with
+    "arrived": Look("Arrived", "good", "check", "It came with a value."),
+    "missing": Look("Missing", "bad", "cross", "It did not come, and the loop needs it."),
+    "left_out": Look("Left out", "neutral", "minus", "It did not come; the loop may do without it."),
+    "empty": Look("Empty", "wait", "alert", "It came without a value."),
+    "unfilled": Look("Not filled in", "bad", "alert", "The name of the column came instead of the row's value."),
+    "unexpected": Look("Unexpected", "wait", "alert", "It came with another value than the recipe gives it."),
     "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
 }
 

@@ -238,6 +238,41 @@ def test_rotating_replaces_the_header_and_keeps_the_url(
     assert TOKEN not in page
 
 
+def test_a_new_header_is_tried_before_it_replaces_the_old_one(
+    admin: Client, integration: Integration, address: str, clay: ClaySimulator
+) -> None:
+    clay.change(token=TOKEN)
+    header = {"auth_header_name": "x-clay-webhook-auth", "test": "1"}
+
+    for _ in range(4):  # as many refusals of what is stored would pause the integration
+        wrong = admin.post(f"{address}rotate/", header | {"auth_header_value": "mistyped-token"})
+
+    integration.refresh_from_db()
+    assert wrong.status_code == 422
+    assert "the old header stays in use" in words(wrong.content)
+    assert "What to do:" in words(wrong.content)
+    assert (integration.usable, integration.attention) == (True, "")
+    assert current_webhook(integration).auth_header_name == ""
+
+    right = admin.post(f"{address}rotate/", header | {"auth_header_value": TOKEN}, follow=True)
+
+    assert "It was tested and accepted." in words(right.content)
+    assert open_connection(current_webhook(integration)).auth_header_value == TOKEN
+    assert len(clay.rows) == 1
+
+
+def test_a_header_that_could_not_be_tried_replaces_nothing(
+    admin: Client, integration: Integration, address: str
+) -> None:
+    Webhook.objects.update(submission_limit=1, used=1)
+
+    refused = admin.post(f"{address}rotate/", {"auth_header_name": "x-a", "auth_header_value": TOKEN, "test": "1"})
+
+    assert refused.status_code == 422
+    assert "The test could not be sent, so the old header stays in use." in words(refused.content)
+    assert current_webhook(integration).auth_header_name == ""
+
+
 def test_taking_the_header_away_must_be_meant(admin: Client, integration: Integration, address: str) -> None:
     connecting.rotate(integration, auth_header_name="x-a", auth_header_value=TOKEN)
     nothing = {"auth_header_name": "", "auth_header_value": ""}

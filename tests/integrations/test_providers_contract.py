@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from integrations.providers.contract import (
     Provider,
 )
 from integrations.providers.errors import ActionInputInvalid, UnknownProvider
+from integrations.providers.recipes import Call, Column
 from integrations.providers.registry import all_actions, all_providers, get_provider
 
 CONNECTION = Connection(
@@ -118,6 +120,21 @@ def test_its_sample_row_is_a_row(provider: Provider) -> None:
 
     assert json.loads(request.body) == provider.sample_row
     assert provider.test_costs
+
+
+def test_its_recipe_if_it_has_one_can_be_drawn(provider: Provider) -> None:
+    if provider.recipes is None:
+        return
+    call = Call(url="https://console.example.com/", body={"a": Column(name="A")}, needs_key=True, per_second=None)
+
+    recipe = provider.recipes.write(call)
+
+    assert len({block.label for block in recipe.blocks}) == len(recipe.blocks) > 0
+    assert any(block.copied == call.url for block in recipe.blocks)
+    assert [column for block in recipe.blocks for column in block.columns] == [Column(name="A")]
+    assert recipe.clicks
+    assert recipe.account is not None
+    assert provider.recipes.write(replace(call, needs_key=False)).account is None
 
 
 def test_whatever_happens_it_has_a_diagnosis(provider: Provider) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -26,6 +27,10 @@ HOME = "/projects/platform/"
 
 def text(response: Any) -> str:
     return str(response.content.decode())
+
+
+def today() -> datetime:
+    return datetime.now(UTC)
 
 
 def begin(loop: Loop) -> Run:
@@ -109,6 +114,21 @@ def test_rows_in_doubt_and_integrations_to_look_at_are_counted(
     assert 'href="/projects/platform/operate/deliveries/?state=in_doubt">1</a>' in text(page)
     assert "Look at me &lt;b&gt;" in text(page)
     assert "1 of 50,000, 1 in doubt" in text(page)
+
+
+def test_the_rows_of_the_last_days_are_drawn_and_stand_in_a_table(
+    admin: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop
+) -> None:
+    assert "Rows a day" not in text(admin.get(HOME))
+
+    begin(push_leads)
+    work_off()
+    page = text(admin.get(HOME))
+
+    assert 'aria-label="1 rows arrived in the last 14 days"' not in page
+    assert 'aria-label="1 row arrived in the last 14 days"' in page
+    assert f"<title>{today():%-d %B}: 1 arrived</title>" in page
+    assert page.count('<td data-label="Arrived" class="num">1</td>') == 1
 
 
 def test_the_page_asks_a_bounded_number_of_questions(

@@ -25,6 +25,7 @@ QUESTIONS: dict[str, Callable[[], QuerySet]] = {  # type: ignore[type-arg]
     "whose callback address is this": lambda: Step.objects.with_address("hash"),
     "what was posted to this step": lambda: Callback.objects.to_step("run_1:push"),
     "which rows went out under this request_id": lambda: Attempt.objects.arrived("prj_1", "req_1"),
+    "how many rows went out lately": lambda: Attempt.objects.made_since(clock.now()).filter(webhook="wbh_1"),
     "which rows of this run went out": lambda: Attempt.objects.of_run("run_1"),
     "which loop has this name": lambda: Loop.objects.present().filter(project="prj_1", name="push"),
     "what was sent under this request_id": lambda: LedgerEntry.objects.filter(destination="dst_1", request_id="req_1"),

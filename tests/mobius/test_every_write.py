@@ -158,6 +158,7 @@ PAGES |= {
     f"{G}/webhooks/<webhook_id>/rotate/": Write("webhook.rotate"),
     f"{G}/webhooks/<webhook_id>/delete/": Write("webhook.delete"),
     f"{G}/webhooks/<webhook_id>/deliveries/<notification_id>/redeliver/": Write("webhook.redeliver"),
+    f"{B}<loop_id>/recipe/key/": Write("api_key.create", {"role": "run"}),
     f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
 }

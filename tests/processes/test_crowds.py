@@ -32,7 +32,7 @@ def event(number: int) -> dict[str, object]:
     return {"email": f"lead{number}@example.com"}
 
 
-@pytest.mark.parametrize("console", [["--slow", "1.0"]], indirect=True)
+@pytest.mark.parametrize("console", [["--slow", "6.0"]], indirect=True)
 def test_a_hundred_starts_with_one_key_at_once_are_one_run_and_one_row(console: Console) -> None:
     same = starts(console, lambda number: {"event": event(number), "idempotency_key": "clay:1"})
     outcome = drive(("127.0.0.1", console.port), same, counted(100), connections=50)

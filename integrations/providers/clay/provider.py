@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..contract import Allowance, AuthKind, Capabilities, ConnectFlow, Provider
 from .diagnosis import diagnose
 from .forms import ClayConnectForm
+from .recipe import RECIPES
 from .submit import SUBMIT
 
 PROVIDER = Provider(
@@ -28,4 +29,5 @@ PROVIDER = Provider(
     test_costs="A test creates one row in your Clay table, uses one of the webhook's 50,000 submissions for life, "
     "and starts the table's enrichments if they run by themselves, which may spend credits.",
     docs_url="https://university.clay.com/docs/webhook-integration-guide",
+    recipes=RECIPES,
 )

@@ -80,6 +80,12 @@ def pretty_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+@register.filter
+def counted(number: int) -> str:
+    """`50,000`."""
+    return f"{number:,}"
+
+
 @register.simple_tag
 def icon(name: str) -> SafeString:
     return draw(name)
