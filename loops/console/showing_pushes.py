@@ -92,7 +92,8 @@ class ShownProgress:
         """How long it will take, in words."""
         push, progress = self.push, self.progress
         if push.state == PushState.PAUSED and progress[RowState.STARTED]:
-            return f"{rows_in_words(progress[RowState.STARTED])} in line still goes out."
+            verb = "goes" if progress[RowState.STARTED] == 1 else "go"
+            return f"{rows_in_words(progress[RowState.STARTED])} in line still {verb} out."
         if push.state != PushState.RUNNING:
             return ""
         if push.integration is not None and not push.integration.usable:

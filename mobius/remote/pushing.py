@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -186,17 +187,10 @@ def _said_that_it_goes_on(push_id: str) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def _bar(total: int) -> Iterator[Any]:
-    bar: Any = click.progressbar(
-        length=total, label="Pushing", item_show_func=lambda text: text or "", show_pos=True, file=_standard_error()
+def _bar(total: int) -> Any:
+    return click.progressbar(
+        length=total, label="Pushing", item_show_func=lambda text: text or "", show_pos=True, file=sys.stderr
     )
-    with bar:
-        yield bar
-
-
-def _standard_error() -> IO[str]:
-    return click.get_text_stream("stderr")
 
 
 def _tail(push: JsonObject) -> str:

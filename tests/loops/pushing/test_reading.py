@@ -8,12 +8,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loops.pushing import reading
 from loops.pushing.reading import FileUnreadable, ReadRow, open_table
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine draws slowly."""
 READABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\x00")
 CELLS = st.text(READABLE, max_size=12)
 COLUMNS = st.lists(
@@ -38,6 +40,7 @@ def refusal(raw: bytes) -> str:
     return refused.value.message
 
 
+@patient
 @given(columns=COLUMNS, data=st.data())
 def test_what_a_spreadsheet_writes_is_read_to_the_letter(columns: list[str], data: st.DataObject) -> None:
     # A record of empty cells alone is an empty line, and none.
@@ -64,6 +67,7 @@ JSON = st.recursive(
 )
 
 
+@patient
 @given(rows=st.lists(st.dictionaries(CELLS.filter(bool), JSON, min_size=1, max_size=4), min_size=1, max_size=5))
 def test_json_lines_are_read_as_they_were_written(rows: list[dict[str, Any]]) -> None:
     raw = "\n".join(json.dumps(row) for row in rows).encode()
@@ -74,6 +78,7 @@ def test_json_lines_are_read_as_they_were_written(rows: list[dict[str, Any]]) ->
     assert set(table.columns) == {key for row in rows for key in row}
 
 
+@patient
 @given(st.binary(max_size=300))
 def test_any_bytes_are_rows_or_a_sentence(raw: bytes) -> None:
     try:
