@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from integrations.console.finding import abilities
-from integrations.console.showing import show
+from integrations.console.showing import Connected, show
 from integrations.models import Integration
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest
@@ -21,12 +21,17 @@ class Tab(enum.StrEnum):
     OVERVIEW = "integration"
     DELIVERIES = "integration_deliveries"
     CALLBACKS = "integration_callbacks"
+    RECIPE = "integration_recipe"
     SETTINGS = "integration_settings"
     ACTIVITY = "integration_activity"
 
-    @property
-    def needs(self) -> Permission:
-        return Permission.ADMINISTER if self == Tab.SETTINGS else Permission.READ
+    def is_for(self, request: ProjectRequest, integration: Connected) -> bool:
+        match self:
+            case Tab.RECIPE:
+                return integration.provider.recipes is not None
+            case Tab.SETTINGS:
+                return request.access.allows(Permission.ADMINISTER)
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +43,17 @@ class Link:
 
 def on_tab(tab: Tab, request: ProjectRequest, integration: Integration) -> dict[str, Any]:
     """What `integrations/one.html` draws around a page of `integration`."""
-    return {"shown": show(integration), "tabs": _links(tab, request, integration), **abilities(request)}
+    shown = show(integration)
+    return {"shown": shown, "tabs": _links(tab, request, shown), **abilities(request)}
 
 
-def _links(open_tab: Tab, request: ProjectRequest, integration: Integration) -> list[Link]:
+def _links(open_tab: Tab, request: ProjectRequest, shown: Connected) -> list[Link]:
     return [
         Link(
             word=tab.name.capitalize(),
-            url=reverse(f"console:{tab}", args=[request.access.project.handle, integration.pk]),
+            url=reverse(f"console:{tab}", args=[request.access.project.handle, shown.integration.pk]),
             is_open=tab == open_tab,
         )
         for tab in Tab
-        if request.access.allows(tab.needs)
+        if tab.is_for(request, shown)
     ]

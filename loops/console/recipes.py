@@ -15,6 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_GET, require_http_methods
 
+from integrations.console.finding import find_integration
+from integrations.console.tabs import Tab, on_tab
 from integrations.providers.contract import Provider
 from loops.arriving import KEY_TAG, Arrivals, Check, arrivals, keys_for
 from loops.console.callbacks import SENTENCES
@@ -71,15 +73,16 @@ class LoopRecipe:
 
 @require_GET
 @project_page(Permission.READ)
-def recipe_list(request: ProjectRequest, project: Project, provider_id: str) -> HttpResponse:
-    """The loops that the provider's rows can call: each has a recipe of its own."""
-    provider = next((one for one in callers() if one.id == provider_id), None)
+def integration_recipe(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
+    """The loops that the integration's rows can call: each has a recipe of its own."""
+    integration = find_integration(project, integration_id)
+    provider = next((one for one in callers() if one.id == integration.provider), None)
     if provider is None:
-        raise Http404("No such provider can call this console.")
+        raise Http404("No row of this integration can call this console.")
     loops = Loop.objects.present().of_project(project).exclude(status=LoopStatus.DRAFT)
     may_edit = request.access.allows(Permission.ADMINISTER)
     context = {"provider": provider, "page": rows(request, loops), "may_edit": may_edit}
-    return render(request, "loops/recipes.html", context)
+    return render(request, "loops/integration_recipe.html", context | on_tab(Tab.RECIPE, request, integration))
 
 
 @require_GET

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
@@ -25,6 +25,7 @@ from mobius.remote.troubles import NotOurs, Refused, Trouble, Unreachable, troub
 PATIENCE_SECONDS = 30.0
 _PAUSES = (1.0, 2.0, 4.0)  # as Mobius's own clients (mobius-contract §1.1)
 _LONGEST_PAUSE = 60.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _UNKNOWN = "Whether the console has done it is not known: look before you ask for it again."
 _SOURCE = {"type": "api", "id": "mobius-cli", "label": "mobius runs start"}
 
@@ -65,7 +66,7 @@ class Client:
             return self._once(method, path, body, seconds=seconds)
         except Unreachable as trouble:
             if trouble.sent:
-                trouble.message += f"\n{_UNKNOWN}"
+                trouble.lines.append(_UNKNOWN)
             raise
 
     def upload(self, path: str, query: Mapping[str, Any], file: IO[bytes], *, seconds: float) -> Answer:
@@ -99,7 +100,9 @@ class Client:
             raise
         except Unreachable as trouble:
             if trouble.sent:
-                trouble.message += f"\nWhether the run was started is not known. Ask again with --idempotency-key {key}"
+                trouble.lines.append(
+                    f"Whether the run was started is not known. Ask again with --idempotency-key {key}"
+                )
             raise
 
     @contextmanager
@@ -122,7 +125,7 @@ class Client:
                 wait = pause if trouble.retry_after is None else trouble.retry_after
                 if pause is None or not trouble.passes or wait is None or wait > _LONGEST_PAUSE:
                     raise
-                click.echo(f"{trouble.first_line} Asking again in {wait:g} s …", err=True)
+                click.echo(f"{trouble.lines[0]} Asking again in {wait:g} s …", err=True)
                 time.sleep(wait)
         raise AssertionError("the last pause is none")
 
@@ -155,7 +158,9 @@ class Client:
 
     @cached_property
     def _opener(self) -> urllib.request.OpenerDirector:
-        return urllib.request.build_opener(_NoRedirects)
+        # What stays on this machine goes past every proxy, which would read the key.
+        direct = [urllib.request.ProxyHandler({})] if urlsplit(self.place.url).hostname in _LOOPBACK else []
+        return urllib.request.build_opener(_NoRedirects, *direct)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -8,12 +8,15 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from mobius.remote.place import find_place
 from mobius.remote.printing import JsonObject, print_facts, print_table
+from mobius.remote.troubles import Trouble
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 _PAGE = 100  # the API's longest (mobius-contract §1)
@@ -43,7 +46,7 @@ class Api:
         if self.as_json:
             click.echo(answer.text)
         else:
-            print_facts(facts(answer.json))
+            print_facts(self._understood(lambda: facts(answer.json)))
 
     def show_list(
         self, answer: Any, columns: Mapping[str, Callable[[JsonObject], Any]], *, empty: str, key: str = "items"
@@ -51,7 +54,7 @@ class Api:
         if self.as_json:
             click.echo(answer.text)
             return
-        rows = [[cell(item) for cell in columns.values()] for item in answer.json[key]]
+        rows = self._understood(lambda: [[cell(item) for cell in columns.values()] for item in answer.json[key]])
         print_table(list(columns), rows, empty=empty)
         if cursor := answer.json.get("next_cursor"):
             click.echo(f"There are more: add --cursor {cursor}, or a larger --limit.", err=True)
@@ -59,13 +62,23 @@ class Api:
     def pages(self, path: str, *, limit: int, **query: Any) -> Any:
         """A list of at most `limit` items, over as many pages as that takes."""
         answer = self.get(path, query | {"limit": min(limit, _PAGE)})
-        whole = dict(answer.json)
+        whole = self._understood(lambda: dict(answer.json) | {"items": list(answer.json["items"])})
         while len(whole["items"]) < limit and whole.get("next_cursor"):
             left = min(limit - len(whole["items"]), _PAGE)
             more = self.get(path, query | {"limit": left, "cursor": whole.pop("next_cursor")}).json
             whole |= more | {"items": whole["items"] + more["items"]}
             answer = type(answer)(text=json.dumps(whole, ensure_ascii=False), json=whole)
         return answer
+
+    def _understood(self, read: Callable[[], T]) -> T:
+        """What `read` finds in an answer. Raises Trouble when that is not of the API's shape."""
+        try:
+            return read()
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise Trouble(
+                f"{self.client.place.url} answered with something that this command does not understand.",
+                "Is it a Mobius console, and of this version? --json prints the answer as it is.",
+            ) from None
 
     def done(self, sentence: str) -> None:
         """What was done, where the API itself answers nothing."""
@@ -101,7 +114,7 @@ _WHERE = [
     click.option("--api-url", metavar="URL", help="Else MOBIUS_API_URL, else http://127.0.0.1:8000."),
     click.option("--api-key", metavar="KEY", help="Else MOBIUS_API_KEY, which no list of processes shows."),
     click.option(
-        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or as it is."
+        "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="For people, or as the API says."
     ),
     click.option("--json", "as_json", is_flag=True, help="The same as -o json."),
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from mobius.remote.commands import Api, Group, confirm, over_api, paged, read_file, yes_option
+from mobius.remote.commands import Api, Group, confirm, over_api, paged, yes_option
+from mobius.remote.connecting import read_connection
 from mobius.remote.printing import JsonObject, moment, print_facts
 from mobius.remote.troubles import Trouble
 
@@ -152,69 +152,16 @@ def connect(
     mobius integrations connect clay --curl - --test < copied-from-clay.txt
     mobius integrations connect clay URL --auth-header-name x-clay-webhook-auth --auth-header-value-stdin < token
     """
-    body = _connection(webhook_url, curl_file, auth_header_name, auth_header_value_stdin)
+    body = read_connection(webhook_url, curl_file, auth_header_name, auth_header_value_stdin)
     body |= {name: value for name, value in options.items() if value is not None}
     answer = api.write("POST", api.at("integrations", "providers", provider, "connect"), body)
     connected = answer.json.get("integration")
     if connected is None or api.as_json:
         click.echo(answer.text)
-    else:
-        print_facts(facts_of(connected))
+    else:  # asked for anew: only the answer to a connection has the whole URL, which is a secret
+        api.show(api.get(api.at("integrations", connected["id"])), facts_of)
     if connected is not None and then_test:
         _test(api, connected)
-
-
-def _connection(url: str | None, curl_file: str | None, header: str | None, value_here: bool) -> JsonObject:
-    """What opens the webhook, from wherever it comes. Raises UsageError."""
-    if url and curl_file:
-        raise click.UsageError("Give the webhook URL or --curl, not both.")
-    if value_here and not header:
-        raise click.UsageError("Name the header, too: --auth-header-name.")
-    if value_here and "-" in (url, curl_file):
-        raise click.UsageError("Standard input can hold one thing only. Give the URL as an argument.")
-    if curl_file:
-        pasted = read_file(curl_file, "the curl command")
-    elif url == "-":
-        pasted = sys.stdin.read().strip()
-    else:
-        pasted = url or _asked_url()
-    body = _taken_apart(pasted, demand_curl=bool(curl_file))
-    if header:
-        body["auth_header_name"] = header
-        body["auth_header_value"] = sys.stdin.readline().rstrip("\r\n") if value_here else _asked_value(header)
-    return body
-
-
-def _taken_apart(pasted: str, *, demand_curl: bool) -> JsonObject:
-    from integrations.curl import UnreadableCurl, is_curl, read_curl
-
-    if not demand_curl and not is_curl(pasted):
-        return {"webhook_url": pasted}
-    try:
-        request = read_curl(pasted)
-        name, value = request.auth_header("x-clay-webhook-auth")
-    except UnreadableCurl as error:
-        raise click.UsageError(error.message) from None
-    click.echo(f"Took the URL{f' and the header {name}' if name else ''} from the curl command.", err=True)
-    return {"webhook_url": request.url} | ({"auth_header_name": name, "auth_header_value": value} if name else {})
-
-
-def _asked_url() -> str:
-    """The webhook URL, or all lines of a curl command, from the terminal."""
-    if not sys.stdin.isatty():
-        raise click.UsageError("Give the webhook URL as an argument, or --curl - with Clay's curl command.")
-    text: str = click.prompt("Webhook URL, or Clay's curl command", err=True)
-    lines = [text]
-    while lines[-1].endswith(("\\", "^")):  # the shell's signs that a command goes on
-        lines.append(sys.stdin.readline().rstrip("\r\n"))
-    return "\n".join(lines)
-
-
-def _asked_value(header: str) -> str:
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"Give the value of {header} on standard input: --auth-header-value-stdin.")
-    value: str = click.prompt(f"Value of {header} (unseen)", hide_input=True, err=True)
-    return value
 
 
 @integrations.command("test")

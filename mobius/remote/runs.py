@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from mobius.remote.commands import INTERRUPTED, Api, Group, named, over_api, paged, read_file, read_object
-from mobius.remote.printing import JsonObject, coloured, moment, plain
+from mobius.remote.printing import JsonObject, moment, plain
+from mobius.remote.telling import as_json, because_of, ending_of, line_of
 
 STATUSES = ["queued", "running", "suspended", "completed", "failed", "cancelled"]
 
@@ -32,7 +33,7 @@ def facts_of(run: JsonObject) -> Sequence[tuple[str, Any]]:
         ("run", run["id"]),
         ("name", run.get("name")),
         ("loop", f"{run.get('loop_name') or run['loop_id']}, version {run['loop_version']}"),
-        ("status", " ".join(filter(None, [run["status"], _because(run)]))),
+        ("status", " ".join(filter(None, [run["status"], because_of(run)]))),
         ("attempt", run.get("attempt")),
         ("error", error),
         ("created", moment(run["created_at"])),
@@ -43,11 +44,6 @@ def facts_of(run: JsonObject) -> Sequence[tuple[str, Any]]:
         ("event", run.get("event")),
         ("result", run.get("result")),
     ]
-
-
-def _because(run: JsonObject) -> str:
-    reason = run.get("queue_reason") or run.get("stop_reason")
-    return f"({reason})" if reason and reason != run["status"] else ""
 
 
 @runs.command("list")
@@ -159,39 +155,14 @@ def _watch(api: Api, run_id: str, *, after: int) -> None:
     context = click.get_current_context()
     try:
         for event in follow(api.client, run_id, after=after):
-            click.echo(_as_json(event) if api.as_json else _line(event))
+            click.echo(as_json(event) if api.as_json else line_of(event))
     except KeyboardInterrupt:
         click.echo(f"\nThe run goes on. Follow it again with: mobius runs watch {plain(run_id)}", err=True)
         context.exit(INTERRUPTED)
     run = api.get(api.at("runs", run_id)).json
     if not api.as_json:
-        click.echo(_ending(run))
+        click.echo(ending_of(run))
     context.exit(0 if run["status"] == "completed" else 1)
-
-
-def _as_json(event: JsonObject) -> str:
-    import json
-
-    return json.dumps(event, ensure_ascii=False)
-
-
-def _line(event: JsonObject) -> str:
-    from mobius.remote.watching import said
-
-    told = " ".join(plain(said(event)).split())
-    told = told if len(told) <= 200 else f"{told[:199]}…"
-    time, name = moment(event["created_at"])[11:], plain(event["event_type"])
-    status = name.rpartition(".")[2]
-    name = name.replace(status, coloured(status)) + " " * (17 - len(name))
-    return f"{time}  {name} {plain(event.get('step_key') or ''):<12}  {told}".rstrip()
-
-
-def _ending(run: JsonObject) -> str:
-    because = _because(run)
-    lines = [f"run {plain(run['id'])} {coloured(run['status'])}{because and ' ' + because}"]
-    if run["status"] == "failed":
-        lines.append(f"What to do: mend the cause, then: mobius runs retry {plain(run['id'])}")
-    return "\n".join(lines)
 
 
 reason = click.option("--reason", metavar="TEXT", default="", help="Why; it is kept in the log and the audit.")
@@ -270,6 +241,6 @@ def events(api: Api, run: str, after: int, limit: int) -> None:
         click.echo(answer.text)
         return
     for event in answer.json["items"]:
-        click.echo(_line(event))
+        click.echo(line_of(event))
     if answer.json["has_more"]:
         click.echo(f"There are more: add --after {answer.json['next_sequence']}.", err=True)

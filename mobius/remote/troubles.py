@@ -8,12 +8,18 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mobius.remote.place import Place
 from mobius.remote.printing import plain
+
+if TYPE_CHECKING:
+    from email.message import Message
+
+    Headers = Message[str, str]
+    """Of an answer; their names may be in any case."""
 
 _PASSING = (429, 502, 503, 504)
 
@@ -25,17 +31,17 @@ class Trouble(click.ClickException):
     retry_after: float | None = None  # seconds; None: nobody said
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(plain(line) for line in lines if line))
+        self.lines = [plain(line) for line in lines if line]
+        super().__init__(self.lines[0])
 
-    @property
-    def first_line(self) -> str:
-        return self.message.partition("\n")[0]
+    def format_message(self) -> str:
+        return "\n".join(self.lines)
 
 
 class Refused(Trouble):
     """The console answered with an error."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], error: Mapping[str, Any], place: Place) -> None:
+    def __init__(self, status: int, headers: Headers, error: Mapping[str, Any], place: Place) -> None:
         self.status = status
         self.code = str(error.get("code", ""))
         found = error.get("details")
@@ -76,7 +82,7 @@ class Refused(Trouble):
 class NotOurs(Trouble):
     """Something answered that is not the API."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes, place: Place) -> None:
+    def __init__(self, status: int, headers: Headers, body: bytes, place: Place) -> None:
         self.status = status
         self.passes = status in _PASSING
         self.retry_after = _seconds(headers.get("Retry-After", ""))
@@ -107,7 +113,7 @@ class Unreachable(Trouble):
         super().__init__(*_sentences(error, place, seconds))
 
 
-def trouble_of(status: int, headers: Mapping[str, str], body: bytes, place: Place) -> Trouble:
+def trouble_of(status: int, headers: Headers, body: bytes, place: Place) -> Trouble:
     """What an answer means that is no success."""
     try:
         error = json.loads(body)["error"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import click
 
@@ -68,42 +67,6 @@ def read_events(lines: Iterable[bytes]) -> Iterator[JsonObject]:
             data = []
 
 
-def said(event: JsonObject) -> str:
-    """What one event tells beyond its name, in a few words."""
-    payload: JsonObject = event.get("payload") or {}
-    match event["event_type"]:
-        case "run.failed" | "step.failed" | "action.failed":
-            return _joined(payload, "error_type", "error")
-        case "action.called":
-            return _joined(payload, "action")
-        case "action.completed":
-            return _answered(payload.get("result") or {})
-        case "step.started" | "step.skipped":
-            return _joined(payload, "kind", "reason")
-        case "wait.opened":
-            until = str(payload.get("expires_at") or "")[:19].replace("T", " ")
-            waits = f"waits for {payload.get('event_type') or payload.get('wait_kind') or 'an event'}"
-            return f"{waits} until {until}" if until else waits
-        case "step.retried" | "action.retried" | "run.resumed":
-            attempt = payload.get("attempt")
-            return ", ".join(
-                filter(None, [f"attempt {attempt}" if attempt else "", _joined(payload, "reason", "error")])
-            )
-    return _joined(payload, "reason", "message")
-
-
-def _joined(payload: JsonObject, *names: str) -> str:
-    return ": ".join(str(payload[name]) for name in names if payload.get(name))
-
-
-def _answered(result: Any) -> str:
-    if not isinstance(result, dict):
-        return ""
-    code = result.get("status_code")
-    answered = f"answered {code}" if code else ""
-    return f"{answered}; was sent before, not sent again".lstrip("; ") if result.get("duplicate") else answered
-
-
 def _is_away(trouble: Trouble, *, heard: bool) -> bool:
     """A console that was heard before may restart, or be out of reach, or hang; one that never was is not there."""
     return heard and isinstance(trouble, Unreachable)
@@ -125,7 +88,7 @@ def _has_ended(client: Client, run_id: str, place: int) -> bool:
 def _wait(attempts: int, place: int, lost: Trouble | None) -> None:
     """Longer each time. Says why, once."""
     if attempts == 1:
-        why = lost.first_line if lost else "The console has closed the stream."
+        why = lost.lines[0] if lost else "The console has closed the stream."
         click.echo(f"{why} Going on after event {place} as soon as it can be reached …", err=True)
     pause = min(0.5 * 2 ** (attempts - 1), _LONGEST_PAUSE)
     if lost is not None and lost.retry_after:

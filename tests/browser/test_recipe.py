@@ -88,7 +88,7 @@ def test_a_recipe_with_every_door_open_and_its_list_are_sound(
         page = open_as(person, f"/projects/platform/build/loops/{enrich_lead.pk}/recipe/")
         page.evaluate("document.querySelectorAll('main details').forEach((details) => (details.open = true))")
         assert_sound(page)
-        assert_sound(open_as(person, "/projects/platform/build/recipes/clay/"))
+        assert_sound(open_as(person, f"/projects/platform/govern/integrations/{integration.pk}/recipe/"))
 
 
 def test_the_integration_leads_to_the_recipe(
@@ -96,7 +96,7 @@ def test_the_integration_leads_to_the_recipe(
 ) -> None:
     page = open_as(alice, f"/projects/platform/govern/integrations/{integration.pk}/")
 
-    page.get_by_role("link", name="Copy the Clay recipe").click()
+    page.get_by_role("link", name="Recipe").click()
     page.get_by_role("link", name="enrich-lead").click()
 
     expect(page.get_by_role("heading", name="Call enrich-lead from Clay")).to_be_visible()

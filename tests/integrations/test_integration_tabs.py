@@ -21,7 +21,7 @@ from tests.loops.flow import go, push, waiting
 
 pytestmark = pytest.mark.django_db
 
-TABS = ["", "deliveries/", "callbacks/", "settings/", "activity/"]
+TABS = ["", "deliveries/", "callbacks/", "recipe/", "settings/", "activity/"]
 
 
 @pytest.fixture

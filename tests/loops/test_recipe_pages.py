@@ -14,6 +14,7 @@ from django.test import Client
 from integrations.models import Integration
 from integrations.providers.recipes import Block
 from loops.authoring import create_loop
+from loops.console import recipes
 from loops.models import Callback, Loop, Run
 from mobius import clock
 from mobius.commands.demo import LOOP as ENRICH_LEAD
@@ -213,21 +214,22 @@ def test_the_loop_s_page_and_the_integration_s_page_lead_to_it(
     admin: Client, enrich_lead: Loop, integration: Integration
 ) -> None:
     assert f'href="{page_of(enrich_lead)}?provider=clay"' in text(admin.get(page_of(enrich_lead)[: -len("recipe/")]))
-    connected = text(admin.get(f"/projects/platform/govern/integrations/{integration.pk}/"))
-    assert 'href="/projects/platform/build/recipes/clay/"' in connected
-    assert f'href="{page_of(enrich_lead)}?provider=clay"' in text(admin.get("/projects/platform/build/recipes/clay/"))
+    tab = f"/projects/platform/govern/integrations/{integration.pk}/recipe/"
+    assert f'href="{tab}"' in text(admin.get(tab.removesuffix("recipe/")))
+    assert f'href="{page_of(enrich_lead)}?provider=clay"' in text(admin.get(tab))
 
 
 def test_only_providers_that_can_call_have_recipes_and_an_empty_list_says_what_to_do(
-    admin: Client, bob: User, project: Project
+    admin: Client, bob: User, integration: Integration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = "/projects/platform/build/recipes/"
-    assert admin.get(f"{page}nobody/").status_code == 404
-    assert "Write a loop" in text(admin.get(f"{page}clay/"))
+    page = f"/projects/platform/govern/integrations/{integration.pk}/recipe/"
+    assert "Write a loop" in text(admin.get(page))
 
     admin.force_login(bob)
+    assert "An admin of this project writes them" in text(admin.get(page))
 
-    assert "An admin of this project writes them" in text(admin.get(f"{page}clay/"))
+    monkeypatch.setattr(recipes, "callers", list)
+    assert admin.get(page).status_code == 404
 
 
 # --- the key ---------------------------------------------------------------------------------------------------------

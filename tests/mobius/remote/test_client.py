@@ -187,7 +187,7 @@ def test_every_way_not_to_be_reached_has_its_sentence(error: OSError, says: str,
     place = find_place(url="https://console.example", key=KEY, project=None)
     trouble = troubles.Unreachable(client_module._cause(urllib.error.URLError(error)), place, seconds=30)
 
-    assert says in trouble.message
+    assert says in trouble.format_message()
     assert trouble.sent is sent
 
 
@@ -196,8 +196,8 @@ def test_a_certificate_that_is_not_trusted_says_where_to_name_another_authority(
     error.verify_message = "self-signed certificate"
     trouble = troubles.Unreachable(error, find_place(url="https://a.example", key=KEY, project=None), seconds=30)
 
-    assert "is not trusted: self-signed certificate." in trouble.message
-    assert "SSL_CERT_FILE" in trouble.message
+    assert "is not trusted: self-signed certificate." in trouble.format_message()
+    assert "SSL_CERT_FILE" in trouble.format_message()
 
 
 def test_a_limit_beyond_a_page_takes_as_many_pages_as_it_needs() -> None:
@@ -208,3 +208,19 @@ def test_a_limit_beyond_a_page_takes_as_many_pages_as_it_needs() -> None:
     assert [asked.path.partition("?")[2] for asked in api.asked] == ["limit=100", "cursor=abc&limit=1"]
     assert len(done.stdout.splitlines()) == 102
     assert done.stderr == "There are more: add --cursor def, or a larger --limit.\n"
+
+
+def test_what_stays_on_this_machine_goes_past_every_proxy() -> None:
+    with console(page()) as proxy, console(page()) as api:
+        done = api.mobius("runs", "list", http_proxy=proxy.url, HTTP_PROXY=proxy.url)
+
+    assert (done.exit_code, proxy.asked, len(api.asked)) == (0, [], 1)
+
+
+@pytest.mark.parametrize("body", [{"message": "hello"}, [], {"items": [{"id": 1}], "has_more": False}])
+def test_json_of_another_service_is_not_understood_and_said_so(body: object) -> None:
+    with console(Says(body=body)) as api:
+        done = api.mobius("loops", "list")
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "does not understand" in done.stderr

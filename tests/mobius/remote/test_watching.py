@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mobius.remote import watching
-from mobius.remote.watching import read_events, said
+from mobius.remote.telling import said
+from mobius.remote.watching import read_events
 from tests.mobius.remote.scripted import HANGS_UP, RUN, Says, console, page, refusal
 
 
@@ -153,6 +154,8 @@ def test_comments_and_half_frames_are_no_events() -> None:
             "waits for approval until 2026-11-28 10:00:00",
         ),
         (event(1, "run.cancelled", reason="no more"), "no more"),
+        (event(1, "check.verdict", verdict="fail", failed=["score"]), "fail: score"),
+        (event(1, "check.verdict", verdict="pass", failed=[]), "pass"),
         (event(1, "limit.reached"), ""),
     ],
 )
