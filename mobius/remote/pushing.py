@@ -117,7 +117,7 @@ def _discarded_unless_kept(api: Api, push_id: str) -> Iterator[Callable[[], None
             try:
                 api.write("POST", api.at("pushes", push_id, "cancel"))
             except Trouble as trouble:
-                click.echo(f"The push {push_id} could not be discarded: {trouble.first_line}", err=True)
+                click.echo(f"The push {push_id} could not be discarded: {trouble.lines[0]}", err=True)
 
 
 def _keys(given: Sequence[str]) -> dict[str, str | None]:

@@ -103,6 +103,13 @@ def test_what_is_wrong_with_the_rows_is_said_at_their_place(
     assert not Push.objects.exists()
 
 
+def test_a_paste_that_is_too_large_is_told_to_upload_a_file(browser: Client, integration: Integration) -> None:
+    answer = browser.post(f"{HERE}new/", {"integration": "clay", "text": "a\n" + "x\n" * 200_000})
+
+    assert answer.status_code == 413
+    assert "Upload them as a file instead." in answer.content.decode()
+
+
 def test_a_mapping_that_confuses_columns_comes_back_with_what_was_typed(
     browser: Client, integration: Integration
 ) -> None:
