@@ -22,13 +22,7 @@ _LONGEST_SAMPLE = 60
 class RowsForm(forms.Form):
     """A file, or pasted text, and the integration that gets its rows."""
 
-    integration = forms.ModelChoiceField(
-        label="Integration",
-        queryset=Integration.objects.none(),
-        to_field_name="name",
-        empty_label=None,
-        help_text="Whose table gets the rows.",
-    )
+    integration = forms.ChoiceField(label="Integration", help_text="Whose table gets the rows.")
     upload = forms.FileField(
         label="File",
         required=False,
@@ -47,7 +41,8 @@ class RowsForm(forms.Form):
 
     def __init__(self, *arguments: Any, integrations: QuerySet[Integration], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.fields["integration"].queryset = integrations  # type: ignore[attr-defined]
+        self._integrations = {integration.name: integration for integration in integrations}
+        self.fields["integration"].choices = [(name, name) for name in self._integrations]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -73,7 +68,7 @@ class RowsForm(forms.Form):
         else:
             raw = self.cleaned_data["text"].encode(errors="replace")
             given = {"file": io.BytesIO(raw), "name": "", "size": len(raw)}
-        return given | {"integration": self.cleaned_data["integration"]}
+        return given | {"integration": self._integrations[self.cleaned_data["integration"]]}
 
 
 class MappingForm(forms.Form):

@@ -84,6 +84,7 @@ def test_rows_are_pasted(browser: Client, integration: Integration) -> None:
         ({"text": 'a\n"open\n'}, "Line 2: a quote is opened there and never closed."),
         ({"text": "a\n"}, "There is a header, and no row below it."),
         ({"text": "a\n1\n", "integration": "nobody"}, "Select a valid choice."),
+        ({"text": "a\n1\n", "integration": "\x00"}, "Select a valid choice."),
         ({"upload": "PK\x03\x04 a workbook"}, "This is a workbook, not text."),
         ({"upload": ""}, "There is nothing in it."),
     ],
