@@ -14,6 +14,7 @@ from integrations.purging import Walk, through_attempts
 from loops.models import Callback, Chore, Run, RunEvent, Step
 from loops.pushing.purging import through_pushes
 from mobius import clock
+from mobius.alerting.purging import through_mails
 from mobius.notifying.purging import through_notifications
 
 BATCH = 200
@@ -34,6 +35,7 @@ def walks() -> list[Walk]:
         Walk(name="callbacks", objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
         through_pushes(),
         through_notifications(),
+        through_mails(),
     ]
 
 

@@ -17,6 +17,8 @@ from loops.pushing.releasing import look_after_pushes
 from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
+from mobius.alerting import mailing
+from mobius.alerting.watching import Watch
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
@@ -24,6 +26,7 @@ from mobius.notifying.sending import take_back
 
 _clock = ClockWatch()
 _purge = HourlyPurge()
+_watch = Watch()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -54,6 +57,8 @@ def sweep() -> float:
         fire_due(now=now)
     pushing = _is_any(_TO_LOOK_AFTER, now) and look_after_pushes(now=now)
     couriers.hand_out(now=now)
+    mailing.hand_out(now=now)
+    _watch.go_on(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
         return _WAITERS_SECONDS if pushing else _IDLE_SECONDS

@@ -103,6 +103,7 @@ INSTALLED_APPS = [
     "mobius.projects",
     "integrations",
     "mobius.notifying",
+    "mobius.alerting",
     "loops",
 ]
 
@@ -280,10 +281,12 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 # --- logs -----------------------------------------------------------------------------------------------------------
 
-# Errors by mail, to these addresses: as text, and redacted like the log.
+# Mails: about alerts, to whom each project names; and about errors, to these addresses, redacted like the log.
 ADMINS = [("", address) for address in env.list("MOBIUS_ERROR_MAILS_TO", default=[])]
-SERVER_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+MOBIUS_SENDS_MAIL = bool(env.str("EMAIL_URL", default=""))  # alerts are mailed only through a server that was named
 globals().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+EMAIL_TIMEOUT = 10  # for each answer of the mail server, in seconds
 _HANDLERS = ["console", "mail"] if ADMINS else ["console"]
 # Names of local variables without their values, whether or not DEBUG is on.
 DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"

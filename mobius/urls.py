@@ -13,6 +13,7 @@ API = [  # run starts first: what is asked most often is found soonest
     path("", include("loops.api.urls")),
     path("", include("integrations.api.urls")),
     path("", include("mobius.notifying.api.urls")),
+    path("", include("mobius.alerting.api.urls")),
     path("", include("mobius.projects.api.urls")),
 ]
 
@@ -20,6 +21,7 @@ CONSOLE = [
     path("", include("loops.console.urls")),
     path("", include("integrations.console.urls")),
     path("", include("mobius.notifying.console.urls")),
+    path("", include("mobius.alerting.console.urls")),
     path("", include("mobius.projects.console.urls")),
 ]
 

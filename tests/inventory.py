@@ -22,6 +22,7 @@ from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
 from loops.pushing import operating
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -55,13 +56,27 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
     hooked = create_loop(project=project, authored=PUSH_LEADS | {"name": "hooked", "triggers": [HOOK]})
     endpoint = create_endpoint(project=project, name="crm", url=clay.url_for("crm"), by=SYSTEM).endpoint
     told = Notification.objects.create(
-        project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
+        project=project,
+        endpoint=endpoint,
+        event_type="run.completed",
+        run_id=failed.pk,
+        body='{"type": "run.completed"}',
+        state="failed",
+        attempts=1,
+        status_code=404,
+        response="Not Found",
+        last_error="It was answered with 404.",
+        tries=[
+            {"at": clock.now().isoformat(), "status_code": 404, "error": "It was answered with 404.", "latency_ms": 12}
+        ],
+        created_at=clock.now(),
     )
     pushes = {name: checked(integration) for name in ("push", "running_push", "paused_push")}
     operating.start(pushes["running_push"], by=SYSTEM)
     operating.pause(operating.start(pushes["paused_push"], by=SYSTEM), by=SYSTEM)
     return {name: push.pk for name, push in pushes.items()} | {
         "push_id": pushes["push"].pk,
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,

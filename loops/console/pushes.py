@@ -12,10 +12,9 @@ from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from integrations.models import Integration
-from loops.console.forms import explain
 from loops.console.lists import chosen, rows
 from loops.console.push_forms import MappingForm, RowsForm
 from loops.console.queue import ShownQueue, rows_in_words
@@ -31,6 +30,7 @@ from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, form_page
 
 PREVIEWED = 3
 """Rows that are shown as they will be sent."""
@@ -70,7 +70,7 @@ def push_list(request: ProjectRequest, project: Project) -> HttpResponse:
     return render(request, "loops/pushes.html", context)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 @project_page(Permission.OPERATE)
 def push_new(request: ProjectRequest, project: Project) -> HttpResponse:
     integrations = Integration.objects.filter(project=project).select_related("pacer", "project").order_by("name")
@@ -85,7 +85,7 @@ def push_new(request: ProjectRequest, project: Project) -> HttpResponse:
         try:
             push = drafting.draft(**form.file(), by=request.actor)
         except MobiusError as error:
-            explain(form, error, field=form.source)
+            explain(form, error, names={"": form.source})
         else:
             return redirect("console:push", project.handle, push.pk)
     context = {
@@ -116,7 +116,7 @@ def push_live(request: ProjectRequest, project: Project, push_id: str) -> HttpRe
     return render(request, "loops/push_live.html", {"push": push, "shown": shown})
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 @project_page(Permission.OPERATE)
 def push_check(request: ProjectRequest, project: Project, push_id: str) -> HttpResponse:
     """The dry run. (A reload of the page with the mistakes is a GET.)"""
@@ -128,7 +128,7 @@ def push_check(request: ProjectRequest, project: Project, push_id: str) -> HttpR
         try:
             checking.check(push, form.mapping(), by=request.actor)
         except MobiusError as error:
-            explain(form, error, field="request_id")
+            explain(form, error, inside="request_id")
         else:
             return redirect("console:push", project.handle, push.pk)
     return _draw(request, find_push(project, push_id), form=form)
@@ -152,7 +152,7 @@ def push_resume(request: ProjectRequest, project: Project, push_id: str) -> Http
     return _do(request, project, push_id, operating.resume, "It goes on where it was.")
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 @project_page(Permission.OPERATE)
 def push_cancel(request: ProjectRequest, project: Project, push_id: str) -> HttpResponse:
     push = find_push(project, push_id)

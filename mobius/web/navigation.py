@@ -57,6 +57,7 @@ GROUPS = (
         (
             Entry("Integrations", "plug", "console:integrations"),
             Entry("Webhooks", "send", "console:webhooks"),
+            Entry("Alerts", "alert", "console:alerts"),
             Entry("API keys", "key", "console:api_keys"),
             Entry("Members", "members", "console:members"),
             Entry("Audit", "audit", "console:audit"),
