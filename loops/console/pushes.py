@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from integrations.models import Integration
-from loops.console.lists import chosen, rows
+from loops.console.lists import chosen
 from loops.console.push_forms import MappingForm, RowsForm
 from loops.console.queue import ShownQueue, rows_in_words
 from loops.console.showing_pushes import ShownProgress, shown_reasons
@@ -31,6 +31,7 @@ from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain, form_page
+from mobius.web.lists import rows
 
 PREVIEWED = 3
 """Rows that are shown as they will be sent."""
