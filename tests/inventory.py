@@ -103,6 +103,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "key_id": key.pk,
         "member_id": str(Membership.objects.get(user=bob).pk),
         "format": "csv",
+        "kind": "csv",
         "principal": create_principal(project=project, name="robot", by=SYSTEM).pk,
         "action": "clay.webhook.submit",
         "invocation": Attempt.objects.get(run_id=failed.pk).pk,

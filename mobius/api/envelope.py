@@ -42,7 +42,7 @@ _CODES = {
     500: "internal_error",
     503: "service_unavailable",
 }
-_RATE_LIMIT_HEADERS = {
+RATE_LIMIT_HEADERS = {
     "limit": "X-RateLimit-Limit",
     "remaining": "X-RateLimit-Remaining",
     "reset_at": "X-RateLimit-Reset",
@@ -120,7 +120,7 @@ def _headers_of(error: errors.MobiusError) -> dict[str, str]:
     headers = {"Retry-After": "1"} if error.http_status == 503 else {}
     if isinstance(error, errors.RateLimitExceeded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-        known = {header: getattr(error, name) for name, header in _RATE_LIMIT_HEADERS.items()}
+        known = {header: getattr(error, name) for name, header in RATE_LIMIT_HEADERS.items()}
         headers.update({header: str(value) for header, value in known.items() if value is not None})
     return headers
 

@@ -72,6 +72,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
         "trigger": "signup-form",
         "member_id": str(vera.memberships.get().pk),
         "format": "csv",
+        "kind": "csv",
         "handle": "platform",
         "project": "platform",
         "provider": "clay",

@@ -141,7 +141,7 @@ def test_the_routes_are_found() -> None:
 
 def test_every_placeholder_stands_for_something_real(things: dict[str, str]) -> None:
     """Else a route would be tested with ids that nobody has."""
-    names = {name for route in ALL for name in route.names} - {"token", "format", "handle"}
+    names = {name for route in ALL for name in route.names} - {"token", "kind", "handle"}
 
     assert names <= set(things)
 

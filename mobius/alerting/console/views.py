@@ -6,34 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from mobius.alerting.conditions import Condition
 from mobius.alerting.console.forms import RecipientForm
-from mobius.alerting.models import Alert, Mail, Recipient
+from mobius.alerting.console.showing import shown_alerts
+from mobius.alerting.models import Mail, Recipient
 from mobius.alerting.recipients import add_recipient
-from mobius.alerting.watching import open_alerts
-from mobius.alerting.wording import page_of
-from mobius.api.pagination import page_of as rows_of
-from mobius.errors import InvalidFields, MobiusError
+from mobius.errors import MobiusError
 from mobius.notifying.models import Endpoint
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain
+from mobius.web.lists import rows
 
 MOST_ENDPOINTS = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """An open alert, and where something can be done."""
-
-    alert: Alert
-    page: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +51,10 @@ def alerts(request: ProjectRequest, project: Project) -> HttpResponse:
 
 
 def _context(request: ProjectRequest, project: Project) -> dict[str, Any]:
-    try:
-        mails = rows_of(Mail.objects.filter(project=project).without_texts(), request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
+    mails = rows(request, Mail.objects.filter(project=project).without_texts())
     listening = Endpoint.objects.of_project(project).listening().order_by("pk")[:MOST_ENDPOINTS]
     return {
-        "alerts": [Shown(alert=one, page=page_of(one)) for one in open_alerts(project)],
+        "alerts": shown_alerts(project),
         "conditions": Condition.choices,
         "rows": [_row(one) for one in Recipient.objects.of_project(project)],
         "endpoints": [one for one in listening if one.wants("alert.opened")],
