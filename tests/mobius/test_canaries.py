@@ -19,6 +19,7 @@ from integrations.providers.clay.simulator import ClaySimulator
 from loops.authoring import create_loop
 from loops.models import Callback, Run
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -63,6 +64,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
     )
     push = checked(integration)
     return {
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "push": push.pk,
         "push_id": push.pk,
         "webhook": endpoint.pk,
