@@ -276,6 +276,13 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         sent = self.filter(project_id=project_id, kind=AttemptKind.RUN, state__in=there)
         return sent.sent_under(request_id).order_by("id")
 
+    def states_by_run(self, run_ids: Iterable[str]) -> dict[str, set[str]]:
+        """The states of all attempts of each of these runs."""
+        found: dict[str, set[str]] = {}
+        for run_id, state in self.filter(run_id__in=list(run_ids)).values_list("run_id", "state"):
+            found.setdefault(run_id, set()).add(state)
+        return found
+
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
 

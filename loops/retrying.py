@@ -15,6 +15,7 @@ from integrations.models import Attempt, AttemptState
 from loops.admitting import admit
 from loops.ending import hold_run
 from loops.models import RING_AGAIN_AFTER, LoopStatus, Run, RunStatus, Step, StepStatus
+from loops.pushing.releasing import take_up
 from loops.spec import StepKind
 from loops.stopping import note, operators_turn
 from loops.turn import Turn
@@ -53,6 +54,7 @@ def resume(run: Run, *, by: Actor, reason: str = "", extend: timedelta | None = 
 
 def _go_on(run: Run, deed: str, by: Actor, reason: str, extend: timedelta | None) -> Run:
     with transaction.atomic():
+        take_up(run)  # a push is held before its runs
         held = hold_run(run)
         if refusal := why_not(held):
             raise CannotGoOn(refusal)

@@ -20,6 +20,7 @@ from integrations.providers.contract import Connection
 from loops import callbacks
 from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
+from loops.pushing import operating
 from mobius import clock
 from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
@@ -31,6 +32,7 @@ from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
+from tests.loops.pushing.pushes import checked
 
 Things = dict[str, str]
 HOOK = {"kind": "http", "key": "signup-form"}
@@ -69,7 +71,11 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         ],
         created_at=clock.now(),
     )
-    return {
+    pushes = {name: checked(integration) for name in ("push", "running_push", "paused_push")}
+    operating.start(pushes["running_push"], by=SYSTEM)
+    operating.pause(operating.start(pushes["paused_push"], by=SYSTEM), by=SYSTEM)
+    return {name: push.pk for name, push in pushes.items()} | {
+        "push_id": pushes["push"].pk,
         "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,

@@ -177,7 +177,14 @@ def _log(exception: BaseException, problem: Problem, request: HttpRequest | None
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return describe(exception).response() if is_api(request) else defaults.bad_request(request, exception)
+    problem = describe(exception)
+    if is_api(request):
+        return problem.response()
+    if problem.status != 413:
+        return defaults.bad_request(request, exception)
+    page = defaults.bad_request(request, exception, template_name="413.html")
+    page.status_code = problem.status
+    return page
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -6,6 +6,7 @@ from typing import Any
 
 from integrations.api import openapi as integrations
 from loops.api import openapi as loops
+from loops.api import push_operations as pushes
 from mobius.alerting.api import openapi as alerting
 from mobius.api.operations import Answer, Operation, ok
 from mobius.api.shapes import anything
@@ -26,6 +27,7 @@ _OWN = {
 
 TAGGED: dict[str, dict[tuple[type[Any], str], Operation]] = {
     "Loops and runs": loops.OPERATIONS,
+    "Pushes": pushes.OPERATIONS,
     "Integrations and deliveries": integrations.OPERATIONS,
     "Webhooks": notifying.OPERATIONS,
     "Alerts": alerting.OPERATIONS,
@@ -38,6 +40,7 @@ TAG_OF = {place: tag for tag, operations in TAGGED.items() for place in operatio
 PATH: dict[str, str] = {
     "project": "The project's handle.",
     "loop": "The loop's id or its name.",
+    "push": "The push's id.",
     "run": "The run's id.",
     "step": "The step's id.",
     "integration": "The integration's id.",

@@ -47,6 +47,7 @@ GROUPS = (
         "Operate",
         (
             Entry("Runs", "run", "console:runs"),
+            Entry("Push rows", "upload", "console:pushes"),
             Entry("Deliveries", "delivery", "console:deliveries"),
             Entry("Callbacks", "callback", "console:callbacks"),
         ),

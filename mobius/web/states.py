@@ -25,6 +25,9 @@ LOOKS = {
     "failed": Look("Failed", "bad", "cross", "Ended with an error."),
     "cancelled": Look("Cancelled", "neutral", "ban", "Stopped by a person or an API call."),
     "skipped": Look("Skipped", "neutral", "skip", "Its condition was not met."),
+    # pushes
+    "draft": Look("Draft", "neutral", "circle", "Not in use yet."),
+    "checked": Look("Checked", "info", "check", "The dry run is done; nothing was sent yet."),
     # what a suspended step waits for
     "paced": Look("Waiting for pace", "wait", "clock", "Clay takes only so many rows a second."),
     "retrying": Look("Waiting to retry", "wait", "loop", "It will be tried again."),

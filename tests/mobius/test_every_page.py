@@ -28,6 +28,7 @@ from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
 from tests.inventory import patterns
+from tests.loops.pushing.pushes import checked
 from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
@@ -100,6 +101,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "delivery_id": Attempt.objects.get().pk,
         "callback_id": Callback.objects.get().pk,
         "key_id": api.key.record.pk,
+        "push_id": checked(integration).pk,
     }
 
 

@@ -94,6 +94,16 @@ API |= {
     f"POST {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.demand_signature", thing=HOOKED),
     f"DELETE {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.take_unsigned", thing=HOOKED),
 }
+PUSH = f"{P}/pushes/<push>"
+RUNNING, PAUSED = {"push": "running_push", "push_id": "running_push"}, {"push": "paused_push", "push_id": "paused_push"}
+API |= {
+    f"POST {P}/pushes": Write("push.create", {"integration": "clay", "rows": [{"email": "ada@example.com"}]}),
+    f"POST {PUSH}/check": Write("push.check"),
+    f"POST {PUSH}/start": Write("push.start"),
+    f"POST {PUSH}/pause": Write("push.pause", thing=RUNNING),
+    f"POST {PUSH}/resume": Write("push.resume", thing=PAUSED),
+    f"POST {PUSH}/cancel": Write("push.cancel", thing=RUNNING),
+}
 API_RECORDS = {  # they are records themselves: a run says where it came from, and so does a callback
     f"POST {P}/loops/<loop>/runs",
     f"POST {P}/callbacks/clay",
@@ -157,6 +167,14 @@ PAGES |= {
     f"{B}<loop_id>/recipe/key/": Write("api_key.create", {"role": "run"}),
     f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
+}
+PAGES |= {
+    f"{O}/pushes/new/": Write("push.create", {"integration": "clay", "text": "email\nada@example.com\n"}),
+    f"{O}/pushes/<push_id>/check/": Write("push.check", {"request_id": "", "key-1": "email"}),
+    f"{O}/pushes/<push_id>/start/": Write("push.start"),
+    f"{O}/pushes/<push_id>/pause/": Write("push.pause", thing=RUNNING),
+    f"{O}/pushes/<push_id>/resume/": Write("push.resume", thing=PAUSED),
+    f"{O}/pushes/<push_id>/cancel/": Write("push.cancel", thing=RUNNING),
 }
 WRITING = ("post", "put", "patch", "delete")
 ELSEWHERE = {"/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"}

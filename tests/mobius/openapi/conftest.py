@@ -17,6 +17,7 @@ Places = dict[str, str]
 """Values for the placeholders of an address."""
 
 _FAILED_RUN = ("streamRunEvents", "listRunEvents", "retryRun", "resumeRun")
+_PUSHES = {"pausePush": "running_push", "resumePush": "paused_push"}
 """Streams end with their run, and only a failed run can go on."""
 
 
@@ -45,6 +46,8 @@ def places_for(operation_id: str, places: Places) -> Places:
     """Those that suit this operation."""
     if operation_id in _FAILED_RUN:
         return places | {"run": places["failed_run"]}
+    if operation_id in _PUSHES:
+        return places | {"push": places[_PUSHES[operation_id]]}
     if "TriggerSecret" in operation_id:
         return places | {"loop": places["hooked"]}
     return places
