@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops import queue
+from loops import bulk, queue
 from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
@@ -36,6 +36,7 @@ _TO_FIRE = """
     SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
         OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s)
 """
+_BULK = "SELECT EXISTS (SELECT 1 FROM loops_bulkjob WHERE state = 'running')"
 _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND NOT (waits_for = '')"
 
 
@@ -50,10 +51,11 @@ def sweep() -> float:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
     if _anything_fires(now):
         fire_due(now=now)
+    bulk_goes_on = _is_any_bulk_job() and bulk.work_off()
     couriers.hand_out(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
-        return _IDLE_SECONDS
+        return _WAITERS_SECONDS if bulk_goes_on else _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
     return _WAITERS_SECONDS
 
@@ -80,6 +82,13 @@ def _anything_fires(now: datetime) -> bool:
     moment = connection.ops.adapt_datetimefield_value(now)
     with connection.cursor() as cursor:
         cursor.execute(_TO_FIRE, [moment, moment])
+        return bool(cursor.fetchone()[0])
+
+
+def _is_any_bulk_job() -> bool:
+    """The partial index that keeps them apart holds nothing but those that are running."""
+    with connection.cursor() as cursor:
+        cursor.execute(_BULK)
         return bool(cursor.fetchone()[0])
 
 

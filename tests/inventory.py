@@ -30,6 +30,7 @@ from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
+from tests.loops.runs import bulk_job_of
 
 Things = dict[str, str]
 HOOK = {"kind": "http", "key": "signup-form"}
@@ -56,6 +57,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
     )
     return {
+        "job_id": bulk_job_of(project).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,

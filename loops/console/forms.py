@@ -128,6 +128,25 @@ class SettleForm(forms.Form):
     )
 
 
+class BulkForm(ReasonForm):
+    """`asked_at` is when the question was shown: what came later was not meant, and the same answer counts once."""
+
+    asked_at = forms.DateTimeField(widget=forms.HiddenInput)
+
+
+class BulkSettleForm(SettleForm):
+    decision = forms.ChoiceField(
+        label="Did the rows arrive?",
+        choices=[
+            (Decision.ARRIVED, "They arrived"),
+            (Decision.SEND_AGAIN, "They did not arrive: send all of them again"),
+            (Decision.GIVE_UP, "They did not arrive: give all of them up"),
+        ],
+        widget=forms.RadioSelect,
+    )
+    asked_at = forms.DateTimeField(widget=forms.HiddenInput)
+
+
 def explain(form: forms.Form, error: MobiusError, *, field: str) -> None:
     """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front."""
     if not isinstance(error, InvalidFields):

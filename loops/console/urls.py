@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers
+from loops.console import bulk, callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -19,6 +19,12 @@ urlpatterns = [
     path("build/loops/<str:loop_id>/triggers/<str:key>/secret/", triggers.trigger_secret, name="trigger_secret"),
     path("build/loops/<str:loop_id>/triggers/<str:key>/unsigned/", triggers.trigger_unsigned, name="trigger_unsigned"),
     path("operate/runs/", runs.run_list, name="runs"),
+    path("operate/runs/all/retry/", bulk.runs_retry, name="runs_bulk_retry"),
+    path("operate/runs/all/cancel/", bulk.runs_cancel, name="runs_bulk_cancel"),
+    path("operate/deliveries/all/settle/", bulk.deliveries_settle, name="deliveries_bulk_settle"),
+    path("operate/bulk/<str:job_id>/", bulk.bulk_job, name="bulk_job"),
+    path("operate/bulk/<str:job_id>/live/", bulk.bulk_job_live, name="bulk_job_live"),
+    path("operate/bulk/<str:job_id>/cancel/", bulk.bulk_job_cancel, name="bulk_job_cancel"),
     path("operate/runs/new/live/", runs.run_news, name="run_news"),
     path("operate/runs/<str:run_id>/", runs.run_page, name="run"),
     path("operate/runs/<str:run_id>/live/", runs.run_live, name="run_live"),

@@ -25,6 +25,7 @@ from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
+from tests.loops.runs import bulk_job_of
 from tests.mobius.test_every_page import ASK, PAGES
 from tests.mobius.test_every_route import IN_PROJECT, call
 
@@ -61,6 +62,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
         project=project, endpoint=endpoint, event_type="run.completed", created_at=clock.now()
     )
     return {
+        "job_id": bulk_job_of(project).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,

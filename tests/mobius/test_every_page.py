@@ -27,6 +27,7 @@ from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
 from tests.inventory import patterns
+from tests.loops.runs import bulk_job_of
 from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
@@ -98,6 +99,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "delivery_id": Attempt.objects.get().pk,
         "callback_id": Callback.objects.get().pk,
         "key_id": api.key.record.pk,
+        "job_id": bulk_job_of(project).pk,
     }
 
 
