@@ -83,6 +83,7 @@ def deliveries_found(
         "chips": chips_of(selection, names, of=named.get(selection.of, "")),
         "trouble": (trouble := trouble_with(request)),
         "status": 422 if trouble else 200,
+        "matching": in_figures(counts.get(selection.state, 0)),
         "here": address_of(selection, NAMES),
         "newest": newest_of(request, page, "att"),
         "may_operate": request.access.allows(Permission.OPERATE),

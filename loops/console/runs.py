@@ -68,6 +68,7 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
             "trouble": trouble,
             "here": address_of(selection, NAMES),
             "loops": loops,
+            "matching": in_figures(counts.get(selection.state, 0)),
             "active": selection.state in RunStatus.active(),
             "may_operate": request.access.allows(Permission.OPERATE),
             "newest": newest_of(request, page, "run"),
