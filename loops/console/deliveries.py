@@ -20,15 +20,21 @@ from loops.console.filtering import (
     address_of,
     chips_of,
     counted,
+    in_figures,
     pills_of,
     selection_of,
     trouble_with,
 )
 from loops.console.lists import newest_of, news, rows
+from loops.console.sending_again import again
+from loops.models import Callback, Run
 from loops.selecting import Selection, deliveries_selected
-from mobius.projects.models import Project
+from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+
+ATTEMPTS_SHOWN = CALLBACKS_SHOWN = AUDIT_SHOWN = 20
+"""The latest of each, on the page of one delivery."""
 
 NAMES = Names(state="state", states=AttemptState, of="integration", of_word="Integration")
 NAMES_OF_ONE = Names(state="state", states=AttemptState)
@@ -94,8 +100,22 @@ def deliveries_found(
 @project_page(Permission.READ)
 def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
     attempt = find_delivery(project, delivery_id)
-    context = {"handle": project.handle, "may_operate": request.access.allows(Permission.OPERATE)}
-    return render(request, "loops/delivery.html", context | {"one": shown_attempt(attempt), "attempt": attempt})
+    of_run = Run.objects.of_project(project).select_related("loop")
+    run = of_run.filter(pk=attempt.run_id).first() if attempt.run_id else None
+    siblings = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies().reverse()
+    attempts = list(siblings[:ATTEMPTS_SHOWN])[::-1] if attempt.step_id else [attempt]
+    callbacks = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("-id")
+    context = {
+        "handle": project.handle,
+        "may_operate": request.access.allows(Permission.OPERATE),
+        "one": shown_attempt(attempt),
+        "attempt": attempt,
+        "attempts": attempts,
+        "again": again(attempt, run, is_latest=attempts[-1].pk == attempt.pk),
+        "callbacks": callbacks[:CALLBACKS_SHOWN] if attempt.step_id else (),
+        "audited": AuditEvent.objects.of_project(project).of_object(attempt.pk).order_by("-id")[:AUDIT_SHOWN],
+    }
+    return render(request, "loops/delivery.html", context)
 
 
 def find_delivery(project: Project, delivery_id: str) -> Attempt:

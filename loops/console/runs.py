@@ -16,6 +16,7 @@ from loops.console.filtering import (
     address_of,
     chips_of,
     counted,
+    in_figures,
     pills_of,
     selection_of,
     trouble_with,

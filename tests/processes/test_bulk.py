@@ -14,8 +14,9 @@ pytestmark = pytest.mark.processes
 RUNS = 300
 NEVER = {"id": "no", "kind": "check", "config": {"checks": [{"name": "never", "kind": "expr", "expr": "false"}]}}
 START = (
-    "from mobius.projects.models import Project; from mobius.projects.auditing import SYSTEM; from mobius import clock; "
-    "from loops import bulk; from loops.models import BulkDeed; from loops.selecting import Selection; "
+    "from mobius.projects.models import Project; from mobius.projects.auditing import SYSTEM; "
+    "from mobius import clock; from loops import bulk; from loops.models import BulkDeed; "
+    "from loops.selecting import Selection; "
     "project = Project.objects.get(handle='bench'); "
     "bulk.start(project, BulkDeed.RETRY, Selection(), asked_at=clock.now(), reason='', by=SYSTEM)"
 )
