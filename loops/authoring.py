@@ -40,8 +40,8 @@ def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -
 def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
     """Write the fields that are present; absent ones stay. `status` may be `active` or `paused`.
 
-    Setting it active forgets the failures that were counted. Raises InvalidFields, AlreadyExists for a taken name, and
-    NotFound when somebody has deleted the loop meanwhile.
+    What is as it was changes nothing, and makes no version. Setting it active forgets the failures that were counted.
+    Raises InvalidFields, AlreadyExists for a taken name, and NotFound when somebody has deleted the loop meanwhile.
     """
     authored = {name: value for name, value in changes.items() if name != "status"}
     status = changes.get("status")
@@ -53,6 +53,11 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
             raise NotFound("There is no such loop.")
         before = loop.current_version.spec if loop.current_version else {}
         spec = _parse(before | authored)
+        changed = [name for name in authored if authored[name] != before.get(name)]
+        if status is not None and (status != loop.status or loop.failures_in_a_row):
+            changed.append("status")
+        if not changed:
+            return loop
         if status == LoopStatus.ACTIVE and not spec.steps:
             raise InvalidFields({"status": ["The loop has no steps yet, so it cannot be active."]})
         if status is not None:
@@ -66,7 +71,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
             _apply_policy(loop, spec)
         register(loop, spec, now=loop.updated_at)
         loop.save(update_fields=["name", "status", "paused_because", "failures_in_a_row", "updated_at"])
-        _note(by, "update", loop, changed=[name for name in changes if changes[name] != before.get(name)])
+        _note(by, "update", loop, changed=changed)
     return loop
 
 

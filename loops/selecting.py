@@ -35,17 +35,19 @@ class Selection:
 
 
 def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
-    """By text: its id, its idempotency key, or the request_id or external_id of a row that it sent."""
+    """By text: its id, its idempotency key, the request_id or external_id of a row that it sent, or the id of the run
+    that started it."""
     runs = _within(Run.objects.of_project(project), "run", selection)
     if selection.state:
         runs = runs.in_status(selection.state)
     if selection.of:
         runs = runs.of_loop(selection.of)
     if text := selection.text:
-        by_key = Run.objects.of_project(project).holding_key(text)
+        of_project = Run.objects.of_project(project)
+        of_runs = (of_project.holding_key(text), of_project.children_of(text))
         sent = Attempt.objects.of_project(project)
         rows = (sent.sent_under(text), sent.sent_for(text))
-        runs = runs.filter(pk__in={text, *found_ids(by_key), *found_ids(*rows, field="run_id")})
+        runs = runs.filter(pk__in={text, *found_ids(*of_runs), *found_ids(*rows, field="run_id")})
     return runs
 
 

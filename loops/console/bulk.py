@@ -18,7 +18,7 @@ from integrations.models import Attempt, Integration
 from loops import bulk
 from loops.console import deliveries, runs
 from loops.console.filtering import Names, address_of, selection_of, trouble_with
-from loops.console.forms import BulkForm, BulkSettleForm, explain
+from loops.console.forms import BulkForm, BulkSettleForm
 from loops.console.queue import ShownQueue, rows_in_words
 from loops.models import BulkDeed, BulkJob, BulkState
 from loops.queue import sending
@@ -28,6 +28,7 @@ from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, posted
 
 STOP_POLLING = runs.STOP_POLLING
 _LOOKED_INTO = 1_000
@@ -45,7 +46,7 @@ class Deed:
     back: str  # the name of the list
     list_name: str
     sentences: tuple[str, ...]
-    sends: bool
+    sends: str  # how the sentence begins that says what goes out; "": nothing does
     danger: bool = False
 
 
@@ -61,7 +62,7 @@ RETRY = Deed(
         "is not sent again.",
         "A run whose row is in doubt, or that cannot go on, is left alone, and the job says why.",
     ),
-    sends=True,
+    sends="Through",
 )
 CANCEL = Deed(
     page="runs_bulk_cancel",
@@ -75,7 +76,7 @@ CANCEL = Deed(
         "Rows that were sent stay in the table. A row that is on its way just now may still arrive.",
         "Nothing is taken from the budget, and nothing is given back to it.",
     ),
-    sends=False,
+    sends="",
     danger=True,
 )
 SETTLE = Deed(
@@ -92,7 +93,7 @@ SETTLE = Deed(
         "They did not arrive, send again: each row goes out once more. One that did arrive is then in the table twice.",
         "They did not arrive, give up: they count as not sent, their units are free again, and their steps fail.",
     ),
-    sends=True,
+    sends="If sent again, through",
 )
 
 
@@ -123,15 +124,14 @@ def _ask(request: ProjectRequest, project: Project, deed: Deed, does: BulkDeed) 
         raise BadRequest(trouble)  # a filter that is left out would find more than was meant
     selection = selection_of(request, deed.names)
     form_class = BulkForm if does.is_about_runs else BulkSettleForm
-    posted = request.method == "POST"
-    form = form_class(request.POST if posted else None, initial={"asked_at": clock.now().isoformat()})
-    if posted and form.is_valid():
+    form = form_class(posted(request), initial={"asked_at": clock.now().isoformat()})
+    if form.is_valid():
         chosen = BulkDeed(form.cleaned_data.get("decision", does))
         answer = {"asked_at": form.cleaned_data["asked_at"], "reason": form.cleaned_data["reason"]}
         try:
             job = bulk.start(project, chosen, selection, **answer, by=request.actor)
         except MobiusError as error:
-            explain(form, error, field="reason")
+            explain(form, error)
         else:
             return redirect("console:bulk_job", project.handle, job.pk)
     context = _question(project, deed, does, selection) | {"form": form, "deed": deed}
@@ -146,13 +146,13 @@ def _question(project: Project, deed: Deed, does: BulkDeed, selection: Selection
         "heading": deed.heading.format(number=in_words(number, does)),
         "number": number,
         "happens": deed.sentences,
-        "effects": _effects(project, list(ids), number) if deed.sends and number else (),
+        "effects": _effects(project, list(ids), number, deed.sends) if deed.sends and number else (),
         "back": reverse(f"console:{deed.back}", args=[project.handle]) + address_of(selection, deed.names),
         "running": BulkJob.objects.of_project(project).running().first(),
     }
 
 
-def _effects(project: Project, run_ids: Sequence[str], number: int) -> list[str]:
+def _effects(project: Project, run_ids: Sequence[str], number: int, start: str) -> list[str]:
     """What sending the rows of these runs takes of each integration's budget, and how long, at its pace."""
     through = Attempt.objects.filter(run_id__in=run_ids, integration__isnull=False).order_by()
     shares = dict(through.values_list("integration").annotate(Count("run_id", distinct=True)))

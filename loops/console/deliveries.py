@@ -25,13 +25,14 @@ from loops.console.filtering import (
     selection_of,
     trouble_with,
 )
-from loops.console.lists import newest_of, news, rows
+from loops.console.lists import newest_of, news
 from loops.console.sending_again import again
 from loops.models import Callback, Run
 from loops.selecting import Selection, deliveries_selected
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 ATTEMPTS_SHOWN = CALLBACKS_SHOWN = AUDIT_SHOWN = 20
 """The latest of each, on the page of one delivery."""

@@ -12,7 +12,7 @@ from loops.models import Loop
 from loops.retrying import LONGEST_EXTENSION
 from loops.starting import LONGEST_KEY
 from mobius.api.parsing import json_type, parse_json
-from mobius.errors import InvalidFields, MobiusError
+from mobius.errors import MobiusError
 from mobius.projects.auditing import LONGEST_REASON
 
 JsonObject = dict[str, Any]
@@ -145,14 +145,3 @@ class BulkSettleForm(SettleForm):
         widget=forms.RadioSelect,
     )
     asked_at = forms.DateTimeField(widget=forms.HiddenInput)
-
-
-def explain(form: forms.Form, error: MobiusError, *, field: str) -> None:
-    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front."""
-    if not isinstance(error, InvalidFields):
-        form.add_error(None, error.message)
-        return
-    for place, sentences in error.fields.items():
-        own = place if place in form.fields else field
-        for sentence in sentences:
-            form.add_error(own, sentence if own == place else f"{place}: {sentence}")

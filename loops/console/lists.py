@@ -1,17 +1,15 @@
-"""What the lists have in common: what their address asks for, and the page of rows that it gets."""
+"""What lists that can be searched have in common: what their address asks for."""
 
 from __future__ import annotations
 
 from typing import TypeVar
 
-from django.core.exceptions import BadRequest
 from django.db.models import Model, QuerySet, TextChoices
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from mobius import clock
-from mobius.api.pagination import Page, page_of
-from mobius.errors import InvalidFields
+from mobius.api.pagination import Page
 from mobius.ids import first_id
 
 LONGEST_SEARCH = 300
@@ -20,14 +18,6 @@ LONGEST_SEARCH = 300
 _LONGEST_ID = 64
 
 M = TypeVar("M", bound=Model)
-
-
-def rows(request: HttpRequest, queryset: QuerySet[M]) -> Page[M]:
-    """The page that the address asks for. A cursor that is not ours is a bad request, not an empty list."""
-    try:
-        return page_of(queryset, request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
 
 
 def newest_of(request: HttpRequest, page: Page[M], prefix: str) -> str:

@@ -20,7 +20,6 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.providers.contract import Provider
 from loops.arriving import KEY_TAG, Arrivals, Check, arrivals, keys_for
 from loops.console.callbacks import SENTENCES
-from loops.console.lists import rows
 from loops.console.parts import Part
 from loops.console.runs import STOP_POLLING
 from loops.console.showing import Shown, shown
@@ -35,6 +34,7 @@ from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain
+from mobius.web.lists import rows
 
 WATCHES_FOR = timedelta(minutes=30)
 _LONGEST_VALUE = 120

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -21,7 +22,7 @@ from loops.console.filtering import (
     selection_of,
     trouble_with,
 )
-from loops.console.lists import newest_of, news, rows
+from loops.console.lists import newest_of, news
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
 from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
@@ -29,6 +30,7 @@ from loops.selecting import runs_selected
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 _LOOPS_TO_CHOOSE_FROM = 100
 _LONGEST_REASON = 160  # characters, in a list
@@ -101,11 +103,17 @@ def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResp
             "event": PURGED if run.purged_at else shown(run.event),
             "config": shown(run.config) if run.config else None,
             "starter": run.source.get("label") or run.source.get("id") or "a client of the API",
-            "children": Run.objects.children_of(run.pk).select_related("loop")[:CHILDREN_SHOWN],
+            **_children(run),
             "warnings": run.warnings[:WARNINGS_SHOWN],
             "active": not run.has_ended,
         },
     )
+
+
+def _children(run: Run) -> dict[str, Any]:
+    """The runs that this one started, as many as a page has room for."""
+    found = list(Run.objects.children_of(run.pk).select_related("loop")[: CHILDREN_SHOWN + 1])
+    return {"children": found[:CHILDREN_SHOWN], "more_children": len(found) > CHILDREN_SHOWN}
 
 
 @require_GET

@@ -11,7 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from loops.models import Loop, Trigger
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
@@ -20,6 +20,7 @@ from mobius.errors import NotFound
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import form_page
 
 _KINDS = {
     TriggerKind.MANUAL: "By hand or over the API",
@@ -93,7 +94,7 @@ def _without_handle(trigger: dict[str, Any]) -> dict[str, Any]:
 @never_cache
 @sensitive_variables("made")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def trigger_secret(request: ProjectRequest, project: Project, loop_id: str, key: str) -> HttpResponse:
     """Demand signed calls: a page that asks, then the secret, once."""
     trigger = _find(project, loop_id, key)

@@ -25,6 +25,9 @@ LOOKS = {
     "failed": Look("Failed", "bad", "cross", "Ended with an error."),
     "cancelled": Look("Cancelled", "neutral", "ban", "Stopped by a person or an API call."),
     "skipped": Look("Skipped", "neutral", "skip", "Its condition was not met."),
+    # pushes
+    "draft": Look("Draft", "neutral", "circle", "Not in use yet."),
+    "checked": Look("Checked", "info", "check", "The dry run is done; nothing was sent yet."),
     # what a suspended step waits for
     "paced": Look("Waiting for pace", "wait", "clock", "Clay takes only so many rows a second."),
     "retrying": Look("Waiting to retry", "wait", "loop", "It will be tried again."),
@@ -41,6 +44,12 @@ LOOKS = {
         "In doubt", "doubt", "question", "Sent, but no answer came: look in the table whether it is there."
     ),
     "abandoned": Look("Abandoned", "neutral", "ban", "Somebody decided that it did not arrive, and gave it up."),
+    # callbacks
+    "kept": Look("Kept", "wait", "clock", "It came before a step waits for it."),
+    "used": Look("Used", "good", "check", "It is the result of the step that waited for it."),
+    "update": Look("Update", "neutral", "loop", "It came after another one had been used; the result is unchanged."),
+    "late": Look("Late", "neutral", "clock", "It came after the run had ended, and changes nothing."),
+    "ambiguous": Look("Ambiguous", "doubt", "question", "Several rows could be meant: somebody must say which one."),
     # integrations, webhooks and keys
     "active": Look("Active", "good", "check", "In use."),
     "inactive": Look("Inactive", "neutral", "minus", "Switched off."),
@@ -62,6 +71,7 @@ LOOKS = {
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
+    "sent": Look("Sent", "good", "check", "The mail server took it."),
     # a field of what a loop was called with
     "arrived": Look("Arrived", "good", "check", "It came with a value."),
     "missing": Look("Missing", "bad", "cross", "It did not come, and the loop needs it."),
