@@ -166,7 +166,7 @@ _FIXES = {
     "delivery_refused": "Mend what the answer says, such as the token or the address, then retry the run.",
     "delivery_not_sent": "See whether the address can be reached from here, then retry the run.",
     "delivery_abandoned": "If the row is still needed, retry the run: it is sent once more.",
-    "row_too_large": "Send less in one row: change the loop, then start a new run.",
+    "bad_request": "Change what the loop sends, then start a new run.",
     "no_public_address": "Set MOBIUS_PUBLIC_URL, so that Clay can post back, then retry the run.",
     "internal_error": "This is a fault of ours: the server's log says more. A retry may help.",
     "check_failed": "Look at the outputs of the steps before it: what the loop demands does not hold.",
