@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt, AttemptState, Integration, Webhook
+from integrations.models import Attempt, AttemptState, Integration
 from loops.console.attempts import shown_attempt
 from loops.console.filtering import (
     COUNTED_AT_MOST,
@@ -28,7 +28,7 @@ from loops.console.filtering import (
 from loops.console.lists import newest_of, news
 from loops.console.sending_again import again
 from loops.models import Callback, Run
-from loops.selecting import Selection, deliveries_selected
+from loops.selecting import Selection, deliveries_selected, through_webhooks
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -80,9 +80,8 @@ def deliveries_found(
     attempts = found.in_state(selection.state) if selection.state else found
     page = rows(request, attempts.without_bodies().with_destination())
     named = {one.pk: one.name for one in integrations}
-    # By the webhooks, for their index holds the states.
-    webhooks = Webhook.objects.filter(project=project)
-    counts = counted({state: found.filter(webhook__in=webhooks, state=state) for state in AttemptState.values})
+    to_count = found if selection.text else through_webhooks(project, selection)
+    counts = counted({state: to_count.in_state(state) for state in AttemptState.values})
     return {
         "page": page,
         "selection": selection,
