@@ -29,7 +29,8 @@ from loops.console.lists import newest_of, news
 from loops.console.sending_again import again
 from loops.models import Callback, Run
 from loops.selecting import Selection, deliveries_selected, through_webhooks
-from mobius.projects.models import AuditEvent, Project
+from mobius.projects.audit_models import AuditEvent
+from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.lists import rows
