@@ -16,10 +16,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from integrations.models import Attempt, Integration
 from loops import bulk
-from loops.console import deliveries, runs
-from loops.console.filtering import Names, address_of, selection_of, trouble_with
+from loops.console.bulk_deeds import CANCEL, RETRY, SETTLE, Deed
+from loops.console.filtering import address_of, selection_of, trouble_with
 from loops.console.forms import BulkForm, BulkSettleForm
 from loops.console.queue import ShownQueue, rows_in_words
+from loops.console.runs import STOP_POLLING
 from loops.models import BulkDeed, BulkJob, BulkState
 from loops.queue import sending
 from loops.selecting import Selection
@@ -29,72 +30,10 @@ from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain, posted
+from mobius.web.lists import rows
 
-STOP_POLLING = runs.STOP_POLLING
 _LOOKED_INTO = 1_000
 """So many of what is found, the newest, are asked which integrations they go through."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deed:
-    """What a page asks about."""
-
-    page: str  # the name of the page
-    verb: str
-    heading: str  # with `{number}` for what was found
-    names: Names
-    back: str  # the name of the list
-    list_name: str
-    sentences: tuple[str, ...]
-    sends: str  # how the sentence begins that says what goes out; "": nothing does
-    danger: bool = False
-
-
-RETRY = Deed(
-    page="runs_bulk_retry",
-    verb="Retry",
-    heading="Retry {number}?",
-    names=runs.NAMES,
-    back="runs",
-    list_name="Runs",
-    sentences=(
-        "Each goes on from the step that failed. Steps that are done are not done again, and a row that was accepted "
-        "is not sent again.",
-        "A run whose row is in doubt, or that cannot go on, is left alone, and the job says why.",
-    ),
-    sends="Through",
-)
-CANCEL = Deed(
-    page="runs_bulk_cancel",
-    verb="Cancel",
-    heading="Cancel {number}?",
-    names=runs.NAMES,
-    back="runs",
-    list_name="Runs",
-    sentences=(
-        "Each ends at once, whatever it is doing, and cannot be brought back.",
-        "Rows that were sent stay in the table. A row that is on its way just now may still arrive.",
-        "Nothing is taken from the budget, and nothing is given back to it.",
-    ),
-    sends="",
-    danger=True,
-)
-SETTLE = Deed(
-    page="deliveries_bulk_settle",
-    verb="Settle",
-    heading="Settle {number} in doubt?",
-    names=deliveries.NAMES,
-    back="deliveries",
-    list_name="Deliveries",
-    sentences=(
-        "Look for all of them in the table first. What you choose holds for every one of them, is written down with "
-        "your name, and cannot be changed.",
-        "They arrived: they count as accepted, keep their units of the budget, and their runs go on.",
-        "They did not arrive, send again: each row goes out once more. One that did arrive is then in the table twice.",
-        "They did not arrive, give up: they count as not sent, their units are free again, and their steps fail.",
-    ),
-    sends="If sent again, through",
-)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -205,16 +144,22 @@ class ShownJob:
 @require_GET
 @never_cache
 @project_page(Permission.READ)
+def bulk_jobs(request: ProjectRequest, project: Project) -> HttpResponse:
+    return render(request, "loops/bulk_jobs.html", {"page": rows(request, BulkJob.objects.of_project(project))})
+
+
+@require_GET
+@never_cache
+@project_page(Permission.READ)
 def bulk_job(request: ProjectRequest, project: Project, job_id: str) -> HttpResponse:
     job = _find(project, job_id)
-    about_runs = BulkDeed(job.deed).is_about_runs
-    names, back = (runs.NAMES, "runs") if about_runs else (deliveries.NAMES, "deliveries")
+    about = RETRY if BulkDeed(job.deed).is_about_runs else SETTLE
     selected = Selection(**job.selection)
     context = {
         "job": job,
         "shown": ShownJob(job=job),
-        "back": reverse(f"console:{back}", args=[project.handle]) + address_of(selected, names),
-        "back_name": back.capitalize(),
+        "back": reverse(f"console:{about.back}", args=[project.handle]) + address_of(selected, about.names),
+        "back_name": about.list_name,
         "may_operate": request.access.allows(Permission.OPERATE),
     }
     return render(request, "loops/bulk_job.html", context)

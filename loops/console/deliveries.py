@@ -27,7 +27,7 @@ from loops.console.filtering import (
 )
 from loops.console.lists import newest_of, news
 from loops.console.sending_again import again
-from loops.models import Callback, Run
+from loops.models import BulkJob, Callback, Run
 from loops.selecting import Selection, deliveries_selected, through_webhooks
 from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
@@ -92,6 +92,7 @@ def deliveries_found(
         "status": 422 if trouble else 200,
         "matching": in_figures(counts.get(selection.state, 0)),
         "here": address_of(selection, NAMES),
+        "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
         "newest": newest_of(request, page, "att"),
         "may_operate": request.access.allows(Permission.OPERATE),
     }

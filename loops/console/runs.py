@@ -25,7 +25,7 @@ from loops.console.filtering import (
 from loops.console.lists import newest_of, news
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
-from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
+from loops.models import BulkJob, Loop, Run, RunQuerySet, RunStatus, Step
 from loops.selecting import runs_selected
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
@@ -74,6 +74,7 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
             "matching": in_figures(counts.get(selection.state, 0)),
             "active": selection.state in RunStatus.active(),
             "may_operate": request.access.allows(Permission.OPERATE),
+            "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
             "newest": newest_of(request, page, "run"),
         },
         status=422 if trouble else 200,

@@ -22,6 +22,7 @@ urlpatterns = [
     path("operate/runs/all/retry/", bulk.runs_retry, name="runs_bulk_retry"),
     path("operate/runs/all/cancel/", bulk.runs_cancel, name="runs_bulk_cancel"),
     path("operate/deliveries/all/settle/", bulk.deliveries_settle, name="deliveries_bulk_settle"),
+    path("operate/bulk/", bulk.bulk_jobs, name="bulk_jobs"),
     path("operate/bulk/<str:job_id>/", bulk.bulk_job, name="bulk_job"),
     path("operate/bulk/<str:job_id>/live/", bulk.bulk_job_live, name="bulk_job_live"),
     path("operate/bulk/<str:job_id>/cancel/", bulk.bulk_job_cancel, name="bulk_job_cancel"),

@@ -155,6 +155,21 @@ def test_what_was_left_alone_is_named_with_its_page_and_the_reason(
     assert "Settle that delivery first" in page
 
 
+def test_a_job_is_found_again_from_the_lists_and_among_all_jobs(operator: Client, failed: Run) -> None:
+    assert "No bulk job yet" in text(operator.get(f"{OPERATE}bulk/"))
+    answer(operator, RETRY)
+    address = f'href="{OPERATE}bulk/{BulkJob.objects.get().pk}/"'
+    assert address in text(operator.get(f"{OPERATE}runs/"))
+    assert address in text(operator.get(f"{OPERATE}deliveries/"))
+
+    bulk.work_off()
+
+    assert address not in text(operator.get(f"{OPERATE}runs/"))
+    jobs = text(operator.get(f"{OPERATE}bulk/"))
+    assert address in jobs
+    assert "Completed" in jobs
+
+
 # --- refuses bad input, and says what is wrong ---
 
 
