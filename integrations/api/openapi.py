@@ -30,7 +30,7 @@ from integrations.models import AttemptState, IntegrationStatus
 from integrations.providers.errors import NotConnected
 from integrations.providers.registry import all_providers
 from integrations.reserving import SubmissionLimitReached
-from integrations.secrets import SecretUnreadable
+from integrations.secrets import SecretUnreadable, WrongKey
 from mobius.api.operations import Answer, Body, Operation, done, ok, page_query
 from mobius.api.shapes import Named, Schema, authored, ident, of_form, one_of, page_of, text
 from mobius.errors import AlreadyExists, Conflict
@@ -67,7 +67,7 @@ _PASTED = {
     "auth_header_value": "<token>",
 }
 _TEST = Body(shape=TestSerializer, example={"row": {"email": "ada@example.com"}}, required=False)
-_SENDS = (NotConnected, Conflict, SubmissionLimitReached, SecretUnreadable)
+_SENDS = (NotConnected, Conflict, SubmissionLimitReached, SecretUnreadable, WrongKey)
 _COSTS = "It makes a row, takes a unit of the webhook's budget, and may start enrichments."
 
 OPERATIONS = {
@@ -81,7 +81,7 @@ OPERATIONS = {
         "`auth_header_name` and `auth_header_value` together, or neither. Nothing is sent.",
         body=Body(shape=CONNECT, example=_PASTED),
         answers=ok(CONNECTED),
-        refuses=(AlreadyExists, Conflict),
+        refuses=(AlreadyExists, Conflict, WrongKey),
     ),
     (IntegrationViewSet, "list"): Operation(
         id="listIntegrations",
@@ -107,7 +107,7 @@ OPERATIONS = {
             },
         ),
         answers={201: Answer(shape=INTEGRATION, says="Connected.")},
-        refuses=(AlreadyExists, Conflict),
+        refuses=(AlreadyExists, Conflict, WrongKey),
     ),
     (IntegrationViewSet, "retrieve"): Operation(
         id="getIntegration", summary="Read an integration", answers=ok(INTEGRATION)
@@ -123,7 +123,7 @@ OPERATIONS = {
             required=False,
         ),
         answers=ok(INTEGRATION),
-        refuses=(AlreadyExists, Conflict, NotConnected, SecretUnreadable),
+        refuses=(AlreadyExists, Conflict, NotConnected, SecretUnreadable, WrongKey),
     ),
     (IntegrationViewSet, "destroy"): Operation(
         id="deleteIntegration",
@@ -152,7 +152,7 @@ OPERATIONS = {
             example={"webhook_url": "https://api.clay.com/v3/sources/webhook/pull-in-data-from-a-webhook-0001"},
         ),
         answers=ok(SUCCESSOR),
-        refuses=(Conflict,),
+        refuses=(Conflict, WrongKey),
     ),
     (IntegrationViewSet, "unstage"): Operation(
         id="unstageSuccessor", summary="Take the successor back", answers=done(), refuses=(Conflict,)
