@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
 from integrations.settling import Decision
+from loops.console.places import Mark, mark_mistake, mark_place
 from loops.models import Loop
 from loops.retrying import LONGEST_EXTENSION
 from loops.starting import LONGEST_KEY
@@ -16,6 +19,7 @@ from mobius.errors import InvalidFields, MobiusError
 from mobius.projects.auditing import LONGEST_REASON
 
 JsonObject = dict[str, Any]
+_MOST_MARKS = 20  # more than that nobody mends at once
 
 
 class JsonObjectField(forms.CharField):
@@ -45,6 +49,25 @@ class LoopForm(forms.Form):
     def __init__(self, *arguments: Any, loop: Loop | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.loop = loop
+        self.marks: list[Mark] = []
+
+    def refuse(self, error: MobiusError) -> None:
+        """Say what is wrong with the loop, and mark in its text where."""
+        places = error.fields if isinstance(error, InvalidFields) else ()
+        found = {place: mark_place(self._text, place) for place in places}
+        self.marks = sorted(set(found.values()), key=lambda mark: (mark.line, mark.column))[:_MOST_MARKS]
+        explain(self, error, field="spec", where=found)
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        mistakes = (
+            [mark_mistake(self._text, sentence) for sentence in self._errors.get("spec", ())] if self._errors else []
+        )
+        self.marks = [mark for mark in mistakes if mark]
+
+    @property
+    def _text(self) -> str:
+        return str(self["spec"].value() or "{}").replace("\r\n", "\n")
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
@@ -128,12 +151,16 @@ class SettleForm(forms.Form):
     )
 
 
-def explain(form: forms.Form, error: MobiusError, *, field: str) -> None:
-    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front."""
+def explain(
+    form: forms.Form, error: MobiusError, *, field: str, where: Mapping[str, Mark] = MappingProxyType({})
+) -> None:
+    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front,
+    and behind it where in the text that is, if `where` knows."""
     if not isinstance(error, InvalidFields):
         form.add_error(None, error.message)
         return
     for place, sentences in error.fields.items():
         own = place if place in form.fields else field
         for sentence in sentences:
-            form.add_error(own, sentence if own == place else f"{place}: {sentence}")
+            behind = f" ({where[place]})" if place in where else ""
+            form.add_error(own, sentence if own == place else f"{place}: {sentence}{behind}")

@@ -53,7 +53,7 @@ def loop_new(request: ProjectRequest, project: Project) -> HttpResponse:
         try:
             loop = authoring.create_loop(project=project, authored=form.cleaned_data["spec"], by=request.actor)
         except MobiusError as error:
-            explain(form, error, field="spec")
+            form.refuse(error)
         else:
             messages.success(request, f"The loop “{loop.name}” is there.")
             return redirect("console:loop", project.handle, loop.pk)
@@ -81,7 +81,7 @@ def loop_save(request: ProjectRequest, project: Project, loop_id: str) -> HttpRe
         try:
             authoring.update_loop(loop, form.changes(), by=request.actor)
         except MobiusError as error:
-            explain(form, error, field="spec")
+            form.refuse(error)
         else:
             messages.success(request, "Saved. Runs that start from now on use the new version.")
             return redirect("console:loop", project.handle, loop.pk)
