@@ -44,7 +44,7 @@ class LoopForm(forms.Form):
     """A whole loop. `version` is the one that was edited, so that nobody writes over what somebody else has saved."""
 
     spec = JsonObjectField(label="Loop", rows=24, help_text="The loop as JSON, as the API takes it.")
-    version = forms.CharField(widget=forms.HiddenInput, required=False)
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def __init__(self, *arguments: Any, loop: Loop | None = None, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -69,30 +69,16 @@ class LoopForm(forms.Form):
     def _text(self) -> str:
         return str(self["spec"].value() or "{}").replace("\r\n", "\n")
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        edited, current = cleaned.get("version"), self.loop.current_version if self.loop else None
-        if edited and current is not None and edited != str(current.number):
-            self.add_error(
-                None,
-                f"Somebody saved version {current.number} while you were editing. Copy your text, open the page anew "
-                "and put your change into the new version.",
-            )
-        return cleaned
-
-    def changes(self) -> JsonObject:
-        """What to write so that the loop is what was typed: a field that was removed is cleared, not kept."""
-        typed: JsonObject = self.cleaned_data["spec"]
-        return {name: None for name in self._before if name not in typed} | typed
-
     @property
     def has_news(self) -> bool:
-        return bool(self.cleaned_data["spec"] != self._before)
-
-    @property
-    def _before(self) -> JsonObject:
         current = self.loop.current_version if self.loop else None
-        return current.spec if current else {}
+        return bool(self.cleaned_data["spec"] != (current.spec if current else {}))
+
+
+class RestoreForm(forms.Form):
+    """`version` is the current one that was seen when the question was asked."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
 
 class StartForm(forms.Form):
@@ -152,10 +138,10 @@ class SettleForm(forms.Form):
 
 
 def explain(
-    form: forms.Form, error: MobiusError, *, field: str, where: Mapping[str, Mark] = MappingProxyType({})
+    form: forms.Form, error: MobiusError, *, field: str | None, where: Mapping[str, Mark] = MappingProxyType({})
 ) -> None:
-    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` with its place in front,
-    and behind it where in the text that is, if `where` knows."""
+    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` (None: the form as a whole)
+    with its place in front, and behind it where in the text that is, if `where` knows."""
     if not isinstance(error, InvalidFields):
         form.add_error(None, error.message)
         return

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers
+from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers, versions
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -13,6 +13,12 @@ urlpatterns = [
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("build/loops/<str:loop_id>/versions/<int:number>/", versions.version_page, name="loop_version"),
+    path(
+        "build/loops/<str:loop_id>/versions/<int:number>/restore/",
+        versions.version_restore,
+        name="loop_version_restore",
+    ),
     path("build/loops/<str:loop_id>/recipe/", recipes.recipe_page, name="loop_recipe"),
     path("build/loops/<str:loop_id>/recipe/live/", recipes.recipe_live, name="loop_recipe_live"),
     path("build/loops/<str:loop_id>/recipe/key/", recipes.recipe_key, name="loop_recipe_key"),

@@ -177,7 +177,7 @@ def test_saving_makes_a_version_and_a_field_that_was_removed_is_gone(admin: Clie
     assert loop.current_version is not None
     assert loop.current_version.number == 2
     assert loop.current_version.spec == PUSH_LEADS | {"name": "pull"}
-    assert "Old" in text(admin.get(page_of(loop), {"version": "1"}))
+    assert "Old" in text(admin.get(page_of(loop) + "versions/1/"))
     assert "Old" not in text(admin.get(page_of(loop)))
 
 

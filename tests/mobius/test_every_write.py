@@ -17,6 +17,8 @@ from django.urls import get_resolver
 from integrations import connecting
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
+from loops.authoring import update_loop
+from loops.models import Loop
 from mobius.projects.models import AuditEvent
 from tests.cast import PASSWORD, PUSH_LEADS, Api
 from tests.inventory import Things, console_addresses, filled, patterns
@@ -45,6 +47,10 @@ class Write:
 
 def pause(things: Things) -> None:
     connecting.pause(Integration.objects.get(pk=things["integration"]))
+
+
+def save_another_version(things: Things) -> None:
+    update_loop(Loop.objects.get(pk=things["loop"]), {"description": "another"})
 
 
 ROLES = {"name": "charlie", "role": "viewer"}
@@ -109,6 +115,7 @@ PAGES: dict[str, Write] = {
     f"{B}<loop_id>/save/": Write(
         "loop.update", {"spec": '{"name": "renamed", "schema_version": "1", "steps": []}', "version": "1"}
     ),
+    f"{B}<loop_id>/versions/<number>/restore/": Write("loop.update", first=save_another_version),
     f"{B}<loop_id>/status/": Write("loop.update", {"status": "paused"}),
     f"{B}<loop_id>/delete/": Write("loop.delete"),
     f"{B}<loop_id>/start/": Write("run.start", {"event": '{"email": "ada@example.com"}'}),
