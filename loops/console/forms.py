@@ -81,6 +81,12 @@ class RestoreForm(forms.Form):
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
 
+class EventForm(forms.Form):
+    """What a preview takes for the event."""
+
+    event = JsonObjectField(label="Event to preview with", rows=6, required=False)
+
+
 class StartForm(forms.Form):
     """What a person starts a run with."""
 

@@ -68,30 +68,6 @@ def loop_page(request: ProjectRequest, project: Project, loop_id: str) -> HttpRe
 
 
 @require_http_methods(["GET", "POST"])
-@project_page(Permission.ADMINISTER)
-def loop_save(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
-    """Save a new version. (A reload of the page with the mistakes is a GET.)"""
-    loop = find_loop(project, loop_id)
-    if request.method == "GET":
-        return redirect("console:loop", project.handle, loop.pk)
-    form = LoopForm(request.POST, loop=loop)
-    if form.is_valid():
-        if not form.has_news:
-            messages.info(request, "Nothing was changed, so there is no new version.")
-            return redirect("console:loop", project.handle, loop.pk)
-        try:
-            authoring.rewrite_loop(
-                loop, form.cleaned_data["spec"], edited=form.cleaned_data["version"], by=request.actor
-            )
-        except MobiusError as error:
-            form.refuse(error)
-        else:
-            messages.success(request, "Saved. Runs that start from now on use the new version.")
-            return redirect("console:loop", project.handle, loop.pk)
-    return _draw(request, find_loop(project, loop_id), edit=form)
-
-
-@require_http_methods(["GET", "POST"])
 @project_page(Permission.START)
 def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     """Start a run. (A reload of the page with the mistakes is a GET.)"""
@@ -152,15 +128,12 @@ def _start(request: ProjectRequest, form: StartForm) -> Start:
     )
 
 
-def _draw(
-    request: ProjectRequest, loop: Loop, *, edit: LoopForm | None = None, start: StartForm | None = None
-) -> HttpResponse:
+def _draw(request: ProjectRequest, loop: Loop, *, start: StartForm | None = None) -> HttpResponse:
     version = loop.current_version
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
     event = example_event(spec_of(version.pk), last_run) if version else {}
     versions = LoopVersion.objects.filter(loop=loop)
     may_start = request.access.allows(Permission.START)
-    edit = edit or LoopForm(loop=loop, initial=_typed_before(version))
     start = start or StartForm(initial={"event": editable(event)})
     context: dict[str, Any] = {
         "loop": loop,
@@ -170,15 +143,10 @@ def _draw(
         "triggers": shown_triggers(loop, spec_of(version.pk) if version else None, with_addresses=may_start),
         "versions": versions.newest_first()[:_VERSIONS_SHOWN],
         "last_run": last_run,
-        "edit": edit,
         "start": start,
         "curl": start_curl(loop, event),
         "callers": callers() if version else [],
         "may_edit": request.access.allows(Permission.ADMINISTER),
         "may_start": may_start,
     }
-    return render(request, "loops/loop.html", context, status=422 if edit.errors or start.errors else 200)
-
-
-def _typed_before(version: LoopVersion | None) -> dict[str, Any]:
-    return {"spec": editable(version.spec), "version": version.number} if version else {}
+    return render(request, "loops/loop.html", context, status=422 if start.errors else 200)

@@ -3,13 +3,15 @@
 from django.urls import path
 
 from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers, versions
+from loops.console.editor import views as editor
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("build/loops/", loops.loop_list, name="loops"),
     path("build/loops/new/", loops.loop_new, name="loop_new"),
     path("build/loops/<str:loop_id>/", loops.loop_page, name="loop"),
-    path("build/loops/<str:loop_id>/save/", loops.loop_save, name="loop_save"),
+    path("build/loops/<str:loop_id>/edit/", editor.loop_edit, name="loop_edit"),
+    path("build/loops/<str:loop_id>/edit/json/", editor.loop_edit_json, name="loop_edit_json"),
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),

@@ -112,7 +112,8 @@ webhook changes nothing."""
 
 PAGES: dict[str, Write] = {
     f"{B}new/": Write("loop.create", {"spec": '{"name": "fresh", "schema_version": "1", "steps": []}'}),
-    f"{B}<loop_id>/save/": Write(
+    f"{B}<loop_id>/edit/": Write("loop.update", {"do": "save", "draft": '{"name": "renamed", "steps": []}'}),
+    f"{B}<loop_id>/edit/json/": Write(
         "loop.update", {"spec": '{"name": "renamed", "schema_version": "1", "steps": []}', "version": "1"}
     ),
     f"{B}<loop_id>/versions/<number>/restore/": Write("loop.update", first=save_another_version),
