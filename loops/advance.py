@@ -291,7 +291,8 @@ def names_for(turn: Turn) -> Names:
 
 def meta_of(run: Run) -> dict[str, Any]:
     """What the expressions of this run read as `meta`."""
-    return run.meta | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)}
+    given: dict[str, Any] = run.meta
+    return given | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)}
 
 
 def _trigger_of(run: Run) -> str:

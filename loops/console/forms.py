@@ -58,12 +58,12 @@ class LoopForm(forms.Form):
         self.marks = sorted(set(found.values()), key=lambda mark: (mark.line, mark.column))[:_MOST_MARKS]
         explain(self, error, field="spec", where=found)
 
-    def full_clean(self) -> None:
-        super().full_clean()
-        mistakes = (
-            [mark_mistake(self._text, sentence) for sentence in self._errors.get("spec", ())] if self._errors else []
-        )
+    def is_valid(self) -> bool:
+        """Also marks where the text is no JSON."""
+        valid = super().is_valid()
+        mistakes = [mark_mistake(self._text, str(sentence)) for sentence in self.errors.get("spec", ())]
         self.marks = [mark for mark in mistakes if mark]
+        return valid
 
     @property
     def _text(self) -> str:

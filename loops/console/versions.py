@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -70,7 +71,7 @@ def version_restore(request: ProjectRequest, project: Project, loop_id: str, num
         parents=(("Loops", reverse("console:loops", args=[project.handle])), (loop.name, page)),
     )
 
-    def restore(form: RestoreForm) -> str:
+    def restore(form: forms.Form) -> str:
         edited = form.cleaned_data["version"]
         saved = authoring.rewrite_loop(loop, version.spec, edited=edited, by=request.actor)
         assert saved.current_version is not None  # it has just been saved

@@ -94,8 +94,11 @@ def _new_config(kind: str) -> JsonObject:
     if kind == StepKind.WAIT_FOR_EVENT:
         caller = next((one.id for one in all_providers().values() if one.recipes), "")
         return {"event_type": f"{caller}.callback"}
-    empty = {StepKind.SLEEP: {"duration": "1m"}, StepKind.CHECK: {"checks": [{"name": "check-1", "expr": "true"}]}}
-    return dict(empty.get(StepKind(kind), {"loop_id": ""}))
+    empty: dict[str, JsonObject] = {
+        StepKind.SLEEP: {"duration": "1m"},
+        StepKind.CHECK: {"checks": [{"name": "check-1", "expr": "true"}]},
+    }
+    return empty.get(kind, {"loop_id": ""})
 
 
 def _action(step: JsonObject, connected: Connected) -> Iterator[Field]:

@@ -152,7 +152,8 @@ class Layout:
 
     @property
     def has_errors(self) -> bool:
-        return bool(self.errors or any(one.errors for one in [*self.entries, *self.cards]))
+        in_parts = any(one.errors for one in self.entries) or any(one.errors for one in self.cards)
+        return bool(self.errors) or in_parts
 
 
 def lay_out(draft: JsonObject, connected: Connected) -> Layout:
