@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from integrations.providers.registry import all_actions
-from loops.console.editor.layout import Entry, Group, Layout, lay_out
+from loops.console.editor.laying_out import lay_out
+from loops.console.editor.layout import Entry, Group, Layout
 from loops.console.editor.writing import add_row, add_step, move_step, remove_row, take, written
 from loops.expressions import CALLBACK_PLACEHOLDER
 from loops.spec import StepKind, parse_loop

@@ -64,8 +64,8 @@ def fields_of(step: JsonObject, connected: Connected) -> list[Field]:
     """What the form shows of this step, in its order."""
     kind = step.get("kind")
     return [
-        Field(path=("name",), label="Name", holds=Holds.TEXT, hint="For people."),
-        Field(path=("id",), label="Id", holds=Holds.TEXT, hint="By this other steps read its output: steps.id.output."),
+        Field(path=("name",), label="Name", holds=Holds.TEXT, hint="For people to read."),
+        Field(path=("id",), label="Id", holds=Holds.TEXT, hint="Later steps read steps.id.output."),
         *(_action(step, connected) if kind == StepKind.ACTION else _PLAIN.get(str(kind), ())),
         Field(
             path=("if",),
@@ -141,12 +141,17 @@ _PLAIN: dict[str, tuple[Field, ...]] = {
         ),
     ),
     StepKind.WAIT_FOR_EVENT: (
-        Field(path=("config", "event_type"), label="Event type", holds=Holds.TEXT),
+        Field(
+            path=("config", "event_type"),
+            label="Event type",
+            holds=Holds.TEXT,
+            hint="Such as the callback of a provider.",
+        ),
         Field(
             path=("config", "source_id"),
-            label="Of the step",
+            label="Callback of the step",
             holds=Holds.TEXT,
-            hint="The id of the step whose callback is awaited. Empty: the nearest one that asks for one.",
+            hint="Empty: the nearest that asks for one.",
         ),
         Field(
             path=("config", "match"),

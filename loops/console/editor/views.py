@@ -16,7 +16,8 @@ from integrations.providers.registry import all_actions
 from loops import authoring
 from loops.console.editor import writing
 from loops.console.editor.fields import KIND_WORDS, Connected
-from loops.console.editor.layout import Layout, lay_out
+from loops.console.editor.laying_out import lay_out
+from loops.console.editor.layout import Layout
 from loops.console.editor.previewing import names_of, preview
 from loops.console.examples import example_event
 from loops.console.finding import find_loop
@@ -106,17 +107,23 @@ def _done(request: ProjectRequest, editor: _Editor, do: str, target: str) -> Htt
         try:
             return _save(request, editor.loop, new, editor.version)
         except MobiusError as error:
-            problems = error.fields if isinstance(error, InvalidFields) else {}
-            again = _open(request, editor.loop, new)
-            again.layout.tell(problems)
-            again.layout.errors += [] if problems else [error.message]
-            again.status = 422
-            if isinstance(error, authoring.NewerVersion):
-                again.newer = _number(editor.loop)
-            return _draw(request, again)
+            return _refused(request, editor, new, error)
     focus = _rearranged(new, old, do, target, request.POST.get("kind", ""))
     again = _open(request, editor.loop, new)
     again.focus = focus
+    return _draw(request, again)
+
+
+def _refused(request: ProjectRequest, editor: _Editor, new: JsonObject, error: MobiusError) -> HttpResponse:
+    """The form with what was typed, and with each fault at its place."""
+    again = _open(request, editor.loop, new)
+    if isinstance(error, InvalidFields):
+        again.layout.tell(error.fields)
+    else:
+        again.layout.errors.append(error.message)
+    if isinstance(error, authoring.NewerVersion):
+        again.newer = _number(editor.loop)
+    again.status = 422
     return _draw(request, again)
 
 

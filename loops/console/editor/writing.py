@@ -8,7 +8,8 @@ from itertools import count
 from typing import Any
 
 from loops.console.editor.fields import Holds, Path, new_step
-from loops.console.editor.layout import Entry, Group, Layout, value_at
+from loops.console.editor.laying_out import value_at
+from loops.console.editor.layout import Entry, Group, Layout
 from loops.expressions import CALLBACK_PLACEHOLDER
 from loops.spec import StepKind
 from mobius.api.parsing import parse_json
