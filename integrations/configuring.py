@@ -41,11 +41,11 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     for switch in SWITCHES:
         if (value := getattr(options, switch)) is not None:
             setattr(integration, switch, value)
-    integration.save(update_fields=["pacer", *SWITCHES, "updated_at"])
     _set_budget(webhook, options)
     after = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     changes = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
     if changes:
+        integration.save(update_fields=["pacer", *SWITCHES, "updated_at"])
         note(by, "configure", integration, changed=changes)
     return Configured(integration=integration, changes=changes)
 

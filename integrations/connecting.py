@@ -79,7 +79,7 @@ def rotate(
 @transaction.atomic
 def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> Integration:
     """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
-    if integration.held:
+    if integration.held or (integration.status, integration.attention) == (IntegrationStatus.INACTIVE, reason):
         return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
@@ -90,6 +90,8 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
 @transaction.atomic
 def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again, also after a restore. The sweep wakes the rows that wait."""
+    if integration.status == IntegrationStatus.ACTIVE and not integration.held and not integration.attention:
+        return integration
     note(by, "resume", integration)
     integration.held_since = None
     return activate(integration)

@@ -21,6 +21,7 @@ from integrations.parcels import (
     Order,
     Parcel,
     Sending,
+    pack,
     prepare,
 )
 from integrations.providers.contract import CALLBACK_PLACEHOLDER, Exchange, Stage
@@ -72,6 +73,7 @@ __all__ = [
     "paced",
     "pacer_behind",
     "pacer_of",
+    "pack",
     "paused_among",
     "prepare",
     "prove_arrival",

@@ -7,6 +7,7 @@ never invented (founding document: the row is exactly what the caller gave).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import connection
@@ -43,6 +44,15 @@ _entries = Select(
 def entries(destination: str, request_id: str) -> list[LedgerEntry]:
     """What was sent, or is being sent, to `destination` under `request_id`, whatever the body."""
     return _entries(destination, request_id)
+
+
+def known_among(destination: str, request_ids: Collection[str]) -> dict[str, set[str]]:
+    """The digests of what was sent, or is being sent, to `destination` under each of these."""
+    found: dict[str, set[str]] = {}
+    sent = LedgerEntry.objects.filter(destination=destination, request_id__in=list(request_ids))
+    for request_id, body_digest in sent.values_list("request_id", "body_digest"):
+        found.setdefault(request_id, set()).add(body_digest)
+    return found
 
 
 def hand_over(attempt_id: str, next_attempt_id: str) -> None:

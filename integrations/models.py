@@ -8,7 +8,7 @@ from functools import partial
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from integrations.secrets import SecretTextField
 from mobius.ids import ID_LENGTH, first_id, new_id
@@ -50,6 +50,13 @@ class IntegrationStatus(models.TextChoices):
     EXPIRED = "expired", "Needs reconnect"  # its secret is gone or cannot be read
 
 
+class IntegrationQuerySet(models.QuerySet["Integration"]):
+    def needing_a_person(self) -> Self:
+        """Flagged or paused by the console, or unusable; what is held since a restore is another matter."""
+        present = self.filter(project__deleted_at=None, held_since=None)
+        return present.filter(~Q(attention="") | Q(status=IntegrationStatus.EXPIRED))
+
+
 class Integration(models.Model):
     """A project's stored connection to a provider."""
 
@@ -69,6 +76,8 @@ class Integration(models.Model):
     created_by = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = IntegrationQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -118,6 +127,12 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         """The current webhook and the staged one, held until the end of the transaction where rows can be locked."""
         in_line = self.filter(integration_id=integration_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
         return in_line.order_by("id").select_for_update(no_key=True)
+
+    def half_used(self) -> Self:
+        """Where rows go whose budget is half gone, or more, with their integrations."""
+        current = self.filter(state=WebhookState.CURRENT, integration__project__deleted_at=None)
+        half = current.filter(integration__isnull=False, submission_limit__isnull=False)
+        return half.filter(used__gte=F("submission_limit") / 2).select_related("integration")
 
     def current_in(self, project: Project) -> Self:
         """Where the rows of a project go, with their integrations, by name."""
@@ -260,6 +275,13 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         there = [AttemptState.SENDING, AttemptState.ACCEPTED, AttemptState.IN_DOUBT]
         sent = self.filter(project_id=project_id, kind=AttemptKind.RUN, state__in=there)
         return sent.sent_under(request_id).order_by("id")
+
+    def states_by_run(self, run_ids: Iterable[str]) -> dict[str, set[str]]:
+        """The states of all attempts of each of these runs."""
+        found: dict[str, set[str]] = {}
+        for run_id, state in self.filter(run_id__in=list(run_ids)).values_list("run_id", "state"):
+            found.setdefault(run_id, set()).add(state)
+        return found
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)

@@ -61,6 +61,11 @@ class Usage:
         reached = [fullness for fullness, mark in _MARKS.items() if self.percent >= mark]
         return reached[-1] if reached else None
 
+    @property
+    def mark(self) -> int:
+        """The highest mark that is reached, in percent; 0 below the first."""
+        return _MARKS[self.fullness] if self.fullness else 0
+
     def rows_at(self, mark: Fullness) -> int:
         """How many rows reach `mark`; 0 without a limit."""
         return (self.limit or 0) * _MARKS[mark] // 100

@@ -55,9 +55,9 @@ def rewrite_loop(loop: Loop, authored: JsonObject, *, edited: int | None = None,
 def update_loop(loop: Loop, changes: JsonObject, *, edited: int | None = None, by: Actor = SYSTEM) -> Loop:
     """Write the fields that are present; absent ones stay. `status` may be `active` or `paused`.
 
-    Setting it active forgets the failures that were counted. Raises InvalidFields, AlreadyExists for a taken name,
-    NotFound when somebody has deleted the loop meanwhile, and NewerVersion when the current version is not the one
-    that was `edited` (None: whichever it is).
+    What is as it was changes nothing, and makes no version. Setting it active forgets the failures that were counted.
+    Raises InvalidFields, AlreadyExists for a taken name, NotFound when somebody has deleted the loop meanwhile, and
+    NewerVersion when the current version is not the one that was `edited` (None: whichever it is).
     """
     authored = {name: value for name, value in changes.items() if name != "status"}
     status = changes.get("status")
@@ -70,6 +70,11 @@ def update_loop(loop: Loop, changes: JsonObject, *, edited: int | None = None, b
         _demand_edited(loop, edited)
         before = loop.current_version.spec if loop.current_version else {}
         spec = _parse(before | authored)
+        changed = [name for name in authored if authored[name] != before.get(name)]
+        if status is not None and (status != loop.status or loop.failures_in_a_row):
+            changed.append("status")
+        if not changed:
+            return loop
         if status == LoopStatus.ACTIVE and not spec.steps:
             raise InvalidFields({"status": ["The loop has no steps yet, so it cannot be active."]})
         if status is not None:
@@ -83,7 +88,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, edited: int | None = None, b
             _apply_policy(loop, spec)
         register(loop, spec, now=loop.updated_at)
         loop.save(update_fields=["name", "status", "paused_because", "failures_in_a_row", "updated_at"])
-        _note(by, "update", loop, changed=[name for name in changes if changes[name] != before.get(name)])
+        _note(by, "update", loop, changed=changed)
     return loop
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Subquery
 
 from loops.models import Loop, Wait
 from mobius.projects.models import Project
@@ -37,6 +38,14 @@ class Overdue:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OldestWait:
+    """A loop, and since when the first of its runs waits for a callback."""
+
+    loop: Loop
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class OverdueList:
     items: list[Overdue]  # the oldest first
     has_more: bool
@@ -59,6 +68,36 @@ def overdue_in(project: Project, *, now: datetime, most: int = 100) -> OverdueLi
             overdue.append(Overdue(wait=wait, age=now - wait.created_at, expected_within=expected, usual=usual))
     overdue.sort(key=lambda one: one.wait.created_at)
     return OverdueList(items=overdue[:most], has_more=len(overdue) > most)
+
+
+def oldest_waits() -> list[OldestWait]:
+    """Of every loop that waits, in projects that are there. One statement: a look-up for each loop."""
+    oldest = Wait.objects.awaiting_callback(OuterRef("pk")).values("created_at")[:1]
+    loops = Loop.objects.filter(project__deleted_at=None).annotate(oldest=Subquery(oldest))
+    waiting = loops.filter(oldest__isnull=False)
+    return [OldestWait(loop=loop, since=loop.oldest) for loop in waiting]  # type: ignore[attr-defined]  # the annotation
+
+
+class UsualTimes:
+    """Within which time callbacks are expected, remembered for a while: it takes a hundred answers to say so."""
+
+    _HOLDS_FOR_SECONDS = 600.0
+    _MOST_LEARNED = 20
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[timedelta, float]] = {}
+
+    def of_each(self, loop_ids: list[str]) -> dict[str, timedelta]:
+        """Of those that are known: no more than twenty are learned at once, so that asking stays cheap."""
+        self._known = {one: self._known[one] for one in loop_ids if one in self._known}
+        unknown = [one for one in loop_ids if not self._holds(one)]
+        for loop_id in unknown[: self._MOST_LEARNED]:
+            self._known[loop_id] = usual_time(loop_id) or WHEN_NOTHING_IS_KNOWN, time.monotonic()
+        return {loop_id: expected for loop_id, (expected, _) in self._known.items()}
+
+    def _holds(self, loop_id: str) -> bool:
+        known = self._known.get(loop_id)
+        return known is not None and time.monotonic() - known[1] < self._HOLDS_FOR_SECONDS
 
 
 def usual_time(loop_id: str) -> timedelta | None:

@@ -12,7 +12,9 @@ from django.db.models import Q
 
 from integrations.purging import Walk, through_attempts
 from loops.models import Callback, Chore, Run, RunEvent, Step
+from loops.pushing.purging import through_pushes
 from mobius import clock
+from mobius.alerting.purging import through_mails
 from mobius.notifying.purging import through_notifications
 
 BATCH = 200
@@ -31,7 +33,9 @@ def walks() -> list[Walk]:
         through_attempts(),
         Walk(name="runs", objects=Run.objects, made_at="created_at", forget=_forget_runs, batch=BATCH),
         Walk(name="callbacks", objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
+        through_pushes(),
         through_notifications(),
+        through_mails(),
     ]
 
 

@@ -15,6 +15,7 @@ from integrations.models import Attempt, AttemptState
 from loops.admitting import admit
 from loops.ending import hold_run
 from loops.models import RING_AGAIN_AFTER, LoopStatus, Run, RunStatus, Step, StepStatus
+from loops.pushing.releasing import take_up
 from loops.spec import StepKind
 from loops.stopping import note, operators_turn
 from loops.turn import Turn
@@ -53,6 +54,7 @@ def resume(run: Run, *, by: Actor, reason: str = "", extend: timedelta | None = 
 
 def _go_on(run: Run, deed: str, by: Actor, reason: str, extend: timedelta | None) -> Run:
     with transaction.atomic():
+        take_up(run)  # a push is held before its runs
         held = hold_run(run)
         if refusal := why_not(held):
             raise CannotGoOn(refusal)
@@ -65,7 +67,7 @@ def _go_on(run: Run, deed: str, by: Actor, reason: str, extend: timedelta | None
         payload = {"reason": reason, "recovery_action": deed, "attempt": held.attempt}
         turn.log("run.resumed", steps[-1] if steps else None, **payload)
         for step in steps:
-            _take_up(turn, step)
+            _take_up(turn, step, deed)
         held.queue_reason, held.governed = "", False
         if turn.spec.is_governed:
             admit(held, turn.spec)
@@ -94,7 +96,7 @@ def is_out_of_time(run: Run) -> bool:
     return _time_left(run) == timedelta()
 
 
-def _take_up(turn: Turn, step: Step) -> None:
+def _take_up(turn: Turn, step: Step, deed: str) -> None:
     """The failed step is to be done again, or turns out to have been done."""
     attempts = list(Attempt.objects.of_run(turn.run.pk).filter(step_id=step.pk).without_bodies())
     accepted = [attempt for attempt in attempts if attempt.state == AttemptState.ACCEPTED]
@@ -110,7 +112,7 @@ def _take_up(turn: Turn, step: Step) -> None:
     if step.kind == StepKind.ACTION and attempts:
         step.attempts_before = step.attempt
         step.attempt += 1
-    turn.log("step.retried", step, attempt=step.attempt, retry_scope="run_recovery")
+    turn.log("step.retried", step, attempt=step.attempt, retry_scope="run_recovery", recovery_action=deed)
 
 
 def _demand_known(attempt: Attempt) -> None:

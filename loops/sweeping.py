@@ -13,9 +13,12 @@ from loops import queue
 from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
+from loops.pushing.releasing import look_after_pushes
 from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
+from mobius.alerting import mailing
+from mobius.alerting.watching import Watch
 from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
@@ -23,6 +26,7 @@ from mobius.notifying.sending import take_back
 
 _clock = ClockWatch()
 _purge = HourlyPurge()
+_watch = Watch()
 _MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
@@ -36,6 +40,7 @@ _TO_FIRE = """
     SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
         OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s)
 """
+_TO_LOOK_AFTER = "SELECT EXISTS (SELECT 1 FROM loops_push WHERE due_at <= %s)"
 _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND NOT (waits_for = '')"
 
 
@@ -48,12 +53,15 @@ def sweep() -> float:
         _ring_due(now)
     else:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
-    if _anything_fires(now):
+    if _is_any(_TO_FIRE, now, now):  # two empty indexes where nobody has triggers
         fire_due(now=now)
+    pushing = _is_any(_TO_LOOK_AFTER, now) and look_after_pushes(now=now)
     couriers.hand_out(now=now)
+    mailing.hand_out(now=now)
+    _watch.go_on(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
-        return _IDLE_SECONDS
+        return _WAITERS_SECONDS if pushing else _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
     return _WAITERS_SECONDS
 
@@ -75,11 +83,9 @@ def recover() -> None:
         take_back(now=now)
 
 
-def _anything_fires(now: datetime) -> bool:
-    """Has the time of a schedule come, or was something heard? Two empty indexes where nobody has triggers."""
-    moment = connection.ops.adapt_datetimefield_value(now)
+def _is_any(question: str, *moments: datetime) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(_TO_FIRE, [moment, moment])
+        cursor.execute(question, [connection.ops.adapt_datetimefield_value(moment) for moment in moments])
         return bool(cursor.fetchone()[0])
 
 

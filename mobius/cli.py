@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from mobius.remote import calling, deliveries, integrations, keys, loops, projects, runs
+from mobius.remote import calling, deliveries, integrations, keys, loops, projects, pushing, runs
 from mobius.remote.commands import Group
 
 OVER_API = (
@@ -232,6 +232,9 @@ def clay_simulate(port: int, **switches: object) -> None:
     from integrations.providers.clay.simulator import simulate
 
     simulate(port=port, **switches)  # type: ignore[arg-type]  # click has checked the types
+
+
+clay.add_command(pushing.push)
 
 
 def add_bench() -> None:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _CHANCE_BITS = 50
+_SHIFTS = range(90, -1, -10)
 _PAIRS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 ID_LENGTH = 32
@@ -47,8 +48,4 @@ def new_id(prefix: str) -> str:
 
 
 def _spelled(prefix: str, number: int) -> str:
-    pairs = []
-    for _ in range(10):
-        number, pair = divmod(number, 1024)
-        pairs.append(_PAIRS[pair])
-    return f"{prefix}_{''.join(reversed(pairs))}"
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"

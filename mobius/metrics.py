@@ -17,7 +17,7 @@ from django.db.models import Count, QuerySet
 from integrations.models import Attempt, Integration, Webhook
 from loops import workers
 from loops.awaiting import overdue_in
-from loops.models import Callback, Run, RunStatus
+from loops.models import Callback, Push, PushRow, PushState, Run, RunStatus
 from mobius import clock
 from mobius.api.requests import throttled
 from mobius.ids import first_id
@@ -38,6 +38,7 @@ _HELP = {
     "mobius_ready_oldest_seconds": "For how long the oldest run waits that a worker could take.",
     "mobius_queue_rows": "Rows that wait to go out through an integration; counted up to 25,000.",
     "mobius_queue_oldest_seconds": "For how long the oldest of them waits.",
+    "mobius_push_rows": "Rows of pushes that run or are paused, which were not started yet; counted up to 25,000.",
     "mobius_integration_active": "1 while rows go out through the integration, 0 while it is paused, held or broken.",
     "mobius_recent_attempts": "Attempts of the last mobius_recent_seconds, by outcome and HTTP status.",
     "mobius_recent_seconds": "Which time mobius_recent_attempts covers: 300, or less when there were more than 2,000.",
@@ -63,7 +64,8 @@ class Sample:
 def of_project(project: Project) -> Iterator[Sample]:
     """What is known of one project."""
     now = clock.now()
-    for sample in (*_runs(project, now), *_queues(project, now), *_attempts(project, now), *_callbacks(project, now)):
+    ours = (*_runs(project, now), *_queues(project, now), *_pushes(project))
+    for sample in (*ours, *_attempts(project, now), *_callbacks(project, now)):
         yield Sample(sample.name, sample.value, {"project": project.handle} | sample.labels)
 
 
@@ -122,6 +124,13 @@ def _queues(project: Project, now: datetime) -> Iterator[Sample]:
         if webhook.submission_limit is not None:
             left = max(webhook.submission_limit - webhook.used - webhook.in_flight, 0)
             yield Sample("mobius_budget_left", left, labels)
+
+
+def _pushes(project: Project) -> Iterator[Sample]:
+    for state in (PushState.RUNNING, PushState.PAUSED):
+        pushes = Push.objects.of_project(project).in_state(state).values("pk")
+        waiting = PushRow.objects.filter(push__in=pushes).waiting()
+        yield Sample("mobius_push_rows", _count(waiting, _MOST_COUNTED), {"push": state.value})
 
 
 def _attempts(project: Project, now: datetime) -> Iterator[Sample]:

@@ -6,9 +6,11 @@ Compiling a statement costs Django ten times what SQLite takes to run it. A prep
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +19,17 @@ from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
 
 M = TypeVar("M", bound=models.Model)
+
+
+class _Here(threading.local):
+    """This thread's connection. Django looks for a running event loop whenever it is asked for it."""
+
+    @cached_property
+    def database(self) -> Any:
+        return connections[DEFAULT_DB_ALIAS]
+
+
+here = _Here()
 
 
 def _cursor(database: Any) -> Any:
@@ -29,8 +42,8 @@ def _cursor(database: Any) -> Any:
 
 
 def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
-    """The cursor after the statement. Django's own cursor is for when somebody listens: a test that counts, DEBUG."""
-    if database.queries_logged or database.execute_wrappers or database.needs_rollback:
+    """The cursor after the statement. Django's own cursor is for when somebody listens, as a test that counts."""
+    if database.force_debug_cursor or database.execute_wrappers or database.needs_rollback:
         cursor = database.cursor()
         cursor.execute(sql, params)
         return cursor
@@ -44,7 +57,7 @@ def _run(database: Any, sql: str, params: Sequence[Any]) -> Any:
 
 def execute(sql: str, *params: Any) -> int:
     """Run a statement that is written out. Returns how many rows it met."""
-    return int(_run(connections[DEFAULT_DB_ALIAS], sql, params).rowcount)
+    return int(_run(here.database, sql, params).rowcount)
 
 
 class Rows:
@@ -83,7 +96,7 @@ class Select(Rows, Generic[M]):
         return [self._instance(plan, row) for row in plan.rows(values)]
 
     def _make_instance(self, plan: _Plan, row: tuple[Any, ...]) -> M:
-        made: M = plan.instance(row, connections[DEFAULT_DB_ALIAS])
+        made: M = plan.instance(row, here.database)
         return made
 
     def first(self, *values: str) -> M | None:
@@ -126,7 +139,7 @@ class _Plan:
 
     def rows(self, values: Sequence[str]) -> list[Any]:
         params = [values[param] if type(param) is int else param.value for param in self.params]
-        rows: list[Any] = _run(connections[DEFAULT_DB_ALIAS], self.sql, params).fetchall()
+        rows: list[Any] = _run(here.database, self.sql, params).fetchall()
         return rows
 
     def instance(self, row: Sequence[Any], database: Any) -> Any:
@@ -197,22 +210,21 @@ def _preparing(field: Any) -> Callable[[Any, Any], Any]:
         return lambda value, database: _adapted(database.ops.adapt_datetimefield_value, value)
     if isinstance(field, models.CharField):  # the member of an enumeration, or its text
         return lambda value, database: str.__str__(value)
-    prepare: Callable[[Any, Any], Any] = field.get_db_prep_save
     if isinstance(field, models.JSONField):
-        return _preparing_json(prepare)
-    return prepare
+        return _preparing_json(field.encoder)
+    return field.get_db_prep_save  # type: ignore[no-any-return]  # a field of any kind
 
 
-def _preparing_json(prepare: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _preparing_json(encoder: type[json.JSONEncoder] | None) -> Callable[[Any, Any], Any]:
     """Most of what is written is `{}` or `[]`."""
     empty: dict[tuple[type, str], Any] = {}
 
     def prepared(value: Any, database: Any) -> Any:
         if value:
-            return prepare(value, database)
+            return database.ops.adapt_json_value(value, encoder)
         kind = type(value), database.alias
         if kind not in empty:
-            empty[kind] = prepare(value, database)
+            empty[kind] = database.ops.adapt_json_value(value, encoder)
         return empty[kind]
 
     return prepared
@@ -267,7 +279,7 @@ class Insert(Generic[M]):
     def __call__(self, *rows: M | dict[str, Any]) -> None:
         if not rows:
             return
-        database = connections[DEFAULT_DB_ALIAS]
+        database = here.database
         params: list[Any] = []
         for row in rows:
             params += self._columns.values(self._defaults | row if isinstance(row, dict) else row, database)
@@ -289,6 +301,6 @@ class Update(Generic[M]):
 
     def __call__(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any]) -> int:
         """`writes`: the values by attribute name, or the instance that has them."""
-        database = connections[DEFAULT_DB_ALIAS]
+        database = here.database
         params = self._writes.values(writes, database) + self._where.values(where, database)
         return int(_run(database, self._sql, params).rowcount)

@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import create_server
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from integrations import invoking
 from mobius.api import streaming
@@ -41,8 +42,39 @@ class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
+class _Answer(WSGITask):  # type: ignore[misc]
+    wrote_header: bool
+
+    def write(self, data: bytes) -> None:
+        """Head and body in one packet, where the first piece of the body is all of it."""
+        if self.wrote_header or not data or self.content_length != len(data) or not self.has_body:
+            super().write(data)
+            return
+        self.channel.write_soon(self.build_response_header() + data)
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    task_class = _Answer
     error_task_class = _Refusal
+
+    def write_soon(self, data: Any) -> int:
+        """Send at once while the far side takes it; only what it does not take is for waitress's own buffers.
+
+        Whatever stands in those for a moment makes the server's loop spin, and take the interpreter from the very
+        thread that is about to send it: seven turns a request instead of one.
+        """
+        sent = 0
+        with self.outbuf_lock:
+            if self.connected and isinstance(data, bytes) and not self.total_outbufs_len:
+                sent, _ = self._flush_exception(partial(self._send_now, data))
+        if sent and sent == len(data):
+            return sent
+        return sent + int(super().write_soon(data[sent:] if sent else data))
+
+    def _send_now(self, data: bytes, *, do_close: bool) -> int:
+        return int(self.send(data, do_close=False))
 
 
 class Server:

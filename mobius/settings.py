@@ -7,6 +7,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import drf_spectacular_sidecar
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -99,10 +100,12 @@ INSTALLED_APPS = [
     "axes",
     "csp",
     "django_htmx",
+    "drf_spectacular",
     "rest_framework",
     "mobius.projects",
     "integrations",
     "mobius.notifying",
+    "mobius.alerting",
     "loops",
 ]
 
@@ -160,9 +163,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,  # for the lock, in seconds; another number in the address: sqlite:///…?timeout=5
-            # FULL: a lost commit of `sending` would be a duplicate row after a power cut.
+            # FULL: a lost commit of `sending` would be a duplicate row after a power cut. MEMORY: what a savepoint may
+            # have to bring back, a fifth of all that a run writes, goes to no file; it means nothing after a crash.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON; "
-            "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
+            "PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864; PRAGMA temp_store=MEMORY;",
         }
         | DATABASES["default"].get("OPTIONS", {}),
     }
@@ -255,6 +259,9 @@ CONTENT_SECURITY_POLICY = {
 
 STATIC_URL = "static/"
 STATIC_ROOT = MOBIUS_DATA_DIR / "static"
+# Swagger UI alone, not everything that its package brings.
+_SIDECAR = Path(drf_spectacular_sidecar.__file__).parent / "static" / "drf_spectacular_sidecar"
+STATICFILES_DIRS = [("swagger", _SIDECAR / "swagger-ui-dist")]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"},
@@ -273,17 +280,44 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["mobius.projects.authentication.RoleAllows"],
     "DEFAULT_PARSER_CLASSES": ["mobius.api.parsing.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["mobius.api.renderers.CompactJSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "mobius.openapi.schema.DescribedSchema",
     "EXCEPTION_HANDLER": "mobius.api.envelope.answer_exception",
     "UNAUTHENTICATED_USER": None,
     "URL_FORMAT_OVERRIDE": None,
 }
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Mobius console",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "DESCRIPTION": "Every row reaches Clay once, at a pace that Clay accepts, within the budget that Clay grants.\n\n"
+    "JSON only. A null is read as absent. Fields that are not described are refused with 400, and named. Every error "
+    "is an object `error` with a `code` and a `message`: also at an unknown address (404), for a method that an "
+    "address does not take (405), and for a body without a Content-Length (411).",
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "apiKey": {"type": "http", "scheme": "bearer", "description": "An API key of the project: `mbx_…`."}
+        },
+        "headers": {
+            "X-Request-ID": {
+                "schema": {"type": "string"},
+                "required": True,
+                "description": "Name it when you ask about the request.",
+            }
+        },
+    },
+    "COMPONENT_SPLIT_PATCH": False,
+    "POSTPROCESSING_HOOKS": [],
+    "SORT_OPERATIONS": False,
+}
 
 # --- logs -----------------------------------------------------------------------------------------------------------
 
-# Errors by mail, to these addresses: as text, and redacted like the log.
+# Mails: about alerts, to whom each project names; and about errors, to these addresses, redacted like the log.
 ADMINS = [("", address) for address in env.list("MOBIUS_ERROR_MAILS_TO", default=[])]
-SERVER_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.str("MOBIUS_MAILS_FROM", default="mobius@localhost")
+MOBIUS_SENDS_MAIL = bool(env.str("EMAIL_URL", default=""))  # alerts are mailed only through a server that was named
 globals().update(env.email_url("EMAIL_URL", default="smtp://localhost:25"))
+EMAIL_TIMEOUT = 10  # for each answer of the mail server, in seconds
 _HANDLERS = ["console", "mail"] if ADMINS else ["console"]
 # Names of local variables without their values, whether or not DEBUG is on.
 DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"

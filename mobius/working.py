@@ -22,18 +22,21 @@ if TYPE_CHECKING:  # its packages are there only with PostgreSQL
 
 SENDS_END_WITHIN_SECONDS = 25
 _COURIERS_END_WITHIN_SECONDS = 5
+_MAILER_ENDS_WITHIN_SECONDS = 5
 
 
 class Works:
     """Workers and ticker of this process, from the first run that they take to the last send."""
 
     def __init__(self) -> None:
+        from mobius.alerting import mailing
         from mobius.notifying import couriers  # its models need the apps, which whoever imports this may still load
 
         answer = doorbell.current_answer()
-        self._use_couriers = couriers.use_pool
+        self._use_couriers, self._use_mailer = couriers.use_pool, mailing.use_pool
         self._ticker = Ticker(answer, ring_file=embedded.ring_file())
         self._couriers = Pool(replace(answer, advance=couriers.carry), threads=couriers.COURIERS)
+        self._mailer = Pool(replace(answer, advance=mailing.carry), threads=1)
         if settings.MOBIUS_ENGINE == "embedded":
             answer.recover()
             self._workers: Pool | Worker = Pool(answer, threads=settings.MOBIUS_WORKERS)
@@ -48,12 +51,14 @@ class Works:
         self._workers.start()
         self._couriers.start()
         self._use_couriers(self._couriers)
+        self._mailer.start()
+        self._use_mailer(self._mailer)
         self._ticker.start()
         _at_work[:] = [self]
 
     def fault(self) -> str:
         """What does not live any more; "" when all does."""
-        if not (self._workers.is_alive and self._couriers.is_alive):
+        if not (self._workers.is_alive and self._couriers.is_alive and self._mailer.is_alive):
             return "a worker has died"
         return "" if self._ticker.is_alive else "the ticker has died or hangs"
 
@@ -62,8 +67,10 @@ class Works:
         _at_work.clear()
         self._ticker.stop()
         self._use_couriers(None)
+        self._use_mailer(None)
         ended = self._workers.stop(patience_seconds=SENDS_END_WITHIN_SECONDS)
         self._couriers.stop(patience_seconds=_COURIERS_END_WITHIN_SECONDS)  # what they leave is sent again
+        self._mailer.stop(patience_seconds=_MAILER_ENDS_WITHIN_SECONDS)
         embedded.use_pool(None)
         connections.close_all()
         return ended

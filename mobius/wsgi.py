@@ -23,6 +23,8 @@ from mobius.web.proxy import BehindProxy
 
 Chain = Callable[[HttpRequest], Any]  # an HttpResponseBase; Django's own handlers may also be asynchronous
 
+# Whoever is signed in may read them, too.
+_FOR_PEOPLE_TOO = frozenset({"/v1/openapi.yaml", "/v1/openapi.json"})
 # Starts come in crowds, and none of a start waits for the network: the crowd does all of it.
 _RUN_START = re.compile(r"/v1/projects/[^/]+/loops/[^/]+/runs")
 
@@ -60,7 +62,7 @@ class Application(WSGIHandler):
         start_with_others = convert_exception_to_response(lambda request: together(partial(api, request)))
 
         def choose(request: HttpRequest) -> Any:
-            if not request.path_info.startswith("/v1/"):
+            if not request.path_info.startswith("/v1/") or request.path_info in _FOR_PEOPLE_TOO:
                 return pages(request)
             if request.method == "POST" and _RUN_START.fullmatch(request.path_info):
                 return start_with_others(request)

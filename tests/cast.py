@@ -26,6 +26,7 @@ from mobius import clock
 from mobius.projects.keys import create_key
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
+from tests import described
 
 _numbers = itertools.count()
 PASSWORD = "correct horse battery staple"
@@ -87,6 +88,13 @@ class Api(APIClient):
         self.credentials(HTTP_AUTHORIZATION=f"Bearer {self.key.text}")
         self.default_format = "json"
         self.root = f"/v1/projects/{project.handle}"
+
+    def request(self, **kwargs: Any) -> Any:
+        """Every answer must be one that the API's description speaks of."""
+        answer = super().request(**kwargs)
+        if "PATH_INFO" in kwargs:
+            described.check_answer(kwargs["REQUEST_METHOD"], kwargs["PATH_INFO"], answer)
+        return answer
 
 
 @pytest.fixture

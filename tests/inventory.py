@@ -20,7 +20,9 @@ from integrations.providers.contract import Connection
 from loops import callbacks
 from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
+from loops.pushing import operating
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -30,6 +32,7 @@ from mobius.projects.principals import create_principal
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
+from tests.loops.pushing.pushes import checked
 
 Things = dict[str, str]
 HOOK = {"kind": "http", "key": "signup-form"}
@@ -53,9 +56,27 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
     hooked = create_loop(project=project, authored=PUSH_LEADS | {"name": "hooked", "triggers": [HOOK]})
     endpoint = create_endpoint(project=project, name="crm", url=clay.url_for("crm"), by=SYSTEM).endpoint
     told = Notification.objects.create(
-        project=project, endpoint=endpoint, event_type="run.completed", body="{}", created_at=clock.now()
+        project=project,
+        endpoint=endpoint,
+        event_type="run.completed",
+        run_id=failed.pk,
+        body='{"type": "run.completed"}',
+        state="failed",
+        attempts=1,
+        status_code=404,
+        response="Not Found",
+        last_error="It was answered with 404.",
+        tries=[
+            {"at": clock.now().isoformat(), "status_code": 404, "error": "It was answered with 404.", "latency_ms": 12}
+        ],
+        created_at=clock.now(),
     )
-    return {
+    pushes = {name: checked(integration) for name in ("push", "running_push", "paused_push")}
+    operating.start(pushes["running_push"], by=SYSTEM)
+    operating.pause(operating.start(pushes["paused_push"], by=SYSTEM), by=SYSTEM)
+    return {name: push.pk for name, push in pushes.items()} | {
+        "push_id": pushes["push"].pk,
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,
@@ -83,6 +104,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "key_id": key.pk,
         "member_id": str(Membership.objects.get(user=bob).pk),
         "format": "csv",
+        "kind": "csv",
         "principal": create_principal(project=project, name="robot", by=SYSTEM).pk,
         "action": "clay.webhook.submit",
         "invocation": Attempt.objects.get(run_id=failed.pk).pk,

@@ -12,8 +12,8 @@ from mobius.api.parsing import json_type
 from mobius.api.serializing import known_fields
 from mobius.errors import InvalidFields
 
-_NUMBERS = ("submission_limit", "submissions_used", "rate_per_second", "burst")
-_SETTINGS = tuple(name for name in SettingsForm.base_fields if name not in ("name", "submissions_used"))
+NUMBERS = ("submission_limit", "submissions_used", "rate_per_second", "burst")
+SETTINGS = tuple(name for name in SettingsForm.base_fields if name not in ("name", "submissions_used"))
 
 
 def read_connection(
@@ -34,7 +34,7 @@ def read_settings(
     integration: Integration, webhook: Webhook, *, settings: dict[str, Any], submissions_used: int | None
 ) -> Options:
     """What `settings` and `submissions_used` change, through the form of the settings page. Raises InvalidFields."""
-    known_fields(settings, _SETTINGS)
+    known_fields(settings, SETTINGS)
     given = _given(settings) | ({"submissions_used": submissions_used} if submissions_used is not None else {})
     form = SettingsForm.changing(settings_of(integration, webhook), given)
     if not form.is_valid():
@@ -56,9 +56,9 @@ def _wrong_type(name: str, value: Any) -> str:
         return "" if isinstance(value, bool) else f"Send true or false, not {json_type(value)}."
     if isinstance(value, str):
         return ""
-    if name in _NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
+    if name in NUMBERS and isinstance(value, int | float) and not isinstance(value, bool):
         return ""
-    return f"Send text{' or a number' if name in _NUMBERS else ''}, not {json_type(value)}."
+    return f"Send text{' or a number' if name in NUMBERS else ''}, not {json_type(value)}."
 
 
 def _errors(form: Any) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from integrations import connecting, probing
 from integrations.choosing import open_connection
@@ -25,8 +25,7 @@ from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
+from mobius.web.forms import explain, form_page
 
 
 @project_page(Permission.ADMINISTER)
@@ -131,7 +130,7 @@ def _configure(integration: Integration, form: SettingsForm, by: Actor) -> bool:
     try:
         configure(integration, form.options, by=by)
     except AlreadyExists as error:
-        form.add_error("name", error.message)
+        explain(form, error)
         return False
     return True
 

@@ -9,7 +9,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
 from integrations import probing, succession
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
@@ -23,13 +23,14 @@ from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, form_page
 
 
 @never_cache
 @sensitive_post_parameters("webhook_url", "auth_header_value")
 @sensitive_variables("fields", "pasted", "form")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def successor(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     integration = find_integration(project, integration_id)
     provider = find_provider(integration.provider)
@@ -77,7 +78,7 @@ def _stage(integration: Integration, form: Any, by: Actor) -> Webhook | None:
     try:
         return succession.stage(integration, form.connection, form.options, by=by)
     except (Conflict, WrongKey) as error:
-        form.add_error("webhook_url", error.message)
+        explain(form, error, names={"": "webhook_url", "name": "webhook_url"})
         return None
 
 

@@ -6,13 +6,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from integrations import connecting, probing
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
@@ -28,12 +27,13 @@ from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
 from integrations.secrets import WrongKey
-from mobius.api.pagination import Page, page_of
-from mobius.errors import Conflict, InvalidFields, MobiusError
-from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
+from mobius.errors import Conflict, MobiusError
+from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain, form_page
+from mobius.web.lists import rows
 
 UNPROCESSABLE = 422
 
@@ -50,7 +50,7 @@ def integrations(request: ProjectRequest, project: Project) -> HttpResponse:
 @sensitive_post_parameters("webhook_url", "auth_header_value")
 @sensitive_variables("fields", "pasted", "form")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def connect(request: ProjectRequest, project: Project, provider_id: str) -> HttpResponse:
     provider = find_provider(provider_id)
     fields = posted(request)
@@ -80,7 +80,7 @@ def activity(request: ProjectRequest, project: Project, integration_id: str) -> 
     """Who did what to it."""
     found = find_integration(project, integration_id)
     done = AuditEvent.objects.of_project(project).of_object(found.pk)
-    context = {**on_tab(Tab.ACTIVITY, request, found), "page": _rows(request, done)}
+    context = {**on_tab(Tab.ACTIVITY, request, found), "page": rows(request, done)}
     return render(request, "integrations/activity.html", context)
 
 
@@ -93,15 +93,8 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
         try:
             return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"], by=request.actor)))
         except MobiusError as error:
-            form.add_error(None, error.message)
+            explain(form, error)
     return _integration_page(request, found, form)
-
-
-def _rows(request: ProjectRequest, found: AuditEventQuerySet) -> Page[AuditEvent]:
-    try:
-        return page_of(found, request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
 
 
 def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:
@@ -115,7 +108,7 @@ def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integrat
             by=request.actor,
         )
     except (Conflict, WrongKey) as error:
-        form.add_error("webhook_url", error.message)
+        explain(form, error, names={"": "webhook_url", "name": "webhook_url"})
         return None
 
 

@@ -13,6 +13,10 @@ class ActionInputInvalid(BadRequest):
     """The action's parameters do not make a row that the provider takes."""
 
 
+class RowTooLarge(ActionInputInvalid):
+    """The row has more bytes than the provider takes."""
+
+
 class NotConnected(Conflict):
     """The action's provider is not connected to this project, or not any more."""
 

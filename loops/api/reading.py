@@ -13,7 +13,7 @@ from mobius.errors import InvalidFields
 _OBJECTS = ("event", "meta", "config", "source")
 # Budgets are Mobius's own (mobius-contract §7.1): accepted and ignored.
 _KNOWN = (*_OBJECTS, "idempotency_key", "budget_usd", "credit_budget")
-_SOURCE_TYPES = ("api", "trigger", "manual", "signal")
+SOURCE_TYPES = ("api", "trigger", "manual", "signal")
 
 
 def read_object(data: Any) -> dict[str, Any]:
@@ -57,8 +57,8 @@ def _check_source(source: Mapping[str, Any], problems: dict[str, list[str]]) -> 
             problems[f"source.{name}"] = ["There is no such field. Known fields: id, label, type."]
         elif not isinstance(value, str) or len(value) > 200:
             problems[f"source.{name}"] = ["Send text of at most 200 characters."]
-    if "source.type" not in problems and source.get("type", "api") not in _SOURCE_TYPES:
-        problems["source.type"] = [f"Send one of {', '.join(_SOURCE_TYPES)}."]
+    if "source.type" not in problems and source.get("type", "api") not in SOURCE_TYPES:
+        problems["source.type"] = [f"Send one of {', '.join(SOURCE_TYPES)}."]
 
 
 def _key(data: Mapping[str, Any], header_key: str, problems: dict[str, list[str]]) -> str:

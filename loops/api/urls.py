@@ -6,6 +6,7 @@ from loops.api.callbacks import CallbackAtAddress, ClayCallbackViewSet, OverdueV
 from loops.api.events import RunEventViewSet
 from loops.api.invocations import InvocationViewSet
 from loops.api.operating import OperatingViewSet, SettlingViewSet
+from loops.api.pushes import PushViewSet
 from loops.api.queue import QueueViewSet
 from loops.api.triggers import HttpTrigger, TriggerViewSet
 from loops.api.views import LoopViewSet, RunViewSet
@@ -39,6 +40,14 @@ urlpatterns = [
     path(f"{PROJECT}/deliveries/<str:delivery>/settle", SettlingViewSet.as_view({"post": "settle"})),
     path(f"{PROJECT}/callbacks/clay", ClayCallbackViewSet.as_view({"post": "create"})),
     path(f"{PROJECT}/callbacks/overdue", OverdueViewSet.as_view({"get": "list"})),
+    path(f"{PROJECT}/pushes", PushViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{PROJECT}/pushes/<str:push>", PushViewSet.as_view({"get": "retrieve"})),
+    path(f"{PROJECT}/pushes/<str:push>/check", PushViewSet.as_view({"post": "check"})),
+    path(f"{PROJECT}/pushes/<str:push>/start", PushViewSet.as_view({"post": "start"})),
+    path(f"{PROJECT}/pushes/<str:push>/pause", PushViewSet.as_view({"post": "pause"})),
+    path(f"{PROJECT}/pushes/<str:push>/resume", PushViewSet.as_view({"post": "resume"})),
+    path(f"{PROJECT}/pushes/<str:push>/cancel", PushViewSet.as_view({"post": "cancel"})),
+    path(f"{PROJECT}/pushes/<str:push>/failed", PushViewSet.as_view({"get": "failed"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue", QueueViewSet.as_view({"get": "retrieve"})),
     path(f"{PROJECT}/integrations/<str:integration>/queue/discard", QueueViewSet.as_view({"post": "discard"})),
 ]

@@ -34,6 +34,8 @@ class LoopViewSet(ProjectViewSet):
         loops = _with_last_run(Loop.objects.present().filter(project=self.project))
         if status := _one_of(request, "status", LoopStatus):
             loops = loops.filter(status=status)
+        if agent_id := request.query_params.get("agent_id"):
+            loops = loops.filter(current_version__spec__agent_id=agent_id)
         return Response(page(loops, request.query_params, serialize=self._shown))
 
     def create(self, request: Request, project: str) -> Response:

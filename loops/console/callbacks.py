@@ -15,7 +15,7 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.models import Attempt
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
-from loops.console.lists import chosen, found_ids, rows, searched
+from loops.console.lists import chosen, found_ids, searched
 from loops.console.showing import PURGED, duration, shown
 from loops.models import Callback, CallbackQuerySet, CallbackState
 from mobius import clock
@@ -23,6 +23,7 @@ from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 
 @require_GET
@@ -86,7 +87,8 @@ def callback_assign(request: ProjectRequest, project: Project, callback_id: str)
     try:
         callbacks.assign(callback, step_id=request.POST.get("step_id", ""), by=request.actor)
     except MobiusError as error:
-        return _shown(request, callback, trouble=error.message, status=error.http_status)
+        # As it is now: somebody else may have said already which row it answers.
+        return _shown(request, _callback(project, callback_id), trouble=error.message, status=error.http_status)
     messages.success(request, "The callback is given to the row, and its run goes on if it waits for it.")
     return redirect("console:callback", project.handle, callback.pk)
 

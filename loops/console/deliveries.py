@@ -12,10 +12,11 @@ from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
 from integrations.models import Attempt, AttemptQuerySet, AttemptState
 from loops.console.attempts import shown_attempt
-from loops.console.lists import chosen, found_ids, rows, searched
+from loops.console.lists import chosen, found_ids, searched
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 
 @require_GET

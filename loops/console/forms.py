@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 from django import forms
@@ -11,12 +9,12 @@ from django.core.exceptions import ValidationError
 
 from integrations.settling import Decision
 from loops.console.places import Mark, mark_mistake, mark_place
-from loops.models import Loop
 from loops.retrying import LONGEST_EXTENSION
 from loops.starting import LONGEST_KEY
 from mobius.api.parsing import json_type, parse_json
 from mobius.errors import InvalidFields, MobiusError
 from mobius.projects.auditing import LONGEST_REASON
+from mobius.web.forms import explain
 
 JsonObject = dict[str, Any]
 _MOST_MARKS = 20  # more than that nobody mends at once
@@ -46,17 +44,18 @@ class LoopForm(forms.Form):
     spec = JsonObjectField(label="Loop", rows=24, help_text="The loop as JSON, as the API takes it.")
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, *arguments: Any, loop: Loop | None = None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.loop = loop
         self.marks: list[Mark] = []
 
     def refuse(self, error: MobiusError) -> None:
         """Say what is wrong with the loop, and mark in its text where."""
-        places = error.fields if isinstance(error, InvalidFields) else ()
-        found = {place: mark_place(self._text, place) for place in places}
-        self.marks = sorted(set(found.values()), key=lambda mark: (mark.line, mark.column))[:_MOST_MARKS]
-        explain(self, error, field="spec", where=found)
+        if isinstance(error, InvalidFields):
+            found = {place: mark_place(self._text, place) for place in error.fields}
+            self.marks = sorted(set(found.values()), key=lambda mark: (mark.line, mark.column))[:_MOST_MARKS]
+            told = {place: [f"{one} ({found[place]})" for one in said] for place, said in error.fields.items()}
+            error = InvalidFields(told)
+        explain(self, error, inside="spec")
 
     def is_valid(self) -> bool:
         """Also marks where the text is no JSON."""
@@ -68,11 +67,6 @@ class LoopForm(forms.Form):
     @property
     def _text(self) -> str:
         return str(self["spec"].value() or "{}").replace("\r\n", "\n")
-
-    @property
-    def has_news(self) -> bool:
-        current = self.loop.current_version if self.loop else None
-        return bool(self.cleaned_data["spec"] != (current.spec if current else {}))
 
 
 class RestoreForm(forms.Form):
@@ -141,18 +135,3 @@ class SettleForm(forms.Form):
         help_text="Such as: looked into the table. Written down in the audit, with your name.",
         error_messages={"required": "Say how you know, such as: looked into the table."},
     )
-
-
-def explain(
-    form: forms.Form, error: MobiusError, *, field: str | None, where: Mapping[str, Mark] = MappingProxyType({})
-) -> None:
-    """Put `error` on the form: a fault of a field there, one inside the JSON under `field` (None: the form as a whole)
-    with its place in front, and behind it where in the text that is, if `where` knows."""
-    if not isinstance(error, InvalidFields):
-        form.add_error(None, error.message)
-        return
-    for place, sentences in error.fields.items():
-        own = place if place in form.fields else field
-        for sentence in sentences:
-            behind = f" ({where[place]})" if place in where else ""
-            form.add_error(own, sentence if own == place else f"{place}: {sentence}{behind}")

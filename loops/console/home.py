@@ -18,6 +18,7 @@ from loops.console.runs import listed
 from loops.models import Loop, LoopStatus, Run
 from loops.versions import spec_of
 from mobius import clock
+from mobius.alerting.console.showing import shown_alerts
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -76,7 +77,7 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])
     webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
     shown = [_shown(webhook) for webhook in webhooks[:_INTEGRATIONS_SHOWN]]
-    loop = _loop_to_start(project)
+    loop = None if runs else _loop_to_start(project)
     in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
     return render(
         request,
@@ -85,11 +86,12 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
             "runs": listed(runs),
             "integrations": shown,
             "has_more_integrations": len(webhooks) > len(shown),
+            "alerts": shown_alerts(project),
             "activity": activity_of(project),
             "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
             "in_doubt": _counted(len(in_doubt)),
             "loop": loop,
-            "curl": _curl(loop) if loop and not runs else "",
+            "curl": _curl(loop) if loop else "",
             "may_edit": request.access.allows(Permission.ADMINISTER),
             "may_start": request.access.allows(Permission.START),
         },

@@ -1,31 +1,17 @@
-"""What the lists have in common: what their address asks for, and the page of rows that it gets."""
+"""What lists that can be searched have in common: what their address asks for."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from django.core.exceptions import BadRequest
-from django.db.models import Model, QuerySet, TextChoices
+from django.db.models import QuerySet, TextChoices
 from django.http import HttpRequest
-
-from mobius.api.pagination import Page, page_of
-from mobius.errors import InvalidFields
 
 LONGEST_SEARCH = 300
 """Characters: every id that can be searched is shorter."""
 
 _FOUND_AT_MOST = 1_000
 """By one look-up, however many there are."""
-
-M = TypeVar("M", bound=Model)
-
-
-def rows(request: HttpRequest, queryset: QuerySet[M]) -> Page[M]:
-    """The page that the address asks for. A cursor that is not ours is a bad request, not an empty list."""
-    try:
-        return page_of(queryset, request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
 
 
 def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from loops import authoring
 from loops.console.examples import STARTER_LOOP, example_event, start_curl
 from loops.console.finding import find_loop
-from loops.console.forms import LoopForm, StartForm, explain
-from loops.console.lists import chosen, rows
+from loops.console.forms import LoopForm, StartForm
+from loops.console.lists import chosen
 from loops.console.showing import editable, shown
 from loops.console.triggers import shown_triggers, without_handles
 from loops.models import Loop, LoopStatus, LoopVersion, Run
@@ -24,6 +24,8 @@ from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import explain
+from mobius.web.lists import rows
 
 _VERSIONS_SHOWN = 20
 
@@ -79,9 +81,9 @@ def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpR
         try:
             started = start_run(loop=loop, start=_start(request, form), by=request.actor)
         except IdempotencyKeyConflict as error:
-            form.add_error("idempotency_key", error.message)
+            explain(form, error, names={"": "idempotency_key"})
         except MobiusError as error:
-            explain(form, error, field="event")
+            explain(form, error, inside="event")
         else:
             if not started.created:
                 messages.info(request, "This run has the idempotency key already, so nothing was started.")

@@ -12,13 +12,12 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
 
 from integrations.models import Attempt, AttemptState
 from integrations.settling import Decision
 from loops import operating
 from loops.console.deliveries import find_delivery
-from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm, explain
+from loops.console.forms import ReasonForm, RetryForm, SettleForm, SignalForm
 from loops.console.runs import find_run
 from loops.models import Run, Step
 from loops.retrying import is_out_of_time, resume, retry
@@ -27,8 +26,7 @@ from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
+from mobius.web.forms import explain, form_page, posted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +111,7 @@ def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
         operating.signal(run, step_key=step.key, result=form.cleaned_data["result"], by=request.actor)
         return "The step has its output, and the run goes on."
 
-    return ask(request, question, SignalForm(posted(request), initial={"result": "{}"}), signal, field="result")
+    return ask(request, question, SignalForm(posted(request), initial={"result": "{}"}), signal, inside="result")
 
 
 @form_page
@@ -172,24 +170,20 @@ def _about_run(run: Run, **question: Any) -> Question:
     return Question(back=page, parents=parents, **question)
 
 
-def posted(request: ProjectRequest) -> Any:
-    return request.POST if request.method == "POST" else None
-
-
 def ask(
     request: ProjectRequest,
     question: Question,
     form: forms.Form,
     do: Callable[[forms.Form], str],
     *,
-    field: str | None = "reason",
+    inside: str = "",
 ) -> HttpResponse:
     """Show the question; once it is answered, do it and go back with what `do` says."""
     if request.method == "POST" and form.is_valid():
         try:
             said = do(form)
         except MobiusError as error:
-            explain(form, error, field=field)
+            explain(form, error, inside=inside)
         else:
             messages.success(request, said)
             return redirect(question.back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -11,16 +12,17 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from integrations.models import Attempt
-from loops.console.lists import chosen, rows, searched
+from loops.console.lists import chosen, searched
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
 from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 _LOOPS_TO_CHOOSE_FROM = 100
-_RUNS_OF_ONE_REQUEST_ID = 100
+_RUNS_OF_ONE_REQUEST_ID = _RUNS_THAT_ONE_STARTED = 100
 _LONGEST_REASON = 160  # characters, in a list
 WARNINGS_SHOWN = CHILDREN_SHOWN = 20
 STOP_POLLING = 286
@@ -78,11 +80,17 @@ def run_page(request: ProjectRequest, project: Project, run_id: str) -> HttpResp
             "event": PURGED if run.purged_at else shown(run.event),
             "config": shown(run.config) if run.config else None,
             "starter": run.source.get("label") or run.source.get("id") or "a client of the API",
-            "children": Run.objects.children_of(run.pk).select_related("loop")[:CHILDREN_SHOWN],
+            **_children(run),
             "warnings": run.warnings[:WARNINGS_SHOWN],
             "active": not run.has_ended,
         },
     )
+
+
+def _children(run: Run) -> dict[str, Any]:
+    """The runs that this one started, as many as a page has room for."""
+    found = list(Run.objects.children_of(run.pk).select_related("loop")[: CHILDREN_SHOWN + 1])
+    return {"children": found[:CHILDREN_SHOWN], "more_children": len(found) > CHILDREN_SHOWN}
 
 
 @require_GET
@@ -130,10 +138,12 @@ def _resting(step: Step) -> str:
 
 
 def _found(project: Project, text: str) -> list[str]:
-    """The ids of the runs that `text` names: by id, idempotency key or request_id, each by its index."""
+    """The ids of the runs that `text` names: by id, idempotency key or request_id, or that the run it names has
+    started; each by its index."""
     by_key = Run.objects.of_project(project).holding_key(text).values_list("pk", flat=True)
     sent = Attempt.objects.of_project(project).sent_under(text).order_by("-pk").values_list("run_id", flat=True)
-    return [text, *by_key, *sent[:_RUNS_OF_ONE_REQUEST_ID]]
+    started = Run.objects.of_project(project).children_of(text).values_list("pk", flat=True)
+    return [text, *by_key, *sent[:_RUNS_OF_ONE_REQUEST_ID], *started[:_RUNS_THAT_ONE_STARTED]]
 
 
 def _loops(project: Project, chosen_id: str) -> list[Loop]:

@@ -11,8 +11,9 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
+from loops.console.finding import find_loop
 from loops.models import Loop, Trigger
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
 from loops.triggers.calling import demand_signature, find_http_trigger, take_unsigned
@@ -20,6 +21,7 @@ from mobius.errors import NotFound
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import form_page
 
 _KINDS = {
     TriggerKind.MANUAL: "By hand or over the API",
@@ -93,7 +95,7 @@ def _without_handle(trigger: dict[str, Any]) -> dict[str, Any]:
 @never_cache
 @sensitive_variables("made")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def trigger_secret(request: ProjectRequest, project: Project, loop_id: str, key: str) -> HttpResponse:
     """Demand signed calls: a page that asks, then the secret, once."""
     trigger = _find(project, loop_id, key)
@@ -112,10 +114,7 @@ def trigger_unsigned(request: ProjectRequest, project: Project, loop_id: str, ke
 
 
 def _find(project: Project, loop_id: str, key: str) -> Trigger:
-    loop = Loop.objects.present().of_project(project).filter(pk=loop_id).first()
-    if loop is None:
-        raise Http404("There is no such loop.")
     try:
-        return find_http_trigger(loop, key)
+        return find_http_trigger(find_loop(project, loop_id), key)
     except NotFound as error:
         raise Http404(error.message) from None

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from loops.console import callbacks, deliveries, home, loops, operating, queue, recipes, runs, triggers, versions
+from loops.console import (
+    callbacks,
+    deliveries,
+    home,
+    loops,
+    operating,
+    pushes,
+    queue,
+    recipes,
+    runs,
+    triggers,
+    versions,
+)
 from loops.console.editor import views as editor
 
 urlpatterns = [
@@ -37,6 +49,16 @@ urlpatterns = [
     path("operate/deliveries/<str:delivery_id>/settle/", operating.delivery_settle, name="delivery_settle"),
     path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
     path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
+    path("operate/pushes/", pushes.push_list, name="pushes"),
+    path("operate/pushes/new/", pushes.push_new, name="push_new"),
+    path("operate/pushes/<str:push_id>/", pushes.push_page, name="push"),
+    path("operate/pushes/<str:push_id>/live/", pushes.push_live, name="push_live"),
+    path("operate/pushes/<str:push_id>/check/", pushes.push_check, name="push_check"),
+    path("operate/pushes/<str:push_id>/start/", pushes.push_start, name="push_start"),
+    path("operate/pushes/<str:push_id>/pause/", pushes.push_pause, name="push_pause"),
+    path("operate/pushes/<str:push_id>/resume/", pushes.push_resume, name="push_resume"),
+    path("operate/pushes/<str:push_id>/cancel/", pushes.push_cancel, name="push_cancel"),
+    path("operate/pushes/<str:push_id>/failed/", pushes.push_failed, name="push_failed"),
     path(
         "govern/integrations/<str:integration_id>/deliveries/",
         deliveries.integration_deliveries,

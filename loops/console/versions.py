@@ -13,13 +13,14 @@ from loops import authoring
 from loops.console.differences import differences
 from loops.console.finding import find_loop
 from loops.console.forms import RestoreForm
-from loops.console.operating import Question, ask, form_page, posted
+from loops.console.operating import Question, ask
 from loops.console.showing import editable, shown
 from loops.console.triggers import without_handles
 from loops.models import Loop, LoopVersion
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import form_page, posted
 
 _VERSIONS_OFFERED = 200
 _LARGEST_NUMBER = 2**31 - 1  # that every database can look for
@@ -78,7 +79,7 @@ def version_restore(request: ProjectRequest, project: Project, loop_id: str, num
         return f"Saved as version {saved.current_version.number}: the loop is again what version {version.number} was."
 
     form = RestoreForm(posted(request), initial={"version": current.number})
-    return ask(request, question, form, restore, field=None)
+    return ask(request, question, form, restore)
 
 
 def _version(loop: Loop, number: int) -> LoopVersion:

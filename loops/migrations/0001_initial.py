@@ -12,6 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        ('integrations', '0001_initial'),
         ('projects', '0001_initial'),
     ]
 
@@ -355,5 +356,67 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='wait',
             constraint=models.UniqueConstraint(condition=models.Q(('state', 'open')), fields=('step',), name='one_open_wait_per_step'),
+        ),
+        migrations.CreateModel(
+            name='Push',
+            fields=[
+                ('id', models.CharField(default=functools.partial(mobius.ids.new_id, *('push',), **{}), editable=False, max_length=32, primary_key=True, serialize=False)),
+                ('integration_name', models.CharField(max_length=100)),
+                ('name', models.CharField(max_length=200)),
+                ('state', models.CharField(choices=[('reading', 'Reading'), ('draft', 'Draft'), ('checked', 'Checked'), ('running', 'Running'), ('paused', 'Paused'), ('completed', 'Completed'), ('cancelled', 'Cancelled')], default='reading', max_length=16)),
+                ('format', models.CharField(max_length=8)),
+                ('read_as', models.CharField(blank=True, max_length=100)),
+                ('columns', models.JSONField(default=list)),
+                ('rows', models.PositiveIntegerField(default=0)),
+                ('mapping', models.JSONField(default=dict)),
+                ('report', models.JSONField(default=dict)),
+                ('revision', models.PositiveIntegerField(default=0)),
+                ('paused_because', models.CharField(blank=True, max_length=500)),
+                ('setbacks', models.PositiveIntegerField(default=0)),
+                ('created_by', models.CharField(blank=True, max_length=200)),
+                ('going_since', models.DateTimeField(blank=True, null=True)),
+                ('settled_before', models.PositiveIntegerField(default=0)),
+                ('due_at', models.DateTimeField(blank=True, null=True)),
+                ('created_at', models.DateTimeField()),
+                ('started_at', models.DateTimeField(blank=True, null=True)),
+                ('ended_at', models.DateTimeField(blank=True, null=True)),
+                ('purged_at', models.DateTimeField(blank=True, null=True)),
+                ('integration', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='integrations.integration')),
+                ('loop', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='loops.loop')),
+                ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='pushes', to='projects.project')),
+            ],
+            options={
+                'verbose_name_plural': 'pushes',
+            },
+        ),
+        migrations.CreateModel(
+            name='PushRow',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveIntegerField()),
+                ('line', models.PositiveIntegerField()),
+                ('content', models.TextField(blank=True)),
+                ('unreadable', models.BooleanField(default=False)),
+                ('state', models.CharField(choices=[('waiting', 'Waiting'), ('left_out', 'Left out'), ('started', 'On its way'), ('sent', 'Sent'), ('duplicate', 'Sent before'), ('in_doubt', 'In doubt'), ('failed', 'Failed'), ('not_sent', 'Not sent')], default='waiting', max_length=16)),
+                ('reason', models.CharField(blank=True, max_length=500)),
+                ('run_id', models.CharField(blank=True, max_length=32)),
+                ('push', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='loops.push')),
+            ],
+        ),
+        migrations.AddIndex(
+            model_name='push',
+            index=models.Index(fields=['project', 'id'], name='pushes_by_project'),
+        ),
+        migrations.AddIndex(
+            model_name='push',
+            index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='pushes_to_look_after'),
+        ),
+        migrations.AddIndex(
+            model_name='pushrow',
+            index=models.Index(fields=['push', 'state', 'number'], name='push_rows_by_state'),
+        ),
+        migrations.AddConstraint(
+            model_name='pushrow',
+            constraint=models.UniqueConstraint(fields=('push', 'number'), name='one_push_row_per_number'),
         ),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from loops.models.callbacks import Callback, CallbackQuerySet, CallbackState
 from loops.models.loops import Loop, LoopStatus, LoopVersion
 from loops.models.processes import Chore, Worker
+from loops.models.pushes import Push, PushRow, PushState, RowState
 from loops.models.runs import RING_AGAIN_AFTER, QueueReason, Run, RunEvent, RunQuerySet, RunStatus
 from loops.models.steps import Step, StepStatus, SuspendedFor, Wait, WaitState
 from loops.models.triggers import SourceEvent, SourceEventState, Trigger, TriggerSecret
@@ -18,7 +19,11 @@ __all__ = [
     "Loop",
     "LoopStatus",
     "LoopVersion",
+    "Push",
+    "PushRow",
+    "PushState",
     "QueueReason",
+    "RowState",
     "Run",
     "RunEvent",
     "RunQuerySet",

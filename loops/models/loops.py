@@ -29,6 +29,11 @@ class LoopQuerySet(models.QuerySet["Loop"]):
     def in_status(self, status: str) -> Self:
         return self.filter(status=status)
 
+    def paused_by_the_console(self) -> Self:
+        """Of projects that are there, without the authored JSON."""
+        paused = self.filter(status=LoopStatus.PAUSED, project__deleted_at=None)
+        return paused.exclude(paused_because="")
+
     def for_lists(self) -> Self:
         """With the number of the version and `last_run_at`, without the authored JSON."""
         latest = Run.objects.filter(loop=OuterRef("pk")).order_by("-id").values("created_at")[:1]

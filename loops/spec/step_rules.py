@@ -14,11 +14,12 @@ from loops.spec.steps import StepKind
 from mobius.errors import MobiusError
 
 MAX_STEPS = 100
-_MAX_ATTEMPTS = 10
-_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MAX_ATTEMPTS = 10
+STEP_ID = r"[A-Za-z0-9_.-]{1,64}"
+_ID = re.compile(STEP_ID)
 _KINDS = tuple(StepKind)
 _LATER_KINDS = ("agent", "interaction")
-_MAX_CHECKS = 50
+MAX_CHECKS = 50
 _CALLBACK_SUFFIX = ".callback"
 
 
@@ -79,7 +80,7 @@ def _check_common(fields: Fields, scope: Scope) -> None:
         scope.check_predicate(condition, fields.at("if"))
     if retry := fields.object("retry"):
         retry.only("max_attempts", "delay")
-        retry.integer("max_attempts", low=1, high=_MAX_ATTEMPTS)
+        retry.integer("max_attempts", low=1, high=MAX_ATTEMPTS)
         retry.duration("delay")
     if timeout := fields.object("timeout"):
         timeout.only("duration", "on_timeout")
@@ -187,8 +188,8 @@ def _check_check(config: Fields, scope: Scope) -> None:
     else:
         config.choice("on_fail", ["fail", "continue"])
     checks = config.array("checks") or []
-    if config.data.get("checks") == [] or len(checks) > _MAX_CHECKS:
-        config.fault("checks", f"Give from 1 to {_MAX_CHECKS} checks.")
+    if config.data.get("checks") == [] or len(checks) > MAX_CHECKS:
+        config.fault("checks", f"Give from 1 to {MAX_CHECKS} checks.")
         return
     names: set[str] = set()
     for index, data in enumerate(checks):

@@ -42,7 +42,7 @@ _CODES = {
     500: "internal_error",
     503: "service_unavailable",
 }
-_RATE_LIMIT_HEADERS = {
+RATE_LIMIT_HEADERS = {
     "limit": "X-RateLimit-Limit",
     "remaining": "X-RateLimit-Remaining",
     "reset_at": "X-RateLimit-Reset",
@@ -120,7 +120,7 @@ def _headers_of(error: errors.MobiusError) -> dict[str, str]:
     headers = {"Retry-After": "1"} if error.http_status == 503 else {}
     if isinstance(error, errors.RateLimitExceeded):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_seconds)))
-        known = {header: getattr(error, name) for name, header in _RATE_LIMIT_HEADERS.items()}
+        known = {header: getattr(error, name) for name, header in RATE_LIMIT_HEADERS.items()}
         headers.update({header: str(value) for header, value in known.items() if value is not None})
     return headers
 
@@ -177,7 +177,14 @@ def _log(exception: BaseException, problem: Problem, request: HttpRequest | None
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return describe(exception).response() if is_api(request) else defaults.bad_request(request, exception)
+    problem = describe(exception)
+    if is_api(request):
+        return problem.response()
+    if problem.status != 413:
+        return defaults.bad_request(request, exception)
+    page = defaults.bad_request(request, exception, template_name="413.html")
+    page.status_code = problem.status
+    return page
 
 
 def handler403(request: HttpRequest, exception: Exception) -> HttpResponse:

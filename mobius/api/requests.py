@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from mobius.api.envelope import Problem, answer, is_api
+from mobius.api.envelope import Problem, answer, describe, is_api
 from mobius.ids import new_id
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._~:+=-]{1,64}")
@@ -42,9 +42,9 @@ class ApiMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if "\x00" in request.path_info:  # PostgreSQL would not even take the question
-            raise Http404
         if not is_api(request):
+            if "\x00" in request.path_info:  # PostgreSQL would not even take the question
+                raise Http404
             if _asks_with_nul(request) or any("\x00" in cookie for cookie in request.COOKIES.values()):
                 raise BadRequest("The request holds a NUL character.")
             return self.get_response(request)
@@ -72,6 +72,8 @@ class ApiMiddleware:
         return Problem(status=411, message="Send the body with a Content-Length.").response()
 
     def _refuse_nul(self, request: HttpRequest) -> HttpResponse | None:
+        if "\x00" in request.path_info:
+            return describe(Http404()).response()
         if not _asks_with_nul(request):
             return None
         return Problem(status=400, message="The query holds a NUL character (%00); leave it out.").response()

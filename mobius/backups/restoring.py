@@ -15,6 +15,8 @@ from integrations.secrets import SecretUnreadable, WrongKey, decrypted
 from loops.models import Run
 from loops.sweeping import recover
 from mobius import clock, firststart
+from mobius.alerting.mailing import hold_mails
+from mobius.alerting.watching import take_stock
 from mobius.backups.archive import Archive
 from mobius.backups.databases import CopyFailed, fault_of, is_empty, load_dump
 from mobius.errors import Conflict
@@ -49,7 +51,10 @@ def restore(archive: Archive) -> int:
         recover()
         Run.objects.exclude(worker="").update(worker="")
         hold_notifications()
-        return hold_all(taken_at=manifest.taken_at, now=now, by=COMMAND_LINE)
+        hold_mails()
+        held = hold_all(taken_at=manifest.taken_at, now=now, by=COMMAND_LINE)
+        take_stock(now=now)
+        return held
 
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}

@@ -12,8 +12,9 @@ from django.db import IntegrityError, transaction
 from django.views.decorators.debug import sensitive_variables
 
 from integrations.addresses import UnsafeUrl, read_url
+from integrations.secrets import SecretUnreadable
 from mobius import clock
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import AlreadyExists, Conflict, InvalidFields
 from mobius.notifying.interest import note_change
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
 from mobius.notifying.signing import new_secret
@@ -21,11 +22,22 @@ from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
 
-EVENT_TYPES = ("run.started", "run.resumed", "run.completed", "run.failed", "run.cancelled")
-ALL_OF_RUNS = "run.*"
+EVENT_TYPES = (
+    *("run.started", "run.resumed", "run.completed", "run.failed", "run.cancelled"),
+    *("alert.opened", "alert.worsened", "alert.closed"),
+)
+ALL_OF_A_KIND = ("run.*", "alert.*")
 OVERLAP = timedelta(hours=24)
 """So long the former secret signs on after a rotation."""
+MOST_ENDPOINTS = 100
+"""In a project, switched off ones included: each is told of everything that it wants to hear, by a POST of its own."""
 SWITCHED_OFF = "The webhook was switched off before this was delivered. Redeliver it once the webhook is on again."
+
+
+class WebhookLimitReached(Conflict):
+    """The project has as many webhooks as it may have: delete one that is not needed."""
+
+    code = "webhook_limit_reached"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +60,15 @@ def create_endpoint(
     secret: str = "",
     by: Actor,
 ) -> NewSecret:
-    """A new endpoint. `secret`: the text it was pinged with before. Raises InvalidFields, and AlreadyExists."""
+    """A new endpoint. `secret`: the text it was pinged with before.
+
+    Raises InvalidFields, AlreadyExists, and WebhookLimitReached.
+    """
     now, text = clock.now(), secret or new_secret()
     endpoint = Endpoint(project=project, created_at=now, updated_at=now, created_by=by.name, tags=tags or {})
     _set(endpoint, name=name, url=url, events=list(events), enabled=enabled)
     with _unique_name(endpoint), transaction.atomic():
+        _demand_room(project)
         endpoint.save(force_insert=True)
         SigningSecret.objects.create(endpoint=endpoint, version=1, secret=text, created_at=now)
         note_change()
@@ -61,14 +77,18 @@ def create_endpoint(
 
 
 def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -> Endpoint:
-    """Write the fields that are given. Raises InvalidFields, and AlreadyExists.
+    """Write the fields that are given. The same again changes nothing. Raises InvalidFields, and AlreadyExists.
 
     Switched off, it hears of nothing, and what was still to be sent is given up; on again, its failures are forgotten.
     """
     with _unique_name(endpoint), transaction.atomic():
         endpoint.refresh_from_db(from_queryset=Endpoint.objects.select_for_update())
+        before = _values(endpoint, changes)
         _set(endpoint, **{name: value for name, value in changes.items() if name != "tags"})
         endpoint.tags = changes.get("tags", endpoint.tags)
+        changed = [name for name, value in _values(endpoint, changes).items() if value != before[name]]
+        if not changed:
+            return endpoint
         endpoint.updated_at, endpoint.updated_by = clock.now(), by.name
         if changes.get("enabled") is False:
             _give_up(endpoint)
@@ -76,7 +96,7 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
             endpoint.disabled_because, endpoint.failing_since, endpoint.failures_in_a_row = "", None, 0
         endpoint.save()
         note_change()
-        _note(by, "update", endpoint, changed=changes)
+        _note(by, "update", endpoint, changed=changed)
     return endpoint
 
 
@@ -124,18 +144,39 @@ def switch_off(endpoint: Endpoint, *, because: str, now: datetime) -> None:
     _note(SYSTEM, "switch_off", endpoint, reason=because)
 
 
+def _demand_room(project: Project) -> None:
+    """The project's row is held until the new endpoint is there: of two who ask for the last place one gets it."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if Endpoint.objects.of_project(project).count() >= MOST_ENDPOINTS:
+        raise WebhookLimitReached(
+            f"This project has {MOST_ENDPOINTS} webhooks, which is as many as it may have: "
+            "delete one that is not needed, or let one webhook hear of more events."
+        )
+
+
 def _give_up(endpoint: Endpoint) -> None:
     unfinished = Notification.objects.unfinished(endpoint.pk)
     unfinished.update(state=NotificationState.FAILED, due_at=None, last_error=SWITCHED_OFF)
+
+
+def _values(endpoint: Endpoint, names: Iterable[str]) -> dict[str, Any]:
+    """What these fields hold. An address that cannot be read any more differs from every other."""
+    values = {name: getattr(endpoint, name) for name in names if name != "url"}
+    if "url" in names:
+        try:
+            values["url"] = endpoint.url
+        except SecretUnreadable:
+            values["url"] = None
+    return values
 
 
 def _set(endpoint: Endpoint, **fields: Any) -> None:
     problems: dict[str, list[str]] = {}
     if "name" in fields and not fields["name"].strip():
         problems["name"] = ["Give the webhook a name, such as the system that it tells."]
-    unknown = [one for one in fields.get("events", ()) if one not in (*EVENT_TYPES, ALL_OF_RUNS)]
+    unknown = [one for one in fields.get("events", ()) if one not in (*EVENT_TYPES, *ALL_OF_A_KIND)]
     if unknown:
-        known = ", ".join((*EVENT_TYPES, ALL_OF_RUNS))
+        known = ", ".join((*EVENT_TYPES, *ALL_OF_A_KIND))
         problems["events"] = [f"There is no event `{unknown[0][:60]}`; there are {known}."]
     if "url" in fields:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ from django.http import StreamingHttpResponse
 from mobius.api.renderers import to_json
 from mobius.api.serializing import timestamp
 from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
+from mobius.spreadsheets import harmless, line_writer
 
 BATCH = 500
 """Lines held in memory at once."""
@@ -20,9 +20,6 @@ COLUMNS = (
     *("id", "created_at", "actor_kind", "actor_id", "actor_name", "ip"),
     *("action", "object_kind", "object_id", "object_name", "changed", "reason"),
 )
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""What makes a spreadsheet calculate a cell instead of showing it (OWASP, CSV injection)."""
 
 
 def audit_json(event: AuditEvent) -> dict[str, Any]:
@@ -55,23 +52,11 @@ def in_batches(events: AuditEventQuerySet) -> Iterator[list[AuditEvent]]:
         last = batch[-1].pk
 
 
-def harmless(text: str) -> str:
-    """The text for a cell, with an apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
-
-
-class _Echo:
-    """What csv writes into: gives each row back instead of keeping it."""
-
-    def write(self, row: str) -> str:
-        return row
-
-
 def _csv(events: AuditEventQuerySet) -> Iterator[str]:
-    writer: Any = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
+    line = line_writer()
+    yield line(COLUMNS)
     for batch in in_batches(events):
-        yield "".join(writer.writerow([harmless(cell) for cell in _cells(event)]) for event in batch)
+        yield "".join(line(harmless(cell) for cell in _cells(event)) for event in batch)
 
 
 def _cells(event: AuditEvent) -> list[str]:

@@ -30,6 +30,12 @@ class ExternalIdentityConflict(Conflict):
     code = "external_identity_conflict"
 
 
+class ProjectArchived(Conflict):
+    """The project with this external_ref was deleted; use another external_ref."""
+
+    code = "project_archived"
+
+
 class ProjectCapacityReached(RateLimitExceeded):
     """This project's keys have made as many projects as they may: delete some that are not needed."""
 
@@ -84,7 +90,8 @@ def create_project(
 def adopt_or_create_project(*, external_ref: str, handle: str = "", maker: ApiKey, by: Actor, **more: Any) -> Founded:
     """The project that keys of the maker's project have made under this external_ref, as it is; else a new one.
 
-    Raises ExternalIdentityConflict for another handle, and when it was deleted; and what `create_project` raises.
+    Raises ExternalIdentityConflict for another handle, ProjectArchived when it was deleted, and what `create_project`
+    raises.
     """
     found = _made_before(external_ref, handle, maker)
     if found is None:
@@ -103,7 +110,7 @@ def _made_before(external_ref: str, handle: str, maker: ApiKey) -> Project | Non
     if found is None:
         return None
     if found.deleted_at is not None:
-        raise ExternalIdentityConflict("The project with this external_ref was deleted; use another external_ref.")
+        raise ProjectArchived
     if handle and handle != found.handle:
         sentence = f"The project with this external_ref has the handle {found.handle}, not {handle}."
         raise ExternalIdentityConflict(sentence, details={"handle": found.handle})
@@ -111,7 +118,7 @@ def _made_before(external_ref: str, handle: str, maker: ApiKey) -> Project | Non
 
 
 def update_project(project: Project, changes: dict[str, Any], *, by: Actor) -> Project:
-    """Write name, description, tags and external_ref, as far as they are given.
+    """Write name, description, tags and external_ref, as far as they are given. The same again changes nothing.
 
     Raises InvalidFields, Conflict for another external_ref than it has, and AlreadyExists for a taken one.
     """
@@ -121,6 +128,8 @@ def update_project(project: Project, changes: dict[str, Any], *, by: Actor) -> P
             if held.external_ref and changes.get("external_ref", held.external_ref) != held.external_ref:
                 raise Conflict("This project has an external_ref already, and it never changes.")
             changed = {name for name, value in changes.items() if getattr(held, name) != value}
+            if not changed:
+                return held
             for name in changed:
                 setattr(held, name, changes[name])
             _demand_valid(held)

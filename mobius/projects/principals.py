@@ -54,7 +54,7 @@ def create_principal(
 
 
 def update_principal(principal: ServicePrincipal, changes: dict[str, Any], *, by: Actor) -> ServicePrincipal:
-    """Write description, state, role, metadata and tags, as far as they are given.
+    """Write description, state, role, metadata and tags, as far as they are given. The same again changes nothing.
 
     Raises NotFound for a deleted one, and Conflict when the role is less than what a live key of it may do.
     """
@@ -63,6 +63,8 @@ def update_principal(principal: ServicePrincipal, changes: dict[str, Any], *, by
         if held.state == PrincipalState.DELETED:
             raise NotFound("This service principal is deleted.")
         changed = {name for name, value in changes.items() if getattr(held, name) != value}
+        if not changed:
+            return held
         for name in changed:
             setattr(held, name, changes[name])
         if "role" in changed and held.role:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import shutil
 import time
 import urllib.error
 import urllib.request
@@ -12,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
@@ -67,6 +69,21 @@ class Client:
                 trouble.lines.append(_UNKNOWN)
             raise
 
+    def upload(self, path: str, query: Mapping[str, Any], file: IO[bytes], *, seconds: float) -> Answer:
+        """Send a file of rows as it is, once. Raises Trouble."""
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        headers = {"Accept": "application/json", "Content-Type": "text/csv", "Content-Length": str(size)}
+        return self._asked("POST", f"{path}?{urlencode(query)}", file, headers, seconds)
+
+    def save(self, path: str, to: IO[bytes]) -> None:
+        """Write the file that `path` gives into `to`. Raises Trouble."""
+        try:
+            with self._open("GET", path, None, {}, PATIENCE_SECONDS) as response:
+                shutil.copyfileobj(response, to)
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(_cause(error), self.place, seconds=PATIENCE_SECONDS) from None
+
     def start(self, loop: str, body: Mapping[str, Any]) -> Answer:
         """Start a run, once: asked again, the same key gives the same run. Raises Trouble.
 
@@ -114,8 +131,13 @@ class Client:
 
     def _once(self, method: str, path: str, body: Any, *, seconds: float) -> Answer:
         headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        return self._asked(method, path, None if body is None else json.dumps(body).encode(), headers, seconds)
+
+    def _asked(self, method: str, path: str, data: Any, headers: dict[str, str], seconds: float) -> Answer:
         try:
-            with self._open(method, path, body, headers, seconds) as response:
+            with self._open(method, path, data, headers, seconds) as response:
                 raw: bytes = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(_cause(error), self.place, seconds=seconds) from None
@@ -124,11 +146,8 @@ class Client:
         except ValueError:
             raise NotOurs(response.status, response.headers, raw, self.place) from None
 
-    def _open(self, method: str, path: str, body: Any, headers: dict[str, str], seconds: float) -> Any:
-        data = None if body is None else json.dumps(body).encode()
+    def _open(self, method: str, path: str, data: Any, headers: dict[str, str], seconds: float) -> Any:
         sent = headers | {"Authorization": f"Bearer {self.place.key}", "User-Agent": "mobius-cli"}
-        if data is not None:
-            sent["Content-Type"] = "application/json"
         # The address is http or https: find_place has looked.
         request = urllib.request.Request(self.place.url + path, data=data, headers=sent, method=method)  # noqa: S310
         try:

@@ -47,6 +47,7 @@ GROUPS = (
         "Operate",
         (
             Entry("Runs", "run", "console:runs"),
+            Entry("Push rows", "upload", "console:pushes"),
             Entry("Deliveries", "delivery", "console:deliveries"),
             Entry("Callbacks", "callback", "console:callbacks"),
         ),
@@ -56,6 +57,7 @@ GROUPS = (
         (
             Entry("Integrations", "plug", "console:integrations"),
             Entry("Webhooks", "send", "console:webhooks"),
+            Entry("Alerts", "alert", "console:alerts"),
             Entry("API keys", "key", "console:api_keys"),
             Entry("Members", "members", "console:members"),
             Entry("Audit", "audit", "console:audit"),

@@ -25,6 +25,9 @@ LOOKS = {
     "failed": Look("Failed", "bad", "cross", "Ended with an error."),
     "cancelled": Look("Cancelled", "neutral", "ban", "Stopped by a person or an API call."),
     "skipped": Look("Skipped", "neutral", "skip", "Its condition was not met."),
+    # pushes
+    "draft": Look("Draft", "neutral", "circle", "Not in use yet."),
+    "checked": Look("Checked", "info", "check", "The dry run is done; nothing was sent yet."),
     # what a suspended step waits for
     "paced": Look("Waiting for pace", "wait", "clock", "Clay takes only so many rows a second."),
     "retrying": Look("Waiting to retry", "wait", "loop", "It will be tried again."),
@@ -62,6 +65,7 @@ LOOKS = {
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
+    "sent": Look("Sent", "good", "check", "The mail server took it."),
     # a field of what a loop was called with
     "arrived": Look("Arrived", "good", "check", "It came with a value."),
     "missing": Look("Missing", "bad", "cross", "It did not come, and the loop needs it."),

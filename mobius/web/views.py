@@ -18,11 +18,11 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods
 
 from mobius.projects import people
 from mobius.projects.auditing import SYSTEM, person
 from mobius.web import sessions
+from mobius.web.forms import form_page, posted
 
 
 class SignInForm(AuthenticationForm):
@@ -76,12 +76,12 @@ def admin_door(request: HttpRequest) -> HttpResponse:
 @login_required
 @sensitive_post_parameters()
 @sensitive_variables("form")
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def password(request: HttpRequest) -> HttpResponse:
     """A person's own page: another password. Every other browser that is signed in with the old one is signed out."""
     assert isinstance(request.user, User)
     must = bool(request.session.get(sessions.MUST_CHANGE))
-    form = PasswordForm(request.user, request.POST if request.method == "POST" else None)
+    form = PasswordForm(request.user, posted(request))
     if not form.is_valid():
         context = {"form": form, "must": must}
         return render(request, "registration/password.html", context, status=422 if form.errors else 200)

@@ -19,6 +19,7 @@ from loops.awaiting import WHEN_NOTHING_IS_KNOWN, overdue_in, usual_time
 from loops.models import Callback, Loop, Run, Wait, WaitState
 from mobius import clock
 from mobius.ids import new_id
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
@@ -265,6 +266,29 @@ def test_an_operator_gives_an_ambiguous_callback_to_its_row(client: Client, bob:
     assert "The callback is given to the row" in text(answer)
     assert "bob said which row it answers." in text(client.get(address_of(ambiguous)))
     assert (fresh(first).status, fresh(second).status) == ("suspended", "completed")
+
+
+def test_two_who_place_a_callback_at_once_both_see_what_became_of_it(
+    client: Client, bob: User, ambiguous: Callback
+) -> None:
+    first, second = Run.objects.order_by("id")
+    client.force_login(bob)
+    quicker: list[Callback] = []
+
+    def somebody_is_quicker(execute: Any, sql: str, *arguments: Any) -> Any:
+        if not quicker and '"integrations_attempt"' in sql:  # the page has read the callback already
+            quicker.append(ambiguous)
+            callbacks.assign(ambiguous, step_id=f"{first.pk}:push", by=SYSTEM)
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(somebody_is_quicker):
+        answer = client.post(f"{address_of(ambiguous)}assign/", {"step_id": f"{second.pk}:push"})
+
+    assert quicker
+    assert answer.status_code == 409
+    assert "Somebody has said already which row this callback answers." in text(answer)
+    assert "It answers this row" not in text(answer)
+    assert "said which row it answers." in text(answer)
 
 
 def test_a_row_that_is_no_candidate_is_refused_with_the_reason(client: Client, bob: User, ambiguous: Callback) -> None:

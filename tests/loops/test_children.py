@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from loops.authoring import create_loop, delete_loop, update_loop
 from loops.models import Loop, Run
@@ -152,3 +153,18 @@ def test_checks_that_cannot_be_run_are_refused_naming_the_place(
         create_loop(project=project, authored={"name": "x", "steps": [{"kind": "check", "config": config}]})
 
     assert place in refusal.value.fields
+
+
+def test_the_run_s_page_shows_twenty_of_its_runs_and_leads_to_the_others(
+    admin: Client, project: Project, child: Loop
+) -> None:
+    run = go(project, *(calls(child) | {"id": f"child-{number}"} for number in range(21)))
+    operate = "/projects/platform/operate/runs/"
+
+    shown = admin.get(f"{operate}{run.pk}/").content.decode()
+    all_of_them = admin.get(f"{operate}?q={run.pk}&limit=30").content.decode()
+
+    started = [one.pk for one in Run.objects.children_of(run.pk)]
+    assert [pk for pk in started if f"{operate}{pk}/" not in shown] == started[20:]
+    assert f'href="{operate}?q={run.pk}"' in shown
+    assert [pk for pk in started if f"{operate}{pk}/" not in all_of_them] == []

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connections
 
 from integrations.models import Integration
 from loops.authoring import create_loop
-from loops.models import Loop, Run
+from loops.models import Loop, Run, Wait
 from loops.operating import cancel, signal
+from mobius import clock
 from mobius.api import streaming
+from mobius.api.serializing import timestamp
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import revoke
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
+from tests.loops.flow import FAILS, go
 
 JsonObject = dict[str, Any]
 
@@ -28,7 +33,7 @@ OPTIONAL = {"step_id", "step_key", "payload"}
 LIFE_OF_A_PUSH = [
     *("run.started", "step.started", "action.called", "action.completed", "step.completed", "run.completed"),
 ]
-WAITING = {
+WAITING: JsonObject = {
     "name": "waiting",
     "steps": [{"id": "answer", "kind": "wait_for_event", "config": {"event_type": "anything"}}],
 }
@@ -287,3 +292,41 @@ def test_a_cancelled_run_says_why(api: Api, waiting: Run) -> None:
 
     assert last["event_type"] == "run.cancelled"
     assert last["payload"] == {"reason": "a wrong list"}
+
+
+def test_a_wait_says_what_it_waits_for_and_what_ended_it(api: Api, project: Project) -> None:
+    awaited = {"event_type": "anything", "match": {"list": "leads"}}
+    steps = [WAITING["steps"][0] | {"config": awaited, "timeout": {"duration": "1h"}}]
+    run = go(project, *steps)
+    signal(run, step_key="answer", result={"yes": True}, by=SYSTEM)
+    work_off()
+
+    events = {one["event_type"]: one["payload"] for one in api.get(f"{api.root}/runs/{run.pk}/events").json()["items"]}
+
+    wait, step = Wait.objects.get(), {"step": "answer", "kind": "wait_for_event"}
+    expected = awaited | {"wait_id": wait.pk, "expires_at": timestamp(wait.expires_at)}
+    assert events["wait.opened"] == step | expected
+    assert events["wait.resumed"] == step | {"wait_id": wait.pk, "payload": {"yes": True}}
+
+
+def test_a_wait_that_was_in_vain_says_so(api: Api, project: Project) -> None:
+    run = go(project, WAITING["steps"][0] | {"timeout": {"duration": "1h"}})
+    with time_machine.travel(clock.now() + timedelta(hours=2), tick=False):
+        work_off()
+
+    events = {one["event_type"]: one["payload"] for one in api.get(f"{api.root}/runs/{run.pk}/events").json()["items"]}
+
+    wait = Wait.objects.get()
+    ended = {"wait_id": wait.pk, "reason": events["step.failed"]["error"]}
+    assert events["wait.timed_out"] == {"step": "answer", "kind": "wait_for_event"} | ended
+
+
+def test_a_retry_says_in_the_log_that_it_was_one(api: Api, project: Project) -> None:
+    run = go(project, FAILS)
+    for deed in ("retry", "resume"):
+        assert api.post(f"{api.root}/runs/{run.pk}/{deed}", {}).status_code == 202
+        work_off()
+
+    events = api.get(f"{api.root}/runs/{run.pk}/events").json()["items"]
+    retried = [one["payload"]["recovery_action"] for one in events if one["event_type"] == "step.retried"]
+    assert retried == ["retry", "resume"]

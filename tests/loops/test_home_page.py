@@ -11,11 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from integrations.models import Integration, IntegrationStatus
+from integrations.models import Integration, IntegrationStatus, Webhook
 from integrations.providers.clay.simulated_endpoint import Behaviour
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
+from mobius import clock
+from mobius.alerting.watching import look
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
@@ -116,6 +118,19 @@ def test_rows_in_doubt_and_integrations_to_look_at_are_counted(
     assert "1 of 50,000, 1 in doubt" in text(page)
 
 
+def test_what_needs_a_person_is_listed_with_the_one_thing_to_do(
+    admin: Client, integration: Integration, push_leads: Loop
+) -> None:
+    Webhook.objects.update(used=45_000)
+    look(now=clock.now())
+
+    page = text(admin.get(HOME))
+
+    assert "Needs a person" in page
+    assert f'<a href="/projects/platform/govern/integrations/{integration.pk}/">' in page
+    assert "90 %" in page
+
+
 def test_the_rows_of_the_last_days_are_drawn_and_stand_in_a_table(
     admin: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop
 ) -> None:
@@ -137,7 +152,7 @@ def test_the_page_asks_a_bounded_number_of_questions(
     for _ in range(30):
         begin(push_leads)
 
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(12):
         page = admin.get(HOME)
 
     assert len(page.context["runs"]) == 10

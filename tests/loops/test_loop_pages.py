@@ -331,4 +331,4 @@ def test_a_very_long_loop_is_cut_to_look_at_but_whole_to_edit(admin: Client, pro
 def test_more_than_we_take_is_refused(admin: Client) -> None:
     response = admin.post(LOOPS + "new/", {"spec": json.dumps({"name": "x" * 300_000})})
 
-    assert response.status_code == 400
+    assert response.status_code == 413

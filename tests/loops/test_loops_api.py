@@ -179,11 +179,22 @@ def test_absent_fields_stay_and_present_ones_replace(api: Api) -> None:
     assert changed.json()["updated_at"] > loop["updated_at"]
 
 
+def test_loops_are_listed_by_the_agent_that_their_author_named(api: Api) -> None:
+    create(api, agent_id="agent_sales")
+    create(api, name="another")
+
+    found = api.get(f"{LOOPS}?agent_id=agent_sales").json()["items"]
+
+    assert [loop["name"] for loop in found] == [PUSH_LEADS["name"]]
+    assert api.get(f"{LOOPS}?agent_id=agent_none").json()["items"] == []
+
+
 def test_each_write_of_an_authored_field_makes_a_version(api: Api) -> None:
     loop = create(api)
 
     api.patch(f"{LOOPS}/{loop['id']}", {"description": "new"})
     api.patch(f"{LOOPS}/{loop['id']}", {"status": "paused"})
+    api.patch(f"{LOOPS}/{loop['id']}", {"description": "new", "steps": loop["steps"]})
 
     assert list(LoopVersion.objects.order_by("number").values_list("number", flat=True)) == [1, 2]
 

@@ -66,7 +66,7 @@ def test_nothing_of_what_people_sent_is_left_and_everything_else_is(answered: Ru
     before = (RunEvent.objects.count(), LedgerEntry.objects.count(), AuditEvent.objects.count())
     age()
 
-    assert purge() == {"attempts": 1, "runs": 1, "callbacks": 1, "webhook deliveries": 0}
+    assert purge() == {"attempts": 1, "runs": 1, "callbacks": 1, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
 
     for model in (Run, Step, RunEvent, Callback, Attempt):
         assert SECRET not in str(list(model.objects.values())), model
@@ -74,7 +74,7 @@ def test_nothing_of_what_people_sent_is_left_and_everything_else_is(answered: Ru
     after = Run.objects.get()
     assert (after.status, after.completed_at is not None, after.purged_at is not None) == ("completed", True, True)
     assert Step.objects.count() == 2
-    assert purge() == {"attempts": 0, "runs": 0, "callbacks": 0, "webhook deliveries": 0}
+    assert purge() == {"attempts": 0, "runs": 0, "callbacks": 0, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
 
 
 def test_what_is_young_or_not_over_stays(ask: Loop, integration: Integration, project: Project) -> None:
@@ -90,7 +90,7 @@ def test_what_is_young_or_not_over_stays(ask: Loop, integration: Integration, pr
         received_at=clock.now() - timedelta(days=99),
     )
 
-    assert purge() == {"attempts": 1, "runs": 0, "callbacks": 0, "webhook deliveries": 0}
+    assert purge() == {"attempts": 1, "runs": 0, "callbacks": 0, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
 
     assert [run.event["email"] for run in Run.objects.filter(pk__in=[waits.pk, young.pk])] == [SECRET, SECRET]
     assert Callback.objects.get().body == {"e": SECRET}

@@ -24,16 +24,32 @@ from integrations.models import Attempt, Integration, KeyCheck, LedgerEntry, Pac
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from integrations.secrets import prove_key
 from loops.authoring import create_loop
-from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, Step, Wait
+from loops.models import (
+    Callback,
+    Loop,
+    LoopVersion,
+    Run,
+    RunEvent,
+    SourceEvent,
+    Step,
+    Trigger,
+    TriggerSecret,
+    Wait,
+)
 from loops.starting import Start, start_run
+from loops.triggers.calling import call, demand_signature, find_http_trigger
+from mobius import clock
+from mobius.notifying.models import Endpoint, Notification, SigningSecret
+from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.admin_reading import CappedPaginator, masked, masked_text
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
 from tests.cast import PASSWORD, PUSH_LEADS, Api, work_off
 
 REGISTERED: list[type[Model]] = [
     *(Project, ServicePrincipal, ApiKey, AuditEvent, Integration, Pacer, Attempt, LedgerEntry),
-    *(Loop, LoopVersion, Run, Step, Wait, Callback, RunEvent),
+    *(Loop, LoopVersion, Trigger, SourceEvent, Run, Step, Wait, Callback, RunEvent, Endpoint, Notification),
 ]
 HISTORY = [model for model in REGISTERED if model not in (Project, ServicePrincipal, Pacer)]
 ASK = {
@@ -107,10 +123,16 @@ def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
     body = {"webhook_url": url, "auth_header_name": "x-auth", "auth_header_value": "planted-header-value"}
     api.post(f"{api.root}/integrations/providers/clay/connect", body | {"rate_per_second": "unlimited"})
     clay.next_answers(Behaviour(body=f'{{"you_sent": "planted-header-value to {url}"}}'.encode()))
-    triggered = {"kind": "http", "config": {"http_handle": "planted-http-handle"}}
-    loop = create_loop(project=Project.objects.get(handle="platform"), authored=ASK | {"triggers": [triggered]})
-    start = Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}, idempotency_key="k")
-    start_run(loop=loop, start=start)
+    project = Project.objects.get(handle="platform")
+    told = clay.url_for("planted-endpoint-path")
+    signing = create_endpoint(project=project, name="crm", url=told, events=["run.completed"], by=SYSTEM)
+    triggered = {"kind": "http", "key": "form", "config": {"http_handle": "planted-http-handle"}}
+    loop = create_loop(project=project, authored=ASK | {"triggers": [triggered]})
+    trigger = find_http_trigger(loop, "form")
+    signed = demand_signature(trigger, by=SYSTEM)
+    call(trigger, {"email": "ada@example.com"}, key="k")
+    pending = {"state": "pending", "event": {"email": "eve@example.com"}, "created_at": clock.now()}
+    SourceEvent.objects.create(project=project, trigger=trigger, **pending)
     work_off()
     token = clay.rows[0].body["callback_url"].rpartition("/")[2]
     api.post(f"/v1/callbacks/{token}", {"email": "bob@example.com", "score": 7})
@@ -121,11 +143,15 @@ def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
         "planted-url-path",
         "planted-header-value",
         "planted-http-handle",
+        "planted-endpoint-path",
+        signing.text,
+        signed.text,
         token,
         api.key.text,
         key.digest,
         "ada@example.com",
         "bob@example",
+        "eve@example",
     ]
 
 
@@ -144,10 +170,11 @@ def pages() -> Iterator[str]:
 
 
 def test_what_support_needs_is_registered_and_secrets_are_not() -> None:
-    ours = {model for model in admin.site._registry if model._meta.app_label in ("projects", "integrations", "loops")}
+    labels = ("projects", "integrations", "loops", "notifying")
+    ours = {model for model in admin.site._registry if model._meta.app_label in labels}
 
     assert ours >= set(REGISTERED)
-    assert ours.isdisjoint({WebhookSecret, KeyCheck})
+    assert ours.isdisjoint({WebhookSecret, KeyCheck, TriggerSecret, SigningSecret})
 
 
 def test_the_header_says_which_product_this_is(support: Client) -> None:
@@ -194,6 +221,22 @@ def test_the_page_of_a_run_tells_its_story(secrets_planted: list[str], support: 
     assert "run.completed" in shown
     assert "wait.opened" in shown
     assert "a… (15 characters)" in shown
+
+
+def test_a_trigger_leads_to_what_it_started_and_a_run_back_to_what_started_it(
+    secrets_planted: list[str], support: Client
+) -> None:
+    run, trigger = Run.objects.get(), Trigger.objects.get()
+    started = SourceEvent.objects.get(state="started")
+    shown = {one: support.get(page(type(one), "change", one.pk)).content.decode() for one in (trigger, started, run)}
+
+    assert page(Run, "change", run.pk) in shown[trigger]
+    assert page(SourceEvent, "change", started.pk) in shown[trigger]
+    assert "(hidden)" in shown[trigger]
+    assert page(Run, "change", run.pk) in shown[started]
+    assert page(Trigger, "change", trigger.pk) in shown[started]
+    assert page(SourceEvent, "change", started.pk) in shown[run]
+    assert page(Trigger, "change", trigger.pk) in support.get(page(Loop, "change", run.loop_id)).content.decode()
 
 
 def test_the_page_of_an_integration_shows_its_webhook_masked(secrets_planted: list[str], support: Client) -> None:
@@ -249,7 +292,8 @@ def test_the_group_may_view_and_nothing_else(support_group: Group) -> None:
 
     assert all(name.startswith("view_") for name in allowed)
     assert {f"view_{model._meta.model_name}" for model in [*REGISTERED, Membership, Webhook]} <= allowed
-    assert allowed.isdisjoint({"view_webhooksecret", "view_keycheck", "view_user", "view_session"})
+    secrets = {"view_webhooksecret", "view_keycheck", "view_triggersecret", "view_signingsecret"}
+    assert allowed.isdisjoint(secrets | {"view_user", "view_session"})
 
 
 # --- what a superuser may change ---

@@ -19,12 +19,14 @@ from integrations.providers.clay.simulator import ClaySimulator
 from loops.authoring import create_loop
 from loops.models import Callback, Run
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
+from tests.loops.pushing.pushes import checked
 from tests.mobius.test_every_page import ASK, PAGES
 from tests.mobius.test_every_route import IN_PROJECT, call
 
@@ -60,7 +62,11 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
     told = Notification.objects.create(
         project=project, endpoint=endpoint, event_type="run.completed", created_at=clock.now()
     )
+    push = checked(integration)
     return {
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
+        "push": push.pk,
+        "push_id": push.pk,
         "webhook": endpoint.pk,
         "webhook_id": endpoint.pk,
         "notification": told.pk,
@@ -68,6 +74,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
         "trigger": "signup-form",
         "member_id": str(vera.memberships.get().pk),
         "format": "csv",
+        "kind": "csv",
         "handle": "platform",
         "project": "platform",
         "provider": "clay",

@@ -69,7 +69,10 @@ def test_a_purge_is_audited(project: Project) -> None:
 
     event = AuditEvent.objects.get()
     assert (event.action, event.project_id) == ("body.purge", None)
-    assert event.reason == "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 webhook deliveries."
+    assert (
+        event.reason
+        == "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 webhook deliveries, 0 alert mails."
+    )
 
 
 def test_the_first_start_is_audited_and_the_second_is_not() -> None:

@@ -20,6 +20,7 @@ from integrations.models import Attempt, Integration
 from loops.authoring import create_loop
 from loops.models import Callback, Run
 from mobius import clock
+from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -27,6 +28,7 @@ from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
 from tests.inventory import patterns
+from tests.loops.pushing.pushes import checked
 from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
@@ -85,6 +87,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         project=project, endpoint=endpoint, event_type="run.completed", created_at=clock.now()
     )
     return {
+        "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook_id": endpoint.pk,
         "notification_id": told.pk,
         "key": "signup-form",
@@ -99,6 +102,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "delivery_id": Attempt.objects.get().pk,
         "callback_id": Callback.objects.get().pk,
         "key_id": api.key.record.pk,
+        "push_id": checked(integration).pk,
     }
 
 
@@ -188,7 +192,7 @@ def test_a_role_that_may_not_gets_403_and_changes_nothing_and_one_that_may_gets_
             allowed |= ({404} if page.path.endswith("/assign/") else set()) | (
                 {403} if "/members/" in page.path else set()
             )
-            allowed |= {403} if page.path.endswith("/webhooks/") else set()
+            allowed |= {403} if page.path.endswith(("/webhooks/", "/alerts/")) else set()
             allowed |= {201} if page.path.endswith(("/secret/", "/rotate/")) else set()
             allowed |= {286} if page.path.endswith("/live/") else set()  # there is nothing more to look for
             got = {answer.status_code for answer in answers(visitor, page, undone=True, **things)}

@@ -30,6 +30,7 @@ from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import Api
 from tests.inventory import patterns
+from tests.loops.pushing.pushes import checked
 
 METHODS = ("get", "post", "put", "patch", "delete")
 
@@ -125,6 +126,7 @@ def things(api: Api, integration: Integration, push_leads: Loop) -> dict[str, st
         "trigger": "signup-form",
         "principal": api.key.record.principal_id,
         "invocation": delivery.pk,
+        "push": checked(integration).pk,
     }
 
 
@@ -139,7 +141,7 @@ def test_the_routes_are_found() -> None:
 
 def test_every_placeholder_stands_for_something_real(things: dict[str, str]) -> None:
     """Else a route would be tested with ids that nobody has."""
-    names = {name for route in ALL for name in route.names} - {"token", "format", "handle"}
+    names = {name for route in ALL for name in route.names} - {"token", "kind", "handle"}
 
     assert names <= set(things)
 

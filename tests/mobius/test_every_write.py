@@ -100,6 +100,16 @@ API |= {
     f"POST {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.demand_signature", thing=HOOKED),
     f"DELETE {P}/loops/<loop>/triggers/<trigger>/secret": Write("trigger.take_unsigned", thing=HOOKED),
 }
+PUSH = f"{P}/pushes/<push>"
+RUNNING, PAUSED = {"push": "running_push", "push_id": "running_push"}, {"push": "paused_push", "push_id": "paused_push"}
+API |= {
+    f"POST {P}/pushes": Write("push.create", {"integration": "clay", "rows": [{"email": "ada@example.com"}]}),
+    f"POST {PUSH}/check": Write("push.check"),
+    f"POST {PUSH}/start": Write("push.start"),
+    f"POST {PUSH}/pause": Write("push.pause", thing=RUNNING),
+    f"POST {PUSH}/resume": Write("push.resume", thing=PAUSED),
+    f"POST {PUSH}/cancel": Write("push.cancel", thing=RUNNING),
+}
 API_RECORDS = {  # they are records themselves: a run says where it came from, and so does a callback
     f"POST {P}/loops/<loop>/runs",
     f"POST {P}/callbacks/clay",
@@ -156,9 +166,23 @@ PAGES |= {
     f"{G}/webhooks/<webhook_id>/rotate/": Write("webhook.rotate"),
     f"{G}/webhooks/<webhook_id>/delete/": Write("webhook.delete"),
     f"{G}/webhooks/<webhook_id>/deliveries/<notification_id>/redeliver/": Write("webhook.redeliver"),
+    f"{G}/alerts/": Write("alert_recipient.add", {"address": "bob@example.com"}),
+    f"{G}/alerts/recipients/": Write(
+        "alert_recipient.change", {"recipient": "<recipient_id>", "<recipient_id>": "budget"}
+    ),
+    f"{G}/alerts/recipients/<recipient_id>/test/": Write("alert_recipient.test"),
+    f"{G}/alerts/recipients/<recipient_id>/remove/": Write("alert_recipient.remove"),
     f"{B}<loop_id>/recipe/key/": Write("api_key.create", {"role": "run"}),
     f"{B}<loop_id>/triggers/<key>/secret/": Write("trigger.demand_signature", thing=HOOKED),
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
+}
+PAGES |= {
+    f"{O}/pushes/new/": Write("push.create", {"integration": "clay", "text": "email\nada@example.com\n"}),
+    f"{O}/pushes/<push_id>/check/": Write("push.check", {"request_id": "", "key-1": "email"}),
+    f"{O}/pushes/<push_id>/start/": Write("push.start"),
+    f"{O}/pushes/<push_id>/pause/": Write("push.pause", thing=RUNNING),
+    f"{O}/pushes/<push_id>/resume/": Write("push.resume", thing=PAUSED),
+    f"{O}/pushes/<push_id>/cancel/": Write("push.cancel", thing=RUNNING),
 }
 WRITING = ("post", "put", "patch", "delete")
 ELSEWHERE = {"/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"}
@@ -191,7 +215,7 @@ def given(write: Write, things: Things) -> tuple[Things, dict[str, Any]]:
 
     def fill(value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: fill(inner) for name, inner in value.items()}
+            return {fill(name): fill(inner) for name, inner in value.items()}
         return filled(value, mine) if isinstance(value, str) else value
 
     return mine, fill(write.body)
@@ -224,6 +248,27 @@ def test_what_the_api_writes_is_one_line(api: Api, things: Things, route: str) -
     assert (lines[0].actor_kind, lines[0].actor_id, lines[0].ip) == ("api_key", api.key.record.pk, "127.0.0.1")
     assert lines[0].project_id == api.key.record.project_id
     assert lines[0].object_id
+
+
+@pytest.mark.parametrize("route", [*(one for one in API if one.startswith("PATCH ")), f"PUT {ONE}"])
+def test_the_same_change_again_changes_nothing_and_leaves_no_line(api: Api, things: Things, route: str) -> None:
+    method, _, path = route.partition(" ")
+    mine, body = given(API[route], things)
+    changed = getattr(api, method.lower())(filled(path, mine), body).json()
+    before = known()
+
+    again = [getattr(api, method.lower())(filled(path, mine), one) for one in (body, {})]
+
+    assert [(answer.status_code, answer.json()) for answer in again] == [(200, changed)] * 2
+    assert not new_lines(before)
+
+
+def test_an_integration_that_is_paused_already_is_not_paused_again(api: Api, things: Things) -> None:
+    for status, action in (("inactive", "integration.pause"), ("active", "integration.resume")):
+        before = known()
+        for _ in range(2):
+            assert api.put(filled(ONE, things), {"status": status}).json()["status"] == status
+        assert [line.action for line in new_lines(before)] == [action]
 
 
 @pytest.mark.parametrize("route", API, ids=str)

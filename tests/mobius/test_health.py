@@ -109,13 +109,15 @@ def test_a_ticker_that_ended_or_hangs_is_not_alive(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_couriers_that_do_not_live_are_a_fault(settings: Any) -> None:
+def test_couriers_and_a_mailer_that_do_not_live_are_a_fault(settings: Any) -> None:
     settings.MOBIUS_ENGINE, settings.MOBIUS_WORKERS = "embedded", 1
     works = working.Works()
     works._workers.start()
     works._ticker.start()
     assert works.fault() == "a worker has died"
     works._couriers.start()
+    assert works.fault() == "a worker has died"
+    works._mailer.start()
     assert works.fault() == ""
     assert works.stop()
 

@@ -19,13 +19,16 @@ from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from loops.authoring import create_loop
 from loops.callbacks import receive_by_request_id
 from loops.models import Loop, Run, Worker
+from loops.pushing import operating as pushing
 from loops.starting import Start, start_run
 from mobius import clock
 from mobius.api.requests import ApiMiddleware
 from mobius.metrics import of_console
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, Api, work_off
+from tests.loops.pushing.pushes import leads, started
 
 LINE = re.compile(r'^[a-z0-9_]+(\{([a-z_]+="(\\.|[^"\\])*",?)*\})? -?[0-9.e+-]+$')
 
@@ -43,6 +46,18 @@ def read(client: Client, **headers: str) -> dict[str, float]:
     lines = [line for line in answer.content.decode().splitlines() if not line.startswith("#")]
     assert all(LINE.match(line) for line in lines), lines
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_rows_of_pushes_that_wait_for_their_start_are_counted(api: Api, integration: Integration) -> None:
+    for number, deed in enumerate((pushing.resume, pushing.cancel), start=1):
+        push = pushing.pause(started(integration, leads(3 * number)), by=SYSTEM)
+        deed(push, by=SYSTEM)
+    pushing.pause(started(integration, leads(5)), by=SYSTEM)
+
+    found = read(api)
+
+    assert found['mobius_push_rows{project="platform",push="running"}'] == 3
+    assert found['mobius_push_rows{project="platform",push="paused"}'] == 5
 
 
 def test_a_project_s_key_shows_what_became_of_its_rows(

@@ -16,8 +16,24 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_a_fresh_interpreter_can_begin_with_it(module: str) -> None:
     """`gunicorn mobius.wsgi:application` imports it before anything else is there."""
     statements = f"import {module}, mobius.wsgi; assert callable(mobius.wsgi.application)"
+    done = begin(statements)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_console_that_nobody_asks_for_its_description_does_not_load_what_makes_it() -> None:
+    """It would take memory from everybody."""
+    statements = (
+        "import sys, mobius.wsgi, mobius.urls; "
+        "print([one for one in sys.modules if one in ('drf_spectacular.openapi', 'loops.api.openapi')])"
+    )
+
+    assert begin(statements).stdout == "[]\n"
+
+
+def begin(statements: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", statements],
         cwd=ROOT,
         env=environment | {"DJANGO_SETTINGS_MODULE": "mobius.settings"},
@@ -25,5 +41,3 @@ def test_a_fresh_interpreter_can_begin_with_it(module: str) -> None:
         text=True,
         timeout=60,
     )
-
-    assert done.returncode == 0, done.stderr

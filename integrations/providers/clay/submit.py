@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ..callback_url import check_callback_url
 from ..contract import CALLBACK_PLACEHOLDER, Connection, Exchange, JsonObject, OutgoingRequest, Row
-from ..errors import ActionInputInvalid
+from ..errors import ActionInputInvalid, RowTooLarge
 from ..reading import json_object
 
 LARGEST_ROW_BYTES = 100 * 1024
@@ -59,6 +59,9 @@ class SubmitAction:
         if unknown:
             raise ActionInputInvalid(f"Unknown parameter {unknown[0]}; this action takes {', '.join(_KNOWN)}.")
         payload = parameters.get("payload")
+        if isinstance(payload, str):  # what an expression made of a whole object, such as ${{ event.row }}
+            found = json_object(payload.encode(errors="replace"))
+            payload = payload if found is None else found
         if isinstance(payload, list):
             raise ActionInputInvalid(
                 "payload is a list, but Clay puts a whole list into one row. Start one run, or write one step, per row."
@@ -75,7 +78,7 @@ class SubmitAction:
     def request(self, connection: Connection, row: JsonObject) -> OutgoingRequest:
         body = json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode()
         if len(body) > LARGEST_ROW_BYTES:
-            raise ActionInputInvalid(_too_large(row, len(body)))
+            raise RowTooLarge(_too_large(row, len(body)))
         headers = {"Content-Type": "application/json"}
         if connection.auth_header_name:
             headers[connection.auth_header_name] = connection.auth_header_value

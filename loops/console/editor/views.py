@@ -9,7 +9,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
 
 from integrations.models import Integration
 from integrations.providers.registry import all_actions
@@ -31,6 +30,7 @@ from mobius.errors import InvalidFields, MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import form_page
 
 JsonObject = dict[str, Any]
 
@@ -55,7 +55,7 @@ class _Editor:
     newer: int = 0  # the version that somebody else has saved meanwhile
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 @project_page(Permission.ADMINISTER)
 def loop_edit(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     """The form. Each of its buttons says with `do` what is wanted; all but saving only draws the form anew."""
@@ -79,13 +79,13 @@ def loop_edit(request: ProjectRequest, project: Project, loop_id: str) -> HttpRe
     return _done(request, editor, do, target)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 @project_page(Permission.ADMINISTER)
 def loop_edit_json(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     loop = find_loop(project, loop_id)
     if request.method != "POST":
-        return _draw_json(request, loop, _json_form(loop, _saved(loop), _number(loop)))
-    form = LoopForm(request.POST, loop=loop)
+        return _draw_json(request, loop, _json_form(_saved(loop), _number(loop)))
+    form = LoopForm(request.POST)
     if form.is_valid():
         try:
             return _save(request, loop, form.cleaned_data["spec"], form.cleaned_data["version"])
@@ -102,7 +102,7 @@ def _done(request: ProjectRequest, editor: _Editor, do: str, target: str) -> Htt
         editor.status = 422
         return _draw(request, editor)
     if do == "json":
-        return _draw_json(request, editor.loop, _json_form(editor.loop, new, editor.version))
+        return _draw_json(request, editor.loop, _json_form(new, editor.version))
     if do == "save":
         try:
             return _save(request, editor.loop, new, editor.version)
@@ -161,7 +161,7 @@ def _save(request: ProjectRequest, loop: Loop, authored: JsonObject, edited: int
 
 
 def _from_json(request: ProjectRequest, loop: Loop) -> HttpResponse:
-    form = LoopForm(request.POST, loop=loop)
+    form = LoopForm(request.POST)
     if not form.is_valid():
         return _draw_json(request, loop, form)
     draft = form.cleaned_data["spec"]
@@ -244,8 +244,8 @@ def _fits(draft: JsonObject) -> bool:
     return sum(1 for _ in lay_out(draft, {}).entries) <= _MOST_ENTRIES
 
 
-def _json_form(loop: Loop, draft: JsonObject, version: int) -> LoopForm:
-    return LoopForm(loop=loop, initial={"spec": editable(draft), "version": version})
+def _json_form(draft: JsonObject, version: int) -> LoopForm:
+    return LoopForm(initial={"spec": editable(draft), "version": version})
 
 
 def _draw_json(request: ProjectRequest, loop: Loop, form: LoopForm) -> HttpResponse:

@@ -16,6 +16,9 @@ _CHOICES = [
     ("run.completed", "A run has completed"),
     ("run.failed", "A run has failed"),
     ("run.cancelled", "A run was cancelled"),
+    ("alert.opened", "Something needs a person"),
+    ("alert.worsened", "It got worse"),
+    ("alert.closed", "It is over"),
 ]
 
 
@@ -60,4 +63,6 @@ class EndpointForm(forms.Form):
 
 
 def _ticked(endpoint: Endpoint) -> list[str]:
-    return list(EVENT_TYPES) if "run.*" in endpoint.events else list(endpoint.events)
+    """The types that it named, and those of the kinds that it named as a whole."""
+    whole = tuple(one.removesuffix("*") for one in endpoint.events if one.endswith("*"))
+    return [one for one in EVENT_TYPES if one in endpoint.events or one.startswith(whole)]

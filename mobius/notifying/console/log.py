@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -20,8 +22,14 @@ from mobius.web.access import ProjectRequest, project_page
 def delivery(request: ProjectRequest, project: Project, webhook_id: str, notification_id: str) -> HttpResponse:
     found = _find(project, webhook_id, notification_id)
     may_redeliver = request.access.allows(Permission.OPERATE) and found.due_at is None and bool(found.body)
-    context = {"delivery": found, "webhook": found.endpoint, "may_redeliver": may_redeliver}
-    return render(request, "notifying/delivery.html", context | {"most_attempts": sending.MOST_ATTEMPTS})
+    context = {
+        "delivery": found,
+        "webhook": found.endpoint,
+        "tries": [one | {"at": datetime.fromisoformat(one["at"])} for one in found.tries],
+        "most_attempts": sending.MOST_ATTEMPTS,
+        "may_redeliver": may_redeliver,
+    }
+    return render(request, "notifying/delivery.html", context)
 
 
 @project_page(Permission.OPERATE)

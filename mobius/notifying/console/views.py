@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from mobius.api.pagination import page_of
-from mobius.errors import InvalidFields, MobiusError
+from mobius.errors import MobiusError
 from mobius.notifying import sending, subscribing
 from mobius.notifying.console.forms import EndpointForm
 from mobius.notifying.models import Endpoint, Notification
@@ -23,21 +22,20 @@ from mobius.notifying.subscribing import NewSecret
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
-from mobius.web.forms import explain
-
-MOST_WEBHOOKS = 200
+from mobius.web.forms import explain, form_page, posted
+from mobius.web.lists import rows
 
 
 @never_cache
 @sensitive_variables("made", "secret")
 @project_page(Permission.READ)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def webhooks(request: ProjectRequest, project: Project) -> HttpResponse:
     """The list and the form. A new one is answered with the page that shows its secret, once."""
     may_edit = request.access.allows(Permission.ADMINISTER)
     if request.method == "POST" and not may_edit:
         raise PermissionDenied("Only admins add webhooks.")
-    form = EndpointForm(request.POST if request.method == "POST" else None)
+    form = EndpointForm(posted(request))
     pinged, made = None, None
     if form.is_valid():
         secret = new_secret()
@@ -45,7 +43,7 @@ def webhooks(request: ProjectRequest, project: Project) -> HttpResponse:
         made = _create(request, project, form, secret) if pinged is None or pinged.success else None
     if made is not None:
         return render(request, "notifying/secret.html", {"made": made, "webhook": made.endpoint}, status=201)
-    endpoints = Endpoint.objects.of_project(project).order_by("-pk")[:MOST_WEBHOOKS]
+    endpoints = Endpoint.objects.of_project(project).order_by("-pk")
     shown = [(one, _state(one)) for one in endpoints]
     context = {"form": form, "pinged": pinged, "may_edit": may_edit, "webhooks": shown}
     failed = bool(form.errors) or pinged is not None
@@ -107,7 +105,7 @@ def switch(request: ProjectRequest, project: Project, webhook_id: str) -> HttpRe
 @never_cache
 @sensitive_variables("made")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def rotate(request: ProjectRequest, project: Project, webhook_id: str) -> HttpResponse:
     found = _find(project, webhook_id)
     if request.method != "POST":
@@ -117,7 +115,7 @@ def rotate(request: ProjectRequest, project: Project, webhook_id: str) -> HttpRe
 
 
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def delete(request: ProjectRequest, project: Project, webhook_id: str) -> HttpResponse:
     found = _find(project, webhook_id)
     if request.method != "POST":
@@ -162,15 +160,10 @@ def _create(request: ProjectRequest, project: Project, form: EndpointForm, secre
 def _draw(
     request: ProjectRequest, endpoint: Endpoint, *, form: EndpointForm | None = None, pinged: Ping | None = None
 ) -> HttpResponse:
-    told = Notification.objects.filter(endpoint=endpoint).without_bodies()
-    try:
-        page = page_of(told, request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
     context: dict[str, Any] = {
         "webhook": endpoint,
         "state": _state(endpoint),
-        "page": page,
+        "page": rows(request, Notification.objects.filter(endpoint=endpoint).without_bodies()),
         "form": form or EndpointForm(endpoint=endpoint),
         "pinged": pinged,
         "may_edit": request.access.allows(Permission.ADMINISTER),

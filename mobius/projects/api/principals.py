@@ -17,7 +17,7 @@ from mobius.projects.principals import create_principal, delete_principal, updat
 from mobius.projects.roles import Permission, Role
 
 KIND = "service"
-_OTHER_KINDS = ("agent", "system")  # Mobius has them; this console does not
+OTHER_KINDS = ("agent", "system")  # Mobius has them; this console does not
 
 
 def principal_json(principal: ServicePrincipal) -> dict[str, Any]:
@@ -70,8 +70,8 @@ class PrincipalViewSet(ProjectViewSet):
 
     def list(self, request: Request, project: str) -> Response:
         kind = request.query_params.get("kind", KIND)
-        if kind not in (KIND, *_OTHER_KINDS):
-            raise InvalidFields({"kind": [f"Send one of {', '.join((KIND, *_OTHER_KINDS))}."]})
+        if kind not in (KIND, *OTHER_KINDS):
+            raise InvalidFields({"kind": [f"Send one of {', '.join((KIND, *OTHER_KINDS))}."]})
         found = self.project.principals.present() if kind == KIND else self.project.principals.none()
         if request.query_params.get("include_disabled", "false") != "true":
             found = found.active()

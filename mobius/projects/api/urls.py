@@ -18,7 +18,7 @@ urlpatterns = [
         PrincipalViewSet.as_view({"get": "retrieve", "patch": "partial_update", "delete": "destroy"}),
     ),
     path(f"{PROJECT}/audit", AuditViewSet.as_view({"get": "list"})),
-    path(f"{PROJECT}/audit/export.<str:format>", AuditViewSet.as_view({"get": "export"})),
+    path(f"{PROJECT}/audit/export.<str:kind>", AuditViewSet.as_view({"get": "export"})),
     path(f"{PROJECT}/api-keys", ApiKeyViewSet.as_view({"get": "list", "post": "create"})),
     path(f"{PROJECT}/api-keys/<str:key>", ApiKeyViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
 ]

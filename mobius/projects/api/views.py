@@ -107,8 +107,8 @@ class AuditViewSet(ProjectViewSet):
         found = found_in(self.project, request.query_params)
         return Response(page(found, request.query_params, serialize=audit_json))
 
-    def export(self, request: Request, project: str, format: str) -> StreamingHttpResponse:
-        if format not in FORMATS:
+    def export(self, request: Request, project: str, kind: str) -> StreamingHttpResponse:
+        if kind not in FORMATS:
             raise NotFound("Ask for export.csv or export.jsonl.")
         found = found_in(self.project, request.query_params)
-        return export(found, format=format, name=f"audit-{self.project.handle}")
+        return export(found, format=kind, name=f"audit-{self.project.handle}")

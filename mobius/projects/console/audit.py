@@ -8,23 +8,20 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from mobius.api.pagination import page_of
 from mobius.errors import InvalidFields
 from mobius.projects.audit_export import FORMATS, export
 from mobius.projects.audit_search import AuditSearch, found_in
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.lists import rows
 
 
 @project_page(Permission.READ)
 @require_safe
 def audit(request: ProjectRequest, project: Project) -> HttpResponse:
     search = AuditSearch(request.GET)
-    try:
-        page = page_of(search.in_project(project), request.GET)
-    except InvalidFields as error:
-        raise BadRequest(error.message) from None
+    page = rows(request, search.in_project(project))
     asked = request.GET.copy()
     asked.pop("cursor", None)
     context = {"page": page, "form": search, "asked": asked.urlencode()}

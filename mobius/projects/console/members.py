@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -11,7 +9,6 @@ from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods
 
 from mobius.errors import MobiusError
 from mobius.projects import people
@@ -20,16 +17,14 @@ from mobius.projects.members import add_member, change_role, remove_member
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
-from mobius.web.forms import explain
-
-form_page = require_http_methods(["GET", "HEAD", "POST"])
+from mobius.web.forms import explain, form_page, posted
 
 
 @project_page(Permission.READ)
 @form_page
 def members(request: ProjectRequest, project: Project) -> HttpResponse:
     """The list, and for admins the form that lets somebody in."""
-    form = MemberForm(_posted(request))
+    form = MemberForm(posted(request))
     if request.method == "POST":
         _demand_admin(request)
         if form.is_valid() and _add(request, project, form):
@@ -49,12 +44,12 @@ def members(request: ProjectRequest, project: Project) -> HttpResponse:
 def member(request: ProjectRequest, project: Project, member_id: int) -> HttpResponse:
     """One member: another role."""
     membership = _find(project, member_id)
-    form = RoleForm(_posted(request), initial={"role": membership.role})
+    form = RoleForm(posted(request), initial={"role": membership.role})
     if form.is_valid():
         try:
             change_role(membership, Role(form.cleaned_data["role"]), by=request.actor)
         except MobiusError as error:
-            form.add_error("role", error.message)
+            explain(form, error, names={"": "role"})
         else:
             messages.success(request, f"{membership.user} is {form.cleaned_data['role']} now.")
             return redirect("console:members", project.handle)
@@ -66,12 +61,12 @@ def member(request: ProjectRequest, project: Project, member_id: int) -> HttpRes
 @form_page
 def member_remove(request: ProjectRequest, project: Project, member_id: int) -> HttpResponse:
     membership = _find(project, member_id)
-    form = forms.Form(_posted(request))
+    form = forms.Form(posted(request))
     if form.is_valid():
         try:
             remove_member(membership, by=request.actor)
         except MobiusError as error:
-            form.add_error(None, error.message)
+            explain(form, error)
         else:
             messages.success(request, f"{membership.user} is no member any more.")
             return redirect("console:members", project.handle)
@@ -86,7 +81,7 @@ def member_new(request: ProjectRequest, project: Project) -> HttpResponse:
     """An account for somebody who has none, and the page that shows its password, once."""
     if not _may_create_users(request):
         raise PermissionDenied("Only people who may make accounts can do this. Ask whoever runs this console.")
-    form = NewUserForm(_posted(request))
+    form = NewUserForm(posted(request))
     if form.is_valid():
         password = people.new_password()
         if _create(request, project, form, password):
@@ -134,7 +129,3 @@ def _demand_admin(request: ProjectRequest) -> None:
 def _may_create_users(request: ProjectRequest) -> bool:
     """Accounts belong to the whole console, so a project's admin needs Django's own permission for them, too."""
     return request.access.allows(Permission.ADMINISTER) and request.user.has_perm("auth.add_user")
-
-
-def _posted(request: ProjectRequest) -> Any:
-    return request.POST if request.method == "POST" else None

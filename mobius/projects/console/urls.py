@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from mobius.projects.console import audit, members, views
+from mobius.projects.console import audit, members, reference, views
 
 urlpatterns = [
     path("govern/audit/", audit.audit, name="audit"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("govern/members/new/", members.member_new, name="member_new"),
     path("govern/members/<int:member_id>/", members.member, name="member"),
     path("govern/members/<int:member_id>/remove/", members.member_remove, name="member_remove"),
+    path("govern/api/", reference.api_reference, name="api_reference"),
     path("govern/api-keys/", views.api_keys, name="api_keys"),
     path("govern/api-keys/<str:key_id>/revoke/", views.revoke_api_key, name="revoke_api_key"),
 ]

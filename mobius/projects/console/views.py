@@ -7,7 +7,6 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
-from django.views.decorators.http import require_http_methods
 
 from mobius import clock
 from mobius.errors import MobiusError
@@ -16,7 +15,7 @@ from mobius.projects.keys import NewKey, create_key, revoke
 from mobius.projects.models import ApiKey, Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
-from mobius.web.forms import explain
+from mobius.web.forms import explain, form_page, posted
 
 MOST_KEYS = 200
 """What the list shows; the newest."""
@@ -25,10 +24,10 @@ MOST_KEYS = 200
 @never_cache
 @sensitive_variables("made")
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def api_keys(request: ProjectRequest, project: Project) -> HttpResponse:
     """The list and the form. A new key is answered with the page that shows it, once: it is stored nowhere."""
-    form = NewKeyForm(request.POST if request.method == "POST" else None)
+    form = NewKeyForm(posted(request))
     made = _create(request, project, form) if form.is_valid() else None
     if made is not None:
         return render(request, "projects/api_key_made.html", {"made": made}, status=201)
@@ -39,7 +38,7 @@ def api_keys(request: ProjectRequest, project: Project) -> HttpResponse:
 
 
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def revoke_api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
     key = ApiKey.objects.filter(project=project, pk=key_id).first()
     if key is None:

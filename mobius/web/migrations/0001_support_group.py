@@ -4,8 +4,8 @@ from django.contrib.auth.management import create_permissions
 from django.db import migrations
 
 GROUP = "Support"
-APPS = ("projects", "integrations", "loops")
-SECRETS = ("view_webhooksecret", "view_keycheck")
+APPS = ("projects", "integrations", "loops", "notifying")
+SECRETS = ("view_webhooksecret", "view_keycheck", "view_triggersecret", "view_signingsecret")
 
 
 def make_support_group(apps, schema_editor):
@@ -30,6 +30,7 @@ class Migration(migrations.Migration):
         ("projects", "0001_initial"),
         ("integrations", "0001_initial"),
         ("loops", "0001_initial"),
+        ("notifying", "0001_initial"),
     ]
 
     # Undoing it would take away a group that people are in.

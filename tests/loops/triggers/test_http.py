@@ -15,7 +15,7 @@ from loops.authoring import delete_loop, update_loop
 from loops.models import Loop, Run, SourceEvent, Trigger, TriggerSecret
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
-from tests.cast import Api
+from tests.cast import Api, work_off
 from tests.loops.flow import loop_of
 from tests.loops.runs import wait
 
@@ -52,6 +52,20 @@ def test_a_call_starts_a_run_that_is_found_by_its_source_event(api: Api, loop: L
     assert run["meta"] == {"source_event_id": receipt["source_event_id"], "trigger": "http"}
     assert run["source"]["type"] == "trigger"
     assert api.get(f"{api.root}/runs?source_event_id=sevt_unknown").json()["items"] == []
+
+
+def test_the_run_s_first_event_says_what_started_it(api: Api, loop: Loop, handle: str) -> None:
+    source_event_id = call(handle).json()["source_event_id"]
+    by_hand = api.post(f"{api.root}/loops/{loop.pk}/runs", {}).json()["id"]
+    work_off()
+
+    by_trigger = Run.objects.get(source_event_id=source_event_id).pk
+    first = {run: api.get(f"{api.root}/runs/{run}/events").json()["items"][0] for run in (by_trigger, by_hand)}
+    plain = {"loop_id": loop.pk, "loop_version_id": loop.current_version_id}
+    fired = {"source_event_id": source_event_id, "trigger_id": Trigger.objects.get(loop=loop).pk}
+    assert first[by_trigger]["event_type"] == first[by_hand]["event_type"] == "run.started"
+    assert first[by_trigger]["payload"] == plain | fired
+    assert first[by_hand]["payload"] == plain
 
 
 @pytest.mark.parametrize("by", ["query", "header"])

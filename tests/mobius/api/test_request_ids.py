@@ -28,6 +28,13 @@ def test_every_answer_under_v1_has_an_id_and_stays_out_of_caches() -> None:
         assert headers["Referrer-Policy"] == "no-referrer"
 
 
+def test_also_one_to_an_address_that_no_database_can_look_up() -> None:
+    answer = through(HttpResponse("{}"), "/v1/projects/%00")
+
+    assert answer.status_code == 404
+    assert answer.headers["X-Request-ID"].startswith("req_")
+
+
 def test_pages_are_left_alone() -> None:
     assert "X-Request-ID" not in through(HttpResponse("page"), "/projects/platform/").headers
 

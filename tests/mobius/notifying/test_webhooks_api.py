@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
+from django.db import close_old_connections, connections
 from django.test import Client
 
+from mobius.notifying import subscribing
 from mobius.notifying.models import Endpoint, Notification, SigningSecret
+from mobius.notifying.subscribing import WebhookLimitReached
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api
@@ -72,6 +77,48 @@ def test_a_name_is_taken_once(api: Api) -> None:
     answer = api.post(f"{api.root}/webhooks", {"name": "crm"})
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "already_exists")
+
+
+def test_a_project_has_so_many_webhooks_and_no_more(
+    api: Api, stranger_api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "MOST_ENDPOINTS", 2)
+    webhook = made(api, enabled=False)
+    made(api, name="erp")
+
+    refused = api.post(f"{api.root}/webhooks", {"name": "slack", "url": URL})
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "webhook_limit_reached")
+    assert refused.json()["error"]["message"].startswith("This project has 2 webhooks, which is as many as it may have")
+    assert api.patch(f"{api.root}/webhooks/{webhook['id']}", {"enabled": True}).status_code == 200
+    assert stranger_api.post(f"{stranger_api.root}/webhooks", {"name": "slack"}).status_code == 201
+    assert api.delete(f"{api.root}/webhooks/{webhook['id']}").status_code == 204
+    made(api, name="slack")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_ask_for_the_last_place_at_once_one_gets_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "MOST_ENDPOINTS", 1)
+    together = Barrier(2)
+
+    def ask(name: str) -> str:
+        close_old_connections()
+        together.wait()
+        try:
+            subscribe(project, None, name=name)
+        except WebhookLimitReached:
+            return "refused"
+        finally:
+            connections.close_all()
+        return "made"
+
+    with ThreadPoolExecutor(2) as pool:
+        said = sorted(pool.map(ask, ["crm", "erp"]))
+
+    assert said == ["made", "refused"]
+    assert Endpoint.objects.count() == 1
 
 
 def test_roles_and_strangers(api: Api, api_as: Callable[[Role], Api], stranger_api: Api) -> None:

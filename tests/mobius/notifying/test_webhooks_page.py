@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from mobius.atonce import WAITING_CALLS
+from mobius.notifying import subscribing
 from mobius.notifying.models import Endpoint, Notification
 from mobius.projects.models import Project
 from tests.integrations.keys import NEW_KEY, keys
@@ -80,6 +81,19 @@ def test_what_cannot_be_is_refused_beside_its_field(page: Client, fields: dict[s
 
     assert answer.status_code == 422
     assert says in answer.content.decode()
+
+
+def test_one_webhook_too_many_is_refused_in_words(
+    page: Client, project: Project, crm: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "MOST_ENDPOINTS", 1)
+    subscribe(project, crm)
+
+    answer = page.post(PAGE, {"name": "erp", "url": crm.url, "then": "save"})
+
+    assert answer.status_code == 422
+    assert "This project has 1 webhooks, which is as many as it may have" in answer.content.decode()
+    assert Endpoint.objects.count() == 1
 
 
 def test_it_is_changed_without_typing_the_address_again(page: Client, project: Project, crm: Receiver) -> None:

@@ -160,14 +160,14 @@ def test_adopting_gives_the_match_unchanged(api: Api) -> None:
     assert AuditEvent.objects.count() == events
 
 
-def test_adopting_another_handle_or_a_deleted_project_is_a_conflict_of_identity(api: Api) -> None:
+def test_adopting_another_handle_or_a_deleted_project_is_a_conflict_that_says_which(api: Api) -> None:
     made = make(api, external_ref="acme")
     adopt = {"name": "x", "external_ref": "acme", "if_exists": "adopt"}
 
     assert error_of(api.post(PROJECTS, adopt | {"handle": "other"})) == (409, "external_identity_conflict")
     assert api.post(PROJECTS, adopt | {"handle": made["handle"]}).status_code == 200
     api.delete(f"{PROJECTS}/{made['handle']}")
-    assert error_of(api.post(PROJECTS, adopt)) == (409, "external_identity_conflict")
+    assert error_of(api.post(PROJECTS, adopt)) == (409, "project_archived")
 
 
 def test_of_two_who_adopt_at_the_same_moment_one_makes_the_project_and_the_other_gets_it(api: Api) -> None:
@@ -224,6 +224,16 @@ def test_a_project_is_changed_field_by_field(api: Api) -> None:
     assert AuditEvent.objects.filter(action="project.update").first().changed == [  # type: ignore[union-attr]
         *("external_ref", "name", "tags"),
     ]
+
+
+@pytest.mark.parametrize("changes", [{}, {"name": "Platform"}, {"tags": {}, "description": ""}])
+def test_what_is_so_already_is_no_change_and_leaves_no_trace(api: Api, changes: JsonObject) -> None:
+    before = api.get(f"{PROJECTS}/platform").json()
+
+    answer = api.patch(f"{PROJECTS}/platform", changes)
+
+    assert (answer.status_code, answer.json()) == (200, before)
+    assert not AuditEvent.objects.filter(action="project.update").exists()
 
 
 @pytest.mark.parametrize("body", [{"handle": "new"}, {"name": ""}, {"access_mode": "open"}, {"if_exists": "adopt"}])

@@ -55,6 +55,13 @@ def test_the_founding_document_s_example_makes_its_row() -> None:
     assert (row.request_id, row.external_id) == ("req_123", "lead_123")
 
 
+def test_a_whole_object_that_an_expression_gives_as_text_is_the_row_with_its_types() -> None:
+    text = '{"n": 1.5, "deep": {"a": [null, true]}}'
+
+    assert row_of(payload=text, request_id="r1") == {"n": 1.5, "deep": {"a": [None, True]}, "request_id": "r1"}
+    assert row_of(payload="{}", request_id="r1") == {"request_id": "r1"}
+
+
 @pytest.mark.parametrize("name", ["request_id", "external_id", "callback_url"])
 def test_what_the_payload_already_holds_is_not_replaced(name: str) -> None:
     assert row_of(payload={name: "mine"}, **{name: "other"}) == {name: "mine"}

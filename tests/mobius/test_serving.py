@@ -1,0 +1,80 @@
+"""The embedded server's own part in answering: how what is written reaches the far side."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from mobius.serving import Server, _Channel
+
+LARGE = b"0123456789abcdef" * 256 * 1024  # more than the far side's buffers hold
+
+
+def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    body = LARGE if environ["PATH_INFO"] == "/large" else b"small"
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where a server of ours answers meanwhile."""
+    server = Server(answer, host="127.0.0.1", port=0)
+    stopping = threading.Event()
+    thread = threading.Thread(target=server.run, args=[stopping])
+    thread.start()
+    (listener,) = (one for one in server._sockets.values() if getattr(one, "accepting", False))
+    yield listener.effective_port
+    stopping.set()
+    server.wake()
+    thread.join()
+    server.drain()
+    for one in list(server._sockets.values()):
+        one.close()
+
+
+def ask(port: int, path: str, *, pause: float = 0.0) -> bytes:
+    """The whole answer, read to its end after a pause."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        time.sleep(pause)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+def test_an_answer_arrives_whole(port: int) -> None:
+    assert ask(port, "/small").endswith(b"\r\n\r\nsmall")
+
+
+def test_a_far_side_that_reads_late_gets_a_large_answer_whole(port: int) -> None:
+    assert ask(port, "/large", pause=0.3).partition(b"\r\n\r\n")[2] == LARGE
+
+
+def test_a_far_side_that_hangs_up_in_the_middle_is_nobody_else_s_trouble(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        connection.recv(1)
+
+    assert ask(port, "/small").endswith(b"small")
+
+
+def test_the_loop_has_nothing_to_do_for_an_answer_that_is_just_being_sent(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it turns and turns, and takes the interpreter from the thread that sends."""
+    had_something_to_do: list[bool] = []
+    send = _Channel.send
+
+    def watched(channel: Any, data: bytes, do_close: bool = True) -> int:
+        had_something_to_do.append(bool(channel.writable()))
+        return int(send(channel, data, do_close))
+
+    monkeypatch.setattr(_Channel, "send", watched)
+
+    ask(port, "/small")
+
+    assert had_something_to_do == [False]  # head and body together
