@@ -134,7 +134,7 @@ def _draw(request: ProjectRequest, loop: Loop, *, start: StartForm | None = None
     version = loop.current_version
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
     event = example_event(spec_of(version.pk), last_run) if version else {}
-    versions = LoopVersion.objects.filter(loop=loop)
+    versions = LoopVersion.objects.of_loop(loop)
     may_start = request.access.allows(Permission.START)
     start = start or StartForm(initial={"event": editable(event)})
     context: dict[str, Any] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
@@ -22,8 +24,8 @@ from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import form_page, posted
 
+JsonObject = dict[str, Any]
 _VERSIONS_OFFERED = 200
-_LARGEST_NUMBER = 2**31 - 1  # that every database can look for
 
 
 @require_GET
@@ -33,15 +35,13 @@ def version_page(request: ProjectRequest, project: Project, loop_id: str, number
     loop = find_loop(project, loop_id)
     version = _version(loop, number)
     other = _compared_with(request, loop, version)
-    knows_handles = request.access.allows(Permission.START)
-    seen, before = (
-        one and (one.spec if knows_handles else without_handles(one.spec)) for one in (version, other)
-    )  # fmt: skip
+    seen, before = (_seen(request, one) for one in (version, other))
+    numbers = LoopVersion.objects.of_loop(loop).newest_first().values_list("number", flat=True)
     context = {
         "loop": loop,
         "version": version,
         "other": other,
-        "numbers": loop.versions.order_by("-number").values_list("number", flat=True)[:_VERSIONS_OFFERED],
+        "numbers": numbers[:_VERSIONS_OFFERED],
         "differences": differences(editable(before), editable(seen)) if other else None,
         "spec": shown(seen),
         "json_title": f"Version {version.number}",
@@ -82,8 +82,16 @@ def version_restore(request: ProjectRequest, project: Project, loop_id: str, num
     return ask(request, question, form, restore)
 
 
+def _seen(request: ProjectRequest, version: LoopVersion | None) -> JsonObject:
+    """What this person may see of it."""
+    if version is None:
+        return {}
+    spec: JsonObject = version.spec
+    return spec if request.access.allows(Permission.START) else without_handles(spec)
+
+
 def _version(loop: Loop, number: int) -> LoopVersion:
-    version = loop.versions.filter(number=number).first() if number <= _LARGEST_NUMBER else None
+    version = LoopVersion.objects.of_loop(loop).numbered(number)
     if version is None:
         raise Http404("There is no such version.")
     return version
@@ -91,7 +99,7 @@ def _version(loop: Loop, number: int) -> LoopVersion:
 
 def _compared_with(request: ProjectRequest, loop: Loop, version: LoopVersion) -> LoopVersion | None:
     """The version that the address asks for, else the one before; None for the first."""
-    asked = request.GET.get("against", "")
+    versions, asked = LoopVersion.objects.of_loop(loop), request.GET.get("against", "")
     if asked.isascii() and asked.isdigit() and len(asked) < 10:
-        return loop.versions.filter(number=int(asked)).first()
-    return loop.versions.filter(number__lt=version.number).order_by("-number").first()
+        return versions.numbered(int(asked))
+    return versions.before(version.number)

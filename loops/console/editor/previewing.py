@@ -21,7 +21,7 @@ from loops.expressions import (
     truthy,
 )
 from loops.expressions.templates import OPENING
-from loops.models import Loop, Run, Step, StepStatus
+from loops.models import Loop, Run, Step
 from loops.spec import LoopSpec
 from loops.spec.step_rules import keys_of
 
@@ -45,12 +45,11 @@ class Preview:
 def names_of(loop: Loop, spec: LoopSpec, draft: JsonObject, event: JsonObject, run: Run | None) -> Names:
     """What the expressions of `draft` can read: `event`, defaults of `spec`, and what the last `run` had."""
     meta = meta_of(run) if run else {"run_id": "run_example", "loop_id": loop.pk, "source": {}, "trigger": "manual"}
-    steps = Step.objects.filter(run=run, status=StepStatus.COMPLETED).values_list("key", "result") if run else ()
     return Names(
         event=spec.filled_event(event),
         meta=meta,
         config=spec.filled_config(run.config if run else {}),
-        steps=dict(steps),
+        steps=Step.objects.outputs_of(run.pk) if run else {},
         step_order=tuple(keys_of(draft.get("steps"))),
     )
 
