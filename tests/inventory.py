@@ -91,6 +91,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "provider_id": "clay",
         "loop": alike.pk,
         "loop_id": alike.pk,
+        "number": "1",
         "run": run.pk,
         "run_id": run.pk,
         "failed_run": failed.pk,

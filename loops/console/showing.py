@@ -56,6 +56,11 @@ def editable(value: Any) -> str:
     return _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def is_plain(text: str) -> bool:
+    """Can it be edited as it is, without anything in it that nobody sees?"""
+    return _TRICKS.search(text) is None
+
+
 def duration(begin: datetime | None, end: datetime | None) -> str:
     """How long it took: `840 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`. Empty until it has ended."""
     if begin is None or end is None:

@@ -2,17 +2,38 @@
 
 from django.urls import path
 
-from loops.console import bulk, callbacks, deliveries, home, loops, operating, pushes, queue, recipes, runs, triggers
+from loops.console import (
+    bulk,
+    callbacks,
+    deliveries,
+    home,
+    loops,
+    operating,
+    pushes,
+    queue,
+    recipes,
+    runs,
+    triggers,
+    versions,
+)
+from loops.console.editor import views as editor
 
 urlpatterns = [
     path("", home.home, name="home"),
     path("build/loops/", loops.loop_list, name="loops"),
     path("build/loops/new/", loops.loop_new, name="loop_new"),
     path("build/loops/<str:loop_id>/", loops.loop_page, name="loop"),
-    path("build/loops/<str:loop_id>/save/", loops.loop_save, name="loop_save"),
+    path("build/loops/<str:loop_id>/edit/", editor.loop_edit, name="loop_edit"),
+    path("build/loops/<str:loop_id>/edit/json/", editor.loop_edit_json, name="loop_edit_json"),
     path("build/loops/<str:loop_id>/start/", loops.loop_start, name="loop_start"),
     path("build/loops/<str:loop_id>/status/", loops.loop_status, name="loop_status"),
     path("build/loops/<str:loop_id>/delete/", loops.loop_delete, name="loop_delete"),
+    path("build/loops/<str:loop_id>/versions/<int:number>/", versions.version_page, name="loop_version"),
+    path(
+        "build/loops/<str:loop_id>/versions/<int:number>/restore/",
+        versions.version_restore,
+        name="loop_version_restore",
+    ),
     path("build/loops/<str:loop_id>/recipe/", recipes.recipe_page, name="loop_recipe"),
     path("build/loops/<str:loop_id>/recipe/live/", recipes.recipe_live, name="loop_recipe_live"),
     path("build/loops/<str:loop_id>/recipe/key/", recipes.recipe_key, name="loop_recipe_key"),

@@ -33,7 +33,7 @@ from tests.loops.runs import bulk_job_of
 from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
-NOBODY_S = {"provider_id": "clay", "format": "csv", "member_id": "0"}
+NOBODY_S = {"provider_id": "clay", "format": "csv", "member_id": "0", "number": "0"}
 """What the other placeholders stand for where they stand for nothing that is there."""
 OPEN = {"/", "/login/", "/logout/", "/account/password/", "/healthz", "/readyz", "/metrics"}
 """Pages of no project: for anybody, or for anybody who is signed in."""
@@ -98,6 +98,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "provider_id": "clay",
         "integration_id": integration.pk,
         "loop_id": loop.pk,
+        "number": "1",
         "run_id": Run.objects.get().pk,
         "delivery_id": Attempt.objects.get().pk,
         "callback_id": Callback.objects.get().pk,

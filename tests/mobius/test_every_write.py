@@ -17,7 +17,8 @@ from django.urls import get_resolver
 from integrations import connecting
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
-from loops.models import BulkJob, BulkState
+from loops.authoring import update_loop
+from loops.models import BulkJob, BulkState, Loop
 from mobius.projects.models import AuditEvent
 from tests.cast import PASSWORD, PUSH_LEADS, Api
 from tests.inventory import Things, console_addresses, filled, patterns
@@ -46,6 +47,10 @@ class Write:
 
 def pause(things: Things) -> None:
     connecting.pause(Integration.objects.get(pk=things["integration"]))
+
+
+def save_another_version(things: Things) -> None:
+    update_loop(Loop.objects.get(pk=things["loop"]), {"description": "another"})
 
 
 def let_run(things: Things) -> None:
@@ -122,9 +127,11 @@ webhook changes nothing."""
 
 PAGES: dict[str, Write] = {
     f"{B}new/": Write("loop.create", {"spec": '{"name": "fresh", "schema_version": "1", "steps": []}'}),
-    f"{B}<loop_id>/save/": Write(
+    f"{B}<loop_id>/edit/": Write("loop.update", {"do": "save", "draft": '{"name": "renamed", "steps": []}'}),
+    f"{B}<loop_id>/edit/json/": Write(
         "loop.update", {"spec": '{"name": "renamed", "schema_version": "1", "steps": []}', "version": "1"}
     ),
+    f"{B}<loop_id>/versions/<number>/restore/": Write("loop.update", first=save_another_version),
     f"{B}<loop_id>/status/": Write("loop.update", {"status": "paused"}),
     f"{B}<loop_id>/delete/": Write("loop.delete"),
     f"{B}<loop_id>/start/": Write("run.start", {"event": '{"email": "ada@example.com"}'}),
