@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -311,11 +312,17 @@ def names_for(turn: Turn) -> Names:
     run, spec = turn.run, turn.spec
     return Names(
         event=spec.filled_event(run.event),
-        meta=run.meta | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)},
+        meta=meta_of(run),
         config=spec.filled_config(run.config),
         steps=turn.outputs,
         step_order=spec.step_keys,
     )
+
+
+def meta_of(run: Run) -> dict[str, Any]:
+    """What the expressions of this run read as `meta`."""
+    given: dict[str, Any] = run.meta
+    return given | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)}
 
 
 def _trigger_of(run: Run) -> str:

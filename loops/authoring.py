@@ -15,12 +15,16 @@ from loops.models import Loop, LoopStatus, LoopVersion, Run
 from loops.spec import LoopConfig, LoopSpec, parse_loop
 from loops.triggers.registering import forget, register
 from mobius import clock
-from mobius.errors import AlreadyExists, InvalidFields, NotFound
+from mobius.errors import AlreadyExists, Conflict, InvalidFields, NotFound
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 from mobius.projects.models import Project
 
 JsonObject = dict[str, Any]
+
+
+class NewerVersion(Conflict):
+    """Somebody has saved another version since the author began."""
 
 
 def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -> Loop:
@@ -37,11 +41,23 @@ def create_loop(*, project: Project, authored: JsonObject, by: Actor = SYSTEM) -
     return loop
 
 
-def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
+def rewrite_loop(loop: Loop, authored: JsonObject, *, edited: int | None = None, by: Actor = SYSTEM) -> Loop:
+    """Make the loop exactly what is `authored`: a field that it had and that is left out now is cleared.
+
+    `edited` is the number of the version that the author had before them. Raises as `update_loop` does.
+    """
+    current = loop.current_version
+    cleared = {name: None for name in (current.spec if current else {}) if name not in authored}
+    before_them = edited if edited is not None or current is None else current.number
+    return update_loop(loop, cleared | authored, edited=before_them, by=by)
+
+
+def update_loop(loop: Loop, changes: JsonObject, *, edited: int | None = None, by: Actor = SYSTEM) -> Loop:
     """Write the fields that are present; absent ones stay. `status` may be `active` or `paused`.
 
     What is as it was changes nothing, and makes no version. Setting it active forgets the failures that were counted.
-    Raises InvalidFields, AlreadyExists for a taken name, and NotFound when somebody has deleted the loop meanwhile.
+    Raises InvalidFields, AlreadyExists for a taken name, NotFound when somebody has deleted the loop meanwhile, and
+    NewerVersion when the current version is not the one that was `edited` (None: whichever it is).
     """
     authored = {name: value for name, value in changes.items() if name != "status"}
     status = changes.get("status")
@@ -51,6 +67,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, by: Actor = SYSTEM) -> Loop:
         loop.refresh_from_db(from_queryset=Loop.objects.select_for_update(no_key=True))
         if loop.status == LoopStatus.DELETED:
             raise NotFound("There is no such loop.")
+        _demand_edited(loop, edited)
         before = loop.current_version.spec if loop.current_version else {}
         spec = _parse(before | authored)
         changed = [name for name in authored if authored[name] != before.get(name)]
@@ -82,6 +99,15 @@ def delete_loop(loop: Loop, *, by: Actor = SYSTEM) -> None:
         loop.save(update_fields=["status", "updated_at"])
         forget(loop)
         _note(by, "delete", loop)
+
+
+def _demand_edited(loop: Loop, edited: int | None) -> None:
+    current = loop.current_version
+    if edited is not None and current is not None and current.number != edited:
+        raise NewerVersion(
+            f"Somebody saved version {current.number} while you were editing. What you typed is still here, and not "
+            "saved: put your change into the new version."
+        )
 
 
 def _apply_policy(loop: Loop, spec: LoopSpec) -> None:

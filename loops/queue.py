@@ -51,9 +51,14 @@ class Queue:
 
 
 def queue_of(integration: Integration) -> Queue:
+    return sending(Run.objects.queue_at(integration.pk).count(), integration)
+
+
+def sending(rows: int, integration: Integration) -> Queue:
+    """What sending so many rows through `integration` would take."""
     webhook = Webhook.objects.current_of(integration)
     return Queue(
-        rows=Run.objects.queue_at(integration.pk).count(),
+        rows=rows,
         usage=usage_of(webhook, now=clock.now()) if webhook else None,
         pace=pace_of(integration.pacer),
     )

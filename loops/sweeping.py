@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
-from loops import queue
+from loops import bulk, queue
 from loops.clock_steps import ClockWatch
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
@@ -40,6 +40,7 @@ _TO_FIRE = """
     SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
         OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s)
 """
+_BULK = "SELECT EXISTS (SELECT 1 FROM loops_bulkjob WHERE state = 'running')"
 _TO_LOOK_AFTER = "SELECT EXISTS (SELECT 1 FROM loops_push WHERE due_at <= %s)"
 _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND NOT (waits_for = '')"
 
@@ -55,13 +56,14 @@ def sweep() -> float:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
     if _is_any(_TO_FIRE, now, now):  # two empty indexes where nobody has triggers
         fire_due(now=now)
+    bulk_goes_on = _is_any(_BULK) and bulk.work_off()
     pushing = _is_any(_TO_LOOK_AFTER, now) and look_after_pushes(now=now)
     couriers.hand_out(now=now)
     mailing.hand_out(now=now)
     _watch.go_on(now=now)
     _purge.go_on(now=now)
     if not _wake_waiters(now):
-        return _WAITERS_SECONDS if pushing else _IDLE_SECONDS
+        return _WAITERS_SECONDS if bulk_goes_on or pushing else _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
     return _WAITERS_SECONDS
 

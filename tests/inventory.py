@@ -33,6 +33,7 @@ from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, work_off
 from tests.loops.flow import NO_ANSWER, begin, go, loop_of, push, waiting
 from tests.loops.pushing.pushes import checked
+from tests.loops.runs import bulk_job_of
 
 Things = dict[str, str]
 HOOK = {"kind": "http", "key": "signup-form"}
@@ -75,6 +76,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
     operating.start(pushes["running_push"], by=SYSTEM)
     operating.pause(operating.start(pushes["paused_push"], by=SYSTEM), by=SYSTEM)
     return {name: push.pk for name, push in pushes.items()} | {
+        "job_id": bulk_job_of(project).pk,
         "push_id": pushes["push"].pk,
         "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "webhook": endpoint.pk,
@@ -89,6 +91,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "provider_id": "clay",
         "loop": alike.pk,
         "loop_id": alike.pk,
+        "number": "1",
         "run": run.pk,
         "run_id": run.pk,
         "failed_run": failed.pk,

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 
 from integrations.models import Attempt, AttemptState
-from loops.console.showing import LONGEST, PURGED, Shown, shown
+from loops.console.showing import LONGEST, PURGED, Shown, as_it_is, shown
 
 MASK = "••••"
 
@@ -25,6 +25,8 @@ class ShownAttempt:
     attempt: Attempt
     body: Shown
     response: Shown
+    raw_body: Shown  # letter for letter, where the page shows it in another form; else ""
+    raw_response: Shown
     headers: tuple[tuple[str, str], ...]  # names with what may be shown of their values
     curl: str  # "": the row is too long to be pasted into a shell
 
@@ -49,9 +51,16 @@ def shown_attempt(attempt: Attempt) -> ShownAttempt:
         attempt=attempt,
         body=shown(attempt.body) if attempt.body else PURGED,
         response=shown(attempt.response) if attempt.response else Shown(text=""),
+        raw_body=_raw(attempt.body),
+        raw_response=_raw(attempt.response),
         headers=(("content-type", "application/json"), *(((header, MASK),) if header else ())),
         curl=_curl(header, attempt.body) if 0 < len(attempt.body) <= LONGEST else "",
     )
+
+
+def _raw(text: str) -> Shown:
+    raw = as_it_is(text)
+    return raw if raw.text != shown(text).text else Shown(text="")
 
 
 def _curl(header: str, body: str) -> str:

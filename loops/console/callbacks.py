@@ -15,9 +15,10 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.models import Attempt
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
-from loops.console.lists import chosen, found_ids, searched
+from loops.console.lists import chosen, searched
 from loops.console.showing import PURGED, duration, shown
 from loops.models import Callback, CallbackQuerySet, CallbackState
+from loops.selecting import found_ids
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.models import Project

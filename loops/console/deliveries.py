@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt, AttemptQuerySet, AttemptState
+from integrations.models import Attempt, AttemptState, Integration
 from loops.console.attempts import shown_attempt
-from loops.console.lists import chosen, found_ids, searched
+from loops.console.filtering import (
+    COUNTED_AT_MOST,
+    Names,
+    address_of,
+    chips_of,
+    counted,
+    in_figures,
+    pills_of,
+    selection_of,
+    trouble_with,
+)
+from loops.console.lists import newest_of, news
+from loops.console.sending_again import again
+from loops.models import BulkJob, Callback, Run
+from loops.selecting import Selection, deliveries_selected, through_webhooks
+from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.lists import rows
 
+ATTEMPTS_SHOWN = CALLBACKS_SHOWN = AUDIT_SHOWN = 20
+"""The latest of each, on the page of one delivery."""
+
+NAMES = Names(state="state", states=AttemptState, of="integration", of_word="Integration")
+NAMES_OF_ONE = Names(state="state", states=AttemptState)
+
 
 @require_GET
 @project_page(Permission.READ)
 def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    return render(request, "loops/deliveries.html", deliveries_found(request, Attempt.objects.of_project(project)))
+    integrations = list(Integration.objects.filter(project=project).order_by("name").only("pk", "name"))
+    found = deliveries_found(request, project, selection_of(request, NAMES), NAMES, integrations)
+    return render(request, "loops/deliveries.html", found | {"integrations": integrations}, status=found["status"])
 
 
 @require_GET
@@ -30,25 +55,46 @@ def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
 def integration_deliveries(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     """What went out through one integration."""
     integration = find_integration(project, integration_id)
-    found = deliveries_found(request, Attempt.objects.of_project(project).through(integration))
-    return render(request, "loops/integration_deliveries.html", on_tab(Tab.DELIVERIES, request, integration) | found)
+    selection = replace(selection_of(request, NAMES_OF_ONE), of=integration.pk)
+    found = deliveries_found(request, project, selection, NAMES_OF_ONE, [integration])
+    return render(
+        request,
+        "loops/integration_deliveries.html",
+        on_tab(Tab.DELIVERIES, request, integration) | found,
+        status=found["status"],
+    )
 
 
-def deliveries_found(request: ProjectRequest, among: AttemptQuerySet) -> dict[str, Any]:
+@require_GET
+@never_cache
+@project_page(Permission.READ)
+def delivery_news(request: ProjectRequest, project: Project) -> HttpResponse:
+    """How many rows have gone out since the list was drawn."""
+    return news(request, deliveries_selected(project, selection_of(request, NAMES)), most=COUNTED_AT_MOST)
+
+
+def deliveries_found(
+    request: ProjectRequest, project: Project, selection: Selection, names: Names, integrations: list[Integration]
+) -> dict[str, Any]:
     """The page that the address asks for, and what it asks for."""
-    attempts = among.without_bodies().with_destination()
-    state, text = chosen(request, "state", AttemptState), searched(request)
-    if state:
-        attempts = attempts.in_state(state)
-    if text:
-        look_ups = (among.sent_under(text), among.sent_for(text), among.of_run(text))
-        attempts = attempts.filter(pk__in=[text, *found_ids(*look_ups)])
+    found = deliveries_selected(project, replace(selection, state=""))
+    attempts = found.in_state(selection.state) if selection.state else found
+    page = rows(request, attempts.without_bodies().with_destination())
+    named = {one.pk: one.name for one in integrations}
+    to_count = found if selection.text else through_webhooks(project, selection)
+    counts = counted({state: to_count.in_state(state) for state in AttemptState.values})
     return {
-        "page": rows(request, attempts),
-        "state": state,
-        "states": AttemptState.choices,
-        "q": text,
-        "filtered": bool(state or text),
+        "page": page,
+        "selection": selection,
+        "pills": pills_of(selection, names, counts),
+        "chips": chips_of(selection, names, of=named.get(selection.of, "")),
+        "trouble": (trouble := trouble_with(request)),
+        "status": 422 if trouble else 200,
+        "matching": in_figures(counts.get(selection.state, 0)),
+        "here": address_of(selection, NAMES),
+        "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
+        "newest": newest_of(request, page, "att"),
+        "may_operate": request.access.allows(Permission.OPERATE),
     }
 
 
@@ -56,8 +102,22 @@ def deliveries_found(request: ProjectRequest, among: AttemptQuerySet) -> dict[st
 @project_page(Permission.READ)
 def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
     attempt = find_delivery(project, delivery_id)
-    context = {"handle": project.handle, "may_operate": request.access.allows(Permission.OPERATE)}
-    return render(request, "loops/delivery.html", context | {"one": shown_attempt(attempt), "attempt": attempt})
+    of_run = Run.objects.of_project(project).select_related("loop")
+    run = of_run.filter(pk=attempt.run_id).first() if attempt.run_id else None
+    siblings = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies().reverse()
+    attempts = list(siblings[:ATTEMPTS_SHOWN])[::-1] if attempt.step_id else [attempt]
+    callbacks = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("-id")
+    context = {
+        "handle": project.handle,
+        "may_operate": request.access.allows(Permission.OPERATE),
+        "one": shown_attempt(attempt),
+        "attempt": attempt,
+        "attempts": attempts,
+        "again": again(attempt, run, is_latest=attempts[-1].pk == attempt.pk),
+        "callbacks": callbacks[:CALLBACKS_SHOWN] if attempt.step_id else (),
+        "audited": AuditEvent.objects.of_project(project).of_object(attempt.pk).order_by("-id")[:AUDIT_SHOWN],
+    }
+    return render(request, "loops/delivery.html", context)
 
 
 def find_delivery(project: Project, delivery_id: str) -> Attempt:

@@ -163,6 +163,12 @@ def _failed(situation: Situation) -> Why:
 
 
 _FIXES = {
+    "delivery_refused": "Mend what the answer says, such as the token or the address, then retry the run.",
+    "delivery_not_sent": "See whether the address can be reached from here, then retry the run.",
+    "delivery_abandoned": "If the row is still needed, retry the run: it is sent once more.",
+    "bad_request": "Change what the loop sends, then start a new run.",
+    "no_public_address": "Set MOBIUS_PUBLIC_URL, so that Clay can post back, then retry the run.",
+    "internal_error": "This is a fault of ours: the server's log says more. A retry may help.",
     "check_failed": "Look at the outputs of the steps before it: what the loop demands does not hold.",
     "chain_too_deep": "See whether these loops start each other in a circle.",
     "loop_paused": "Activate the loop that it starts, then retry the run.",

@@ -8,14 +8,16 @@ from django import forms
 from django.core.exceptions import ValidationError
 
 from integrations.settling import Decision
-from loops.models import Loop
+from loops.console.places import Mark, mark_mistake, mark_place
 from loops.retrying import LONGEST_EXTENSION
 from loops.starting import LONGEST_KEY
 from mobius.api.parsing import json_type, parse_json
-from mobius.errors import MobiusError
+from mobius.errors import InvalidFields, MobiusError
 from mobius.projects.auditing import LONGEST_REASON
+from mobius.web.forms import explain
 
 JsonObject = dict[str, Any]
+_MOST_MARKS = 20  # more than that nobody mends at once
 
 
 class JsonObjectField(forms.CharField):
@@ -40,36 +42,43 @@ class LoopForm(forms.Form):
     """A whole loop. `version` is the one that was edited, so that nobody writes over what somebody else has saved."""
 
     spec = JsonObjectField(label="Loop", rows=24, help_text="The loop as JSON, as the API takes it.")
-    version = forms.CharField(widget=forms.HiddenInput, required=False)
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
-    def __init__(self, *arguments: Any, loop: Loop | None = None, **options: Any) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.loop = loop
+        self.marks: list[Mark] = []
 
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        edited, current = cleaned.get("version"), self.loop.current_version if self.loop else None
-        if edited and current is not None and edited != str(current.number):
-            self.add_error(
-                None,
-                f"Somebody saved version {current.number} while you were editing. Copy your text, open the page anew "
-                "and put your change into the new version.",
-            )
-        return cleaned
+    def refuse(self, error: MobiusError) -> None:
+        """Say what is wrong with the loop, and mark in its text where."""
+        if isinstance(error, InvalidFields):
+            found = {place: mark_place(self._text, place) for place in error.fields}
+            self.marks = sorted(set(found.values()), key=lambda mark: (mark.line, mark.column))[:_MOST_MARKS]
+            told = {place: [f"{one} ({found[place]})" for one in said] for place, said in error.fields.items()}
+            error = InvalidFields(told)
+        explain(self, error, inside="spec")
 
-    def changes(self) -> JsonObject:
-        """What to write so that the loop is what was typed: a field that was removed is cleared, not kept."""
-        typed: JsonObject = self.cleaned_data["spec"]
-        return {name: None for name in self._before if name not in typed} | typed
-
-    @property
-    def has_news(self) -> bool:
-        return bool(self.cleaned_data["spec"] != self._before)
+    def is_valid(self) -> bool:
+        """Also marks where the text is no JSON."""
+        valid = super().is_valid()
+        mistakes = [mark_mistake(self._text, str(sentence)) for sentence in self.errors.get("spec", ())]
+        self.marks = [mark for mark in mistakes if mark]
+        return valid
 
     @property
-    def _before(self) -> JsonObject:
-        current = self.loop.current_version if self.loop else None
-        return current.spec if current else {}
+    def _text(self) -> str:
+        return str(self["spec"].value() or "{}").replace("\r\n", "\n")
+
+
+class RestoreForm(forms.Form):
+    """`version` is the current one that was seen when the question was asked."""
+
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
+
+
+class EventForm(forms.Form):
+    """What a preview takes for the event."""
+
+    event = JsonObjectField(label="Event to preview with", rows=6, required=False)
 
 
 class StartForm(forms.Form):
@@ -126,3 +135,22 @@ class SettleForm(forms.Form):
         help_text="Such as: looked into the table. Written down in the audit, with your name.",
         error_messages={"required": "Say how you know, such as: looked into the table."},
     )
+
+
+class BulkForm(ReasonForm):
+    """`asked_at` is when the question was shown: what came later was not meant, and the same answer counts once."""
+
+    asked_at = forms.DateTimeField(widget=forms.HiddenInput)
+
+
+class BulkSettleForm(SettleForm):
+    decision = forms.ChoiceField(
+        label="Did the rows arrive?",
+        choices=[
+            (Decision.ARRIVED, "They arrived"),
+            (Decision.SEND_AGAIN, "They did not arrive: send all of them again"),
+            (Decision.GIVE_UP, "They did not arrive: give all of them up"),
+        ],
+        widget=forms.RadioSelect,
+    )
+    asked_at = forms.DateTimeField(widget=forms.HiddenInput)

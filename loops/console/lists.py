@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
-from django.db.models import QuerySet, TextChoices
-from django.http import HttpRequest
+from django.db.models import Model, QuerySet, TextChoices
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from mobius import clock
+from mobius.api.pagination import Page
+from mobius.ids import first_id
 
 LONGEST_SEARCH = 300
 """Characters: every id that can be searched is shorter."""
 
-_FOUND_AT_MOST = 1_000
-"""By one look-up, however many there are."""
+_LONGEST_ID = 64
+
+M = TypeVar("M", bound=Model)
+
+
+def newest_of(request: HttpRequest, page: Page[M], prefix: str) -> str:
+    """The id after which what comes is new to the reader of `page`; "" when he looks at older ones."""
+    if request.GET.get("cursor"):
+        return ""
+    return str(page.items[0].pk) if page.items else first_id(prefix, clock.now())
+
+
+def news(request: HttpRequest, queryset: QuerySet[M], *, most: int) -> HttpResponse:
+    """How many are newer than the newest that the reader has; nothing at all when none is."""
+    after = request.GET.get("after", "")[:_LONGEST_ID]
+    count = queryset.filter(pk__gt=after).order_by()[: most + 1].count() if after else 0
+    return render(request, "loops/news.html", {"count": f"{most:,}+" if count > most else count})
 
 
 def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:
@@ -23,9 +43,3 @@ def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:
 def searched(request: HttpRequest) -> str:
     """What was typed into the search field: an id, so no database needs to see more of it than an id can have."""
     return request.GET.get("q", "").strip()[:LONGEST_SEARCH]
-
-
-def found_ids(*look_ups: QuerySet[Any]) -> list[str]:
-    """The ids of what they find, of each the newest."""
-    # One query for each index; OR would have the database read them all.
-    return [pk for one in look_ups for pk in one.order_by("-pk").values_list("pk", flat=True)[:_FOUND_AT_MOST]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from loops import authoring
 from loops.console.examples import STARTER_LOOP, example_event, start_curl
+from loops.console.finding import find_loop
 from loops.console.forms import LoopForm, StartForm
 from loops.console.lists import chosen
 from loops.console.showing import editable, shown
@@ -55,7 +56,7 @@ def loop_new(request: ProjectRequest, project: Project) -> HttpResponse:
         try:
             loop = authoring.create_loop(project=project, authored=form.cleaned_data["spec"], by=request.actor)
         except MobiusError as error:
-            explain(form, error, inside="spec")
+            form.refuse(error)
         else:
             messages.success(request, f"The loop “{loop.name}” is there.")
             return redirect("console:loop", project.handle, loop.pk)
@@ -65,36 +66,14 @@ def loop_new(request: ProjectRequest, project: Project) -> HttpResponse:
 @require_GET
 @project_page(Permission.READ)
 def loop_page(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
-    return _draw(request, _loop(project, loop_id))
-
-
-@require_http_methods(["GET", "POST"])
-@project_page(Permission.ADMINISTER)
-def loop_save(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
-    """Save a new version. (A reload of the page with the mistakes is a GET.)"""
-    loop = _loop(project, loop_id)
-    if request.method == "GET":
-        return redirect("console:loop", project.handle, loop.pk)
-    form = LoopForm(request.POST, loop=loop)
-    if form.is_valid():
-        if not form.has_news:
-            messages.info(request, "Nothing was changed, so there is no new version.")
-            return redirect("console:loop", project.handle, loop.pk)
-        try:
-            authoring.update_loop(loop, form.changes(), by=request.actor)
-        except MobiusError as error:
-            explain(form, error, inside="spec")
-        else:
-            messages.success(request, "Saved. Runs that start from now on use the new version.")
-            return redirect("console:loop", project.handle, loop.pk)
-    return _draw(request, _loop(project, loop_id), edit=form)
+    return _draw(request, find_loop(project, loop_id))
 
 
 @require_http_methods(["GET", "POST"])
 @project_page(Permission.START)
 def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     """Start a run. (A reload of the page with the mistakes is a GET.)"""
-    loop = _loop(project, loop_id)
+    loop = find_loop(project, loop_id)
     if request.method == "GET":
         return redirect("console:loop", project.handle, loop.pk)
     form = StartForm(request.POST)
@@ -116,7 +95,7 @@ def loop_start(request: ProjectRequest, project: Project, loop_id: str) -> HttpR
 @project_page(Permission.ADMINISTER)
 def loop_status(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
     """Pause the loop, or make it active again."""
-    loop = _loop(project, loop_id)
+    loop = find_loop(project, loop_id)
     try:
         authoring.update_loop(loop, {"status": request.POST.get("status", "")}, by=request.actor)
     except MobiusError as error:
@@ -130,21 +109,13 @@ def loop_status(request: ProjectRequest, project: Project, loop_id: str) -> Http
 @require_http_methods(["GET", "POST"])
 @project_page(Permission.ADMINISTER)
 def loop_delete(request: ProjectRequest, project: Project, loop_id: str) -> HttpResponse:
-    loop = _loop(project, loop_id)
+    loop = find_loop(project, loop_id)
     if request.method == "POST":
         authoring.delete_loop(loop, by=request.actor)
         messages.success(request, f"The loop “{loop.name}” is deleted. Its runs stay readable.")
         return redirect("console:loops", project.handle)
     active = Run.objects.of_project(project).of_loop(loop.pk).active().exists()
     return render(request, "loops/loop_delete.html", {"loop": loop, "has_active_runs": active})
-
-
-def _loop(project: Project, loop_id: str) -> Loop:
-    loops = Loop.objects.present().of_project(project).select_related("project", "current_version")
-    loop = loops.filter(pk=loop_id).first()
-    if loop is None:
-        raise Http404("There is no such loop.")
-    return loop
 
 
 def _start(request: ProjectRequest, form: StartForm) -> Start:
@@ -159,42 +130,25 @@ def _start(request: ProjectRequest, form: StartForm) -> Start:
     )
 
 
-def _draw(
-    request: ProjectRequest, loop: Loop, *, edit: LoopForm | None = None, start: StartForm | None = None
-) -> HttpResponse:
+def _draw(request: ProjectRequest, loop: Loop, *, start: StartForm | None = None) -> HttpResponse:
     version = loop.current_version
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
     event = example_event(spec_of(version.pk), last_run) if version else {}
-    versions = LoopVersion.objects.filter(loop=loop)
-    looked_at = _version_asked_for(request, loop) or version
+    versions = LoopVersion.objects.of_loop(loop)
     may_start = request.access.allows(Permission.START)
-    edit = edit or LoopForm(loop=loop, initial=_typed_before(version))
     start = start or StartForm(initial={"event": editable(event)})
     context: dict[str, Any] = {
         "loop": loop,
         "version": version,
-        "looked_at": looked_at,
-        "json_title": f"Version {looked_at.number}" if looked_at else "",
-        "spec": shown(looked_at.spec if may_start else without_handles(looked_at.spec)) if looked_at else None,
+        "json_title": f"Version {version.number}" if version else "",
+        "spec": shown(version.spec if may_start else without_handles(version.spec)) if version else None,
         "triggers": shown_triggers(loop, spec_of(version.pk) if version else None, with_addresses=may_start),
         "versions": versions.newest_first()[:_VERSIONS_SHOWN],
         "last_run": last_run,
-        "edit": edit,
         "start": start,
         "curl": start_curl(loop, event),
         "callers": callers() if version else [],
         "may_edit": request.access.allows(Permission.ADMINISTER),
         "may_start": may_start,
     }
-    return render(request, "loops/loop.html", context, status=422 if edit.errors or start.errors else 200)
-
-
-def _typed_before(version: LoopVersion | None) -> dict[str, Any]:
-    return {"spec": editable(version.spec), "version": version.number} if version else {}
-
-
-def _version_asked_for(request: ProjectRequest, loop: Loop) -> LoopVersion | None:
-    number = request.GET.get("version", "")
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        return None
-    return LoopVersion.objects.filter(loop=loop, number=int(number)).first()
+    return render(request, "loops/loop.html", context, status=422 if start.errors else 200)

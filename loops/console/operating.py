@@ -61,7 +61,7 @@ def run_cancel(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
         cancelled = operating.cancel(run, by=request.actor, reason=form.cleaned_data["reason"])
         return f"The run is {cancelled.get_status_display().lower()}."
 
-    return _ask(request, question, ReasonForm(posted(request)), cancel)
+    return ask(request, question, ReasonForm(posted(request)), cancel)
 
 
 @form_page
@@ -86,7 +86,7 @@ def run_retry(request: ProjectRequest, project: Project, run_id: str) -> HttpRes
         verb(run, by=request.actor, reason=form.cleaned_data["reason"], extend=extend)
         return "The run goes on from where it failed."
 
-    return _ask(request, question, RetryForm(posted(request), out_of_time=out_of_time), go_on)
+    return ask(request, question, RetryForm(posted(request), out_of_time=out_of_time), go_on)
 
 
 @form_page
@@ -111,7 +111,7 @@ def run_signal(request: ProjectRequest, project: Project, run_id: str) -> HttpRe
         operating.signal(run, step_key=step.key, result=form.cleaned_data["result"], by=request.actor)
         return "The step has its output, and the run goes on."
 
-    return _ask(request, question, SignalForm(posted(request), initial={"result": "{}"}), signal, inside="result")
+    return ask(request, question, SignalForm(posted(request), initial={"result": "{}"}), signal, inside="result")
 
 
 @form_page
@@ -138,7 +138,7 @@ def delivery_settle(request: ProjectRequest, project: Project, delivery_id: str)
         retry_it = "" if decision == Decision.GIVE_UP or not can_go_on else " Retry the run to go on."
         return f"Settled: {decision.label}.{retry_it}"
 
-    return _ask(request, question, SettleForm(posted(request)), decide)
+    return ask(request, question, SettleForm(posted(request)), decide)
 
 
 def _what_settling_does(attempt: Attempt, run: Run | None) -> tuple[str, ...]:
@@ -170,7 +170,7 @@ def _about_run(run: Run, **question: Any) -> Question:
     return Question(back=page, parents=parents, **question)
 
 
-def _ask(
+def ask(
     request: ProjectRequest,
     question: Question,
     form: forms.Form,

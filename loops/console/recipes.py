@@ -20,6 +20,7 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.providers.contract import Provider
 from loops.arriving import KEY_TAG, Arrivals, Check, arrivals, keys_for
 from loops.console.callbacks import SENTENCES
+from loops.console.finding import find_loop
 from loops.console.parts import Part
 from loops.console.runs import STOP_POLLING
 from loops.console.showing import Shown, shown
@@ -124,9 +125,7 @@ def recipe_live(request: ProjectRequest, project: Project, loop_id: str) -> Http
 
 
 def _recipe(request: ProjectRequest, project: Project, loop_id: str) -> LoopRecipe:
-    loop = Loop.objects.present().of_project(project).select_related("project").filter(pk=loop_id).first()
-    if loop is None:
-        raise Http404("There is no such loop.")
+    loop = find_loop(project, loop_id)
     provider = _provider(request.GET.get("provider", ""))
     if loop.current_version_id is None:
         raise Http404("The loop has no version.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -11,18 +11,28 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from integrations.models import Attempt
-from loops.console.lists import chosen, searched
+from loops.console.filtering import (
+    COUNTED_AT_MOST,
+    Names,
+    address_of,
+    chips_of,
+    counted,
+    in_figures,
+    pills_of,
+    selection_of,
+    trouble_with,
+)
+from loops.console.lists import newest_of, news
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
-from loops.models import Loop, Run, RunQuerySet, RunStatus, Step
+from loops.models import BulkJob, Loop, Run, RunQuerySet, RunStatus, Step
+from loops.selecting import runs_selected
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.lists import rows
 
 _LOOPS_TO_CHOOSE_FROM = 100
-_RUNS_OF_ONE_REQUEST_ID = _RUNS_THAT_ONE_STARTED = 100
 _LONGEST_REASON = 160  # characters, in a list
 WARNINGS_SHOWN = CHILDREN_SHOWN = 20
 STOP_POLLING = 286
@@ -37,32 +47,46 @@ class ListedRun:
     duration: str
 
 
+NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop")
+
+
 @require_GET
 @project_page(Permission.READ)
 def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    runs = Run.objects.of_project(project).for_lists()
-    status, loop_id, text = chosen(request, "status", RunStatus), request.GET.get("loop", "")[:64], searched(request)
-    if status:
-        runs = runs.in_status(status)
-    if loop_id:
-        runs = runs.of_loop(loop_id)
-    if text:
-        runs = runs.filter(pk__in=_found(project, text))
-    page = rows(request, runs)
+    selection, trouble = selection_of(request, NAMES), trouble_with(request)
+    found = runs_selected(project, replace(selection, state=""))
+    counts = counted({state: found.in_status(state) for state in RunStatus.values})
+    page = rows(request, (found.in_status(selection.state) if selection.state else found).for_lists())
+    loops = _loops(project, selection.of)
+    named = {loop.pk: loop.name for loop in loops}
     return render(
         request,
         "loops/runs.html",
         {
             "page": page,
             "runs": listed(page.items),
-            "status": status,
-            "statuses": RunStatus.choices,
-            "loop_id": loop_id,
-            "loops": _loops(project, loop_id),
-            "q": text,
-            "filtered": bool(status or loop_id or text),
+            "selection": selection,
+            "pills": pills_of(selection, NAMES, counts),
+            "chips": chips_of(selection, NAMES, of=named.get(selection.of, "")),
+            "trouble": trouble,
+            "here": address_of(selection, NAMES),
+            "loops": loops,
+            "matching": in_figures(counts.get(selection.state, 0)),
+            "active": selection.state in RunStatus.active(),
+            "may_operate": request.access.allows(Permission.OPERATE),
+            "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
+            "newest": newest_of(request, page, "run"),
         },
+        status=422 if trouble else 200,
     )
+
+
+@require_GET
+@never_cache
+@project_page(Permission.READ)
+def run_news(request: ProjectRequest, project: Project) -> HttpResponse:
+    """How many runs have come since the list was drawn."""
+    return news(request, runs_selected(project, selection_of(request, NAMES)), most=COUNTED_AT_MOST)
 
 
 @require_GET
@@ -135,15 +159,6 @@ def _listed(run: Run, waiting: Mapping[str, Step]) -> ListedRun:
 
 def _resting(step: Step) -> str:
     return "Sleeps." if step.kind == "sleep" else "Waits for a callback or an event."
-
-
-def _found(project: Project, text: str) -> list[str]:
-    """The ids of the runs that `text` names: by id, idempotency key or request_id, or that the run it names has
-    started; each by its index."""
-    by_key = Run.objects.of_project(project).holding_key(text).values_list("pk", flat=True)
-    sent = Attempt.objects.of_project(project).sent_under(text).order_by("-pk").values_list("run_id", flat=True)
-    started = Run.objects.of_project(project).children_of(text).values_list("pk", flat=True)
-    return [text, *by_key, *sent[:_RUNS_OF_ONE_REQUEST_ID], *started[:_RUNS_THAT_ONE_STARTED]]
 
 
 def _loops(project: Project, chosen_id: str) -> list[Loop]:

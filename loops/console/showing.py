@@ -41,7 +41,11 @@ PURGED = Shown(text="Purged: it was older than this console keeps bodies (MOBIUS
 
 def shown(value: Any, *, longest: int = LONGEST) -> Shown:
     """JSON, or any text, to look at."""
-    text = pretty_json(value)
+    return as_it_is(pretty_json(value), longest=longest)
+
+
+def as_it_is(text: str, *, longest: int = LONGEST) -> Shown:
+    """Letter for letter, but for what would play tricks."""
     plain = _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text[:longest])
     return Shown(text=plain, length=len(text) if len(text) > longest else 0)
 
@@ -50,6 +54,11 @@ def editable(value: Any) -> str:
     """JSON to edit: whole, and with its tricks as JSON escapes."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return _TRICKS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def is_plain(text: str) -> bool:
+    """Can it be edited as it is, without anything in it that nobody sees?"""
+    return _TRICKS.search(text) is None
 
 
 def duration(begin: datetime | None, end: datetime | None) -> str:

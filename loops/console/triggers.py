@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST
 
+from loops.console.finding import find_loop
 from loops.models import Loop, Trigger
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
 from loops.triggers.calling import demand_signature, find_http_trigger, take_unsigned
@@ -113,10 +114,7 @@ def trigger_unsigned(request: ProjectRequest, project: Project, loop_id: str, ke
 
 
 def _find(project: Project, loop_id: str, key: str) -> Trigger:
-    loop = Loop.objects.present().of_project(project).filter(pk=loop_id).first()
-    if loop is None:
-        raise Http404("There is no such loop.")
     try:
-        return find_http_trigger(loop, key)
+        return find_http_trigger(find_loop(project, loop_id), key)
     except NotFound as error:
         raise Http404(error.message) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from loops.models.bulk import BulkDeed, BulkJob, BulkState
 from loops.models.callbacks import Callback, CallbackQuerySet, CallbackState
 from loops.models.loops import Loop, LoopStatus, LoopVersion
 from loops.models.processes import Chore, Worker
@@ -12,6 +13,9 @@ from loops.models.triggers import SourceEvent, SourceEventState, Trigger, Trigge
 
 __all__ = [
     "RING_AGAIN_AFTER",
+    "BulkDeed",
+    "BulkJob",
+    "BulkState",
     "Callback",
     "CallbackQuerySet",
     "CallbackState",

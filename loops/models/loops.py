@@ -11,6 +11,8 @@ from loops.models.fields import id_field
 from loops.models.runs import Run
 from mobius.projects.models import Project
 
+_LARGEST_NUMBER = 2**31 - 1  # that every database can look for
+
 
 class LoopStatus(models.TextChoices):
     DRAFT = "draft", "Draft"  # it has no steps yet
@@ -71,9 +73,19 @@ class Loop(models.Model):
 
 
 class LoopVersionQuerySet(models.QuerySet["LoopVersion"]):
+    def of_loop(self, loop: Loop) -> Self:
+        return self.filter(loop=loop)
+
     def newest_first(self) -> Self:
         """Without the authored JSON, for a list."""
         return self.order_by("-number").defer("spec")
+
+    def numbered(self, number: int) -> LoopVersion | None:
+        return self.filter(number=number).first() if number <= _LARGEST_NUMBER else None
+
+    def before(self, number: int) -> LoopVersion | None:
+        """The last one that is older."""
+        return self.filter(number__lt=number).order_by("-number").first()
 
 
 class LoopVersion(models.Model):

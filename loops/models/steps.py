@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import OuterRef, Q
@@ -43,6 +43,10 @@ class SuspendedFor(models.TextChoices):
 class StepQuerySet(models.QuerySet["Step"]):
     def suspended_in(self, run_id: str) -> Self:
         return self.filter(run_id=run_id, status=StepStatus.SUSPENDED)
+
+    def outputs_of(self, run_id: str) -> dict[str, Any]:
+        """The outputs of the steps of this run that have completed, by key."""
+        return dict(self.filter(run_id=run_id, status=StepStatus.COMPLETED).values_list("key", "result"))
 
     def with_address(self, callback_hash: str) -> Self:
         """The step whose callback address has this hash. Not empty: that lets the partial index answer."""

@@ -44,6 +44,12 @@ LOOKS = {
         "In doubt", "doubt", "question", "Sent, but no answer came: look in the table whether it is there."
     ),
     "abandoned": Look("Abandoned", "neutral", "ban", "Somebody decided that it did not arrive, and gave it up."),
+    # callbacks
+    "kept": Look("Kept", "wait", "clock", "It came before a step waits for it."),
+    "used": Look("Used", "good", "check", "It is the result of the step that waited for it."),
+    "update": Look("Update", "neutral", "loop", "It came after another one had been used; the result is unchanged."),
+    "late": Look("Late", "neutral", "clock", "It came after the run had ended, and changes nothing."),
+    "ambiguous": Look("Ambiguous", "doubt", "question", "Several rows could be meant: somebody must say which one."),
     # integrations, webhooks and keys
     "active": Look("Active", "good", "check", "In use."),
     "inactive": Look("Inactive", "neutral", "minus", "Switched off."),

@@ -248,10 +248,8 @@ def test_the_whole_life_of_an_integration_by_keyboard(
     keyboard.press("link", "Rotate")
     keyboard.sees("Rotate the auth header")
     keyboard.write("Auth header value", "second")
-    keyboard.press("button", "Rotate")
-    keyboard.sees("uses the new auth header")
-    keyboard.press("button", "Test webhook")
-    keyboard.sees("Clay accepted the test row")
+    keyboard.press("button", "Test and rotate")
+    keyboard.sees("uses the new auth header from now on. It was tested and accepted.")
     assert open_connection(current_webhook(Integration.objects.get())).auth_header_value == "second"
 
     keyboard.press("link", "Disconnect")

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from integrations.models import Attempt
-from loops.models import Run, RunEvent
+from loops.models import BulkDeed, BulkJob, BulkState, Run, RunEvent
+from mobius import clock
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.models import Project
 from tests.loops import flow
 from tests.loops.flow import JsonObject
 
@@ -27,3 +30,20 @@ def attempts_of(run: Run) -> list[Attempt]:
 
 def log_of(run: Run) -> list[str]:
     return list(RunEvent.objects.filter(run=run).order_by("sequence").values_list("event_type", flat=True))
+
+
+def bulk_job_of(project: Project) -> BulkJob:
+    """A bulk job that has ended."""
+    now = clock.now()
+    return BulkJob.objects.create(
+        project=project,
+        deed=BulkDeed.RETRY,
+        state=BulkState.COMPLETED,
+        total=1,
+        done=1,
+        asked_at=now,
+        created_at=now,
+        ended_at=now,
+        actor_kind=SYSTEM.kind,
+        actor_name=SYSTEM.name,
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
 
@@ -15,14 +16,19 @@ from integrations.models import Attempt, AttemptState, Integration
 from integrations.probing import probe
 from integrations.providers.clay.simulated_endpoint import Behaviour
 from integrations.providers.clay.simulator import ClaySimulator
+from integrations.settling import Decision
 from loops.authoring import create_loop
 from loops.callbacks import receive_by_request_id
 from loops.models import Callback, CallbackState, Loop, Run
+from loops.retrying import retry
+from loops.settling import settle
 from loops.starting import Start, start_run
 from mobius import clock
 from mobius.ids import new_id
+from mobius.projects.auditing import SYSTEM, person
 from mobius.projects.models import Project
 from tests.cast import PUSH_LEADS, work_off
+from tests.loops.flow import go, push
 
 pytestmark = pytest.mark.django_db
 
@@ -171,8 +177,9 @@ def test_two_hundred_deliveries_are_paged_by_key_with_few_questions(
     with CaptureQueriesContext(connection) as asked:
         first = viewer.get(DELIVERIES)
 
-    assert len(asked) <= 8
-    assert not any("OFFSET" in query["sql"] or "COUNT(" in query["sql"] for query in asked)
+    assert len(asked) <= 9
+    assert not any("OFFSET" in query["sql"] for query in asked)
+    assert all("LIMIT 1001" in query["sql"] for query in asked if "COUNT(" in query["sql"])
     second = viewer.get(DELIVERIES, {"cursor": first.context["page"].next_cursor})
     ids = [attempt.pk for page in (first, second) for attempt in page.context["page"].items]
     assert ids == list(Attempt.objects.order_by("-pk").values_list("pk", flat=True)[:40])
@@ -282,3 +289,87 @@ def test_two_hundred_callbacks_are_paged_with_few_questions(viewer: Client, proj
     assert len(asked) <= 7
     assert len(page.items) == 20
     assert page.has_more
+
+
+# --- may it be sent again? -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def operator(client: Client, bob: User) -> Client:
+    client.force_login(bob)
+    return client
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "page"),
+    [
+        (Behaviour(), "Already accepted: it is not sent again.", ""),
+        (Behaviour(fail=400), "No row was created, so sending it again is safe.", "runs/{run}/retry/"),
+        (Behaviour(reset=True), "Nobody knows whether it arrived", "deliveries/{delivery}/settle/"),
+    ],
+)
+def test_a_row_is_offered_to_be_sent_again_only_where_that_is_safe(
+    operator: Client,
+    integration: Integration,
+    push_leads: Loop,
+    clay: ClaySimulator,
+    answer: Behaviour,
+    sentence: str,
+    page: str,
+) -> None:
+    clay.next_answers(answer)
+    run = ran(push_leads)
+    attempt = Attempt.objects.get()
+
+    shown = text(operator.get(f"{DELIVERIES}{attempt.pk}/"))
+
+    assert sentence in shown
+    offered = re.findall(r'href="/projects/platform/operate/([^"]+/(?:retry|settle)/)"', shown)
+    assert offered == ([page.format(run=run.pk, delivery=attempt.pk)] if page else [])
+
+
+def test_a_row_whose_run_cannot_go_on_says_why_and_what_to_do_instead(
+    operator: Client, integration: Integration, push_leads: Loop, clay: ClaySimulator
+) -> None:
+    clay.next_answers(Behaviour(fail=400))
+    ran(push_leads)
+    Loop.objects.update(status="deleted")
+
+    shown = text(operator.get(f"{DELIVERIES}{Attempt.objects.get().pk}/"))
+
+    assert "loop is deleted. So start a new run to send it." in shown
+    assert "/retry/" not in shown
+
+
+def test_a_delivery_names_its_callbacks_and_what_people_did_to_it(
+    operator: Client, project: Project, bob: User, integration: Integration, push_leads: Loop, clay: ClaySimulator
+) -> None:
+    clay.next_answers(Behaviour(reset=True))
+    run = ran(push_leads)
+    attempt = Attempt.objects.get()
+    settle(attempt, Decision.ARRIVED, reason="saw it in the table", by=person(bob))
+    callback = receive_by_request_id(project, {"request_id": run.pk, "score": 1}).callback
+
+    with CaptureQueriesContext(connection) as asked:
+        shown = text(operator.get(f"{DELIVERIES}{attempt.pk}/"))
+
+    assert len(asked) <= 12
+    assert f'href="{CALLBACKS}{callback.pk}/"' in shown
+    assert "saw it in the table" in shown
+    assert "delivery.arrived" in shown
+
+
+def test_a_delivery_leads_to_the_other_attempts_of_its_step(
+    operator: Client, project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    clay.next_answers(Behaviour(fail=400))
+    run = go(project, push())
+    retry(run, by=SYSTEM)
+    work_off()
+    first, second = Attempt.objects.order_by("id")
+
+    shown = text(operator.get(f"{DELIVERIES}{first.pk}/"))
+
+    assert f'href="{DELIVERIES}{second.pk}/"' in shown
+    assert "Its step has tried again since." in shown
+    assert "/retry/" not in shown

@@ -113,9 +113,8 @@ def test_two_hundred_runs_are_paged_by_key_with_few_questions(
         with CaptureQueriesContext(connection) as asked:
             response = viewer.get(RUNS, cursor)
         assert len(asked) <= 12
-        sql = " ".join(query["sql"].upper() for query in asked)
-        assert "OFFSET" not in sql
-        assert "COUNT(" not in sql
+        assert not any("OFFSET" in query["sql"] for query in asked)
+        assert all("LIMIT 1001" in query["sql"] for query in asked if "COUNT(" in query["sql"])
         seen += [one.run.pk for one in response.context["runs"]]
         if not response.context["page"].has_more:
             break
@@ -137,7 +136,7 @@ def test_the_list_is_filtered_by_status_and_loop_in_the_address(
     assert found(loop=enrich_lead.pk) == [enriched.pk]
     assert found(loop=enrich_lead.pk, status="failed") == []
     assert found(status="no such status") == [enriched.pk, pushed.pk]
-    assert '<option value="failed" selected>' in text(viewer.get(RUNS, {"status": "failed"}))
+    assert '<a href="?status=failed" aria-current="true">' in text(viewer.get(RUNS, {"status": "failed"}))
     assert "No luck." in text(viewer.get(RUNS))
 
 

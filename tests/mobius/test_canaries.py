@@ -27,6 +27,7 @@ from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
 from tests.loops.pushing.pushes import checked
+from tests.loops.runs import bulk_job_of
 from tests.mobius.test_every_page import ASK, PAGES
 from tests.mobius.test_every_route import IN_PROJECT, call
 
@@ -64,6 +65,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
     )
     push = checked(integration)
     return {
+        "job_id": bulk_job_of(project).pk,
         "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "push": push.pk,
         "push_id": push.pk,

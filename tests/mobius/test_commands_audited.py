@@ -69,9 +69,9 @@ def test_a_purge_is_audited(project: Project) -> None:
 
     event = AuditEvent.objects.get()
     assert (event.action, event.project_id) == ("body.purge", None)
-    assert (
-        event.reason
-        == "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 webhook deliveries, 0 alert mails."
+    assert event.reason == (
+        "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 pushes, 0 webhook deliveries, "
+        "0 alert mails."
     )
 
 

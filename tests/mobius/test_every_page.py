@@ -29,10 +29,11 @@ from mobius.projects.roles import Permission, Role
 from tests.cast import PUSH_LEADS, Api, work_off
 from tests.inventory import patterns
 from tests.loops.pushing.pushes import checked
+from tests.loops.runs import bulk_job_of
 from tests.mobius.test_every_route import everything_of
 
 METHODS = ("get", "post")
-NOBODY_S = {"provider_id": "clay", "format": "csv", "member_id": "0"}
+NOBODY_S = {"provider_id": "clay", "format": "csv", "member_id": "0", "number": "0"}
 """What the other placeholders stand for where they stand for nothing that is there."""
 OPEN = {"/", "/login/", "/logout/", "/account/password/", "/healthz", "/readyz", "/metrics"}
 """Pages of no project: for anybody, or for anybody who is signed in."""
@@ -97,10 +98,12 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "provider_id": "clay",
         "integration_id": integration.pk,
         "loop_id": loop.pk,
+        "number": "1",
         "run_id": Run.objects.get().pk,
         "delivery_id": Attempt.objects.get().pk,
         "callback_id": Callback.objects.get().pk,
         "key_id": api.key.record.pk,
+        "job_id": bulk_job_of(project).pk,
         "push_id": checked(integration).pk,
     }
 

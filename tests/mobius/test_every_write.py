@@ -17,6 +17,8 @@ from django.urls import get_resolver
 from integrations import connecting
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
+from loops.authoring import update_loop
+from loops.models import BulkJob, BulkState, Loop
 from mobius.projects.models import AuditEvent
 from tests.cast import PASSWORD, PUSH_LEADS, Api
 from tests.inventory import Things, console_addresses, filled, patterns
@@ -47,6 +49,15 @@ def pause(things: Things) -> None:
     connecting.pause(Integration.objects.get(pk=things["integration"]))
 
 
+def save_another_version(things: Things) -> None:
+    update_loop(Loop.objects.get(pk=things["loop"]), {"description": "another"})
+
+
+def let_run(things: Things) -> None:
+    BulkJob.objects.filter(pk=things["job_id"]).update(state=BulkState.RUNNING)
+
+
+NOW = {"asked_at": "2199-01-01T00:00:00Z"}
 ROLES = {"name": "charlie", "role": "viewer"}
 SETTINGS = {"name": "clay", "workspace": "default", "submission_limit": "40000", "rate_per_second": "unlimited"}
 FAILED = {"run": "failed_run", "run_id": "failed_run"}
@@ -116,9 +127,11 @@ webhook changes nothing."""
 
 PAGES: dict[str, Write] = {
     f"{B}new/": Write("loop.create", {"spec": '{"name": "fresh", "schema_version": "1", "steps": []}'}),
-    f"{B}<loop_id>/save/": Write(
+    f"{B}<loop_id>/edit/": Write("loop.update", {"do": "save", "draft": '{"name": "renamed", "steps": []}'}),
+    f"{B}<loop_id>/edit/json/": Write(
         "loop.update", {"spec": '{"name": "renamed", "schema_version": "1", "steps": []}', "version": "1"}
     ),
+    f"{B}<loop_id>/versions/<number>/restore/": Write("loop.update", first=save_another_version),
     f"{B}<loop_id>/status/": Write("loop.update", {"status": "paused"}),
     f"{B}<loop_id>/delete/": Write("loop.delete"),
     f"{B}<loop_id>/start/": Write("run.start", {"event": '{"email": "ada@example.com"}'}),
@@ -128,6 +141,10 @@ PAGES: dict[str, Write] = {
     f"{O}/deliveries/<delivery_id>/settle/": Write(
         "delivery.give_up", {"decision": "give_up", "reason": "looked into the table"}
     ),
+    f"{O}/runs/all/retry/": Write("bulk_job.start", NOW),
+    f"{O}/runs/all/cancel/": Write("bulk_job.start", NOW),
+    f"{O}/deliveries/all/settle/": Write("bulk_job.start", NOW | {"decision": "arrived", "reason": "looked"}),
+    f"{O}/bulk/<job_id>/cancel/": Write("bulk_job.cancel", first=let_run),
     f"{O}/callbacks/<callback_id>/assign/": Write("callback.assign", {"step_id": "<step_id>"}),
     f"{G}/integrations/<provider_id>/connect/": Write("integration.connect", {"name": "two", "webhook_url": WEBHOOK}),
     f"{HERE}/test/": Write("integration.test", {"row": '{"email": "ada@example.com"}'}),

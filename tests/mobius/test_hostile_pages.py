@@ -78,6 +78,7 @@ def test_an_odd_query_is_never_a_fault_of_ours(root: Client, things: dict[str, s
 
 
 FIELDS = (
+    "draft do kind f1 "
     "spec version event idempotency_key reason wall_clock_extend_seconds result decision row typed step_id status name "
     "role expires_on webhook_url auth_header_name auth_header_value workspace submission_limit submissions_used "
     "rate_per_second burst never_twice remove_header test username password next action _selected_action confirmed"

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from ..callback_url import check_callback_url
-from ..contract import Connection, Exchange, JsonObject, OutgoingRequest, Row
+from ..contract import CALLBACK_PLACEHOLDER, Connection, Exchange, JsonObject, OutgoingRequest, Row
 from ..errors import ActionInputInvalid, RowTooLarge
 from ..reading import json_object
 
@@ -25,7 +25,11 @@ _INPUT_SCHEMA: JsonObject = {
         "payload": {"type": "object", "description": "The row: its top-level keys become columns."},
         "request_id": {"type": "string", "description": "Tells a repeated row from a new one, and finds its callback."},
         "external_id": {"type": "string", "description": "Your own id of the lead."},
-        "callback_url": {"type": "string", "description": "Where Clay's last column posts its results."},
+        "callback_url": {
+            "type": "string",
+            "description": "Where Clay's last column posts its results.",
+            "examples": [CALLBACK_PLACEHOLDER],
+        },
     },
 }
 _OUTPUT_SCHEMA: JsonObject = {

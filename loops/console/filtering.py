@@ -1,0 +1,126 @@
+"""The filters of a list in words: those that are set, each with the address without it, and how many each state has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import connection
+from django.db.models import QuerySet, TextChoices
+from django.http import HttpRequest
+
+from loops.console.lists import chosen, searched
+from loops.selecting import Selection
+
+COUNTED_AT_MOST = 1_000
+"""A list that is longer is not counted to its end: a person reads both as "many"."""
+
+_LONGEST_ID = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """What the filters are called in the address, for which word on the page."""
+
+    state: str
+    states: type[TextChoices]
+    of: str = ""  # "": the list is that of one integration already
+    of_word: str = ""
+
+    @property
+    def words(self) -> dict[str, tuple[str, str]]:
+        """Of each filter, its name in the address and its word."""
+        others = {"since": ("from", "From"), "until": ("to", "To"), "text": ("q", "Search")}
+        of = {"of": (self.of, self.of_word)} if self.of else {}
+        return {"state": (self.state, self.state.capitalize())} | of | others
+
+
+@dataclass(frozen=True)
+class Chip:
+    """A filter that is set."""
+
+    word: str
+    value: str
+    address: str  # of the list without it
+
+
+@dataclass(frozen=True)
+class Pill:
+    """A state that can be chosen, or is."""
+
+    word: str
+    count: str  # "" for all of them
+    address: str
+    chosen: bool
+
+
+def selection_of(request: HttpRequest, names: Names) -> Selection:
+    """What the address asks for."""
+    return Selection(
+        state=chosen(request, names.state, names.states),
+        of=request.GET.get(names.of, "")[:_LONGEST_ID] if names.of else "",
+        since=_day(request, "from"),
+        until=_day(request, "to"),
+        text=searched(request),
+    )
+
+
+def address_of(selection: Selection, names: Names) -> str:
+    """The part of the list's address that asks for `selection`, beginning with `?`."""
+    words = names.words
+    asked = {words[field][0]: value for field, value in selection.as_json().items() if field in words}
+    return f"?{urlencode(asked)}"
+
+
+def chips_of(selection: Selection, names: Names, *, of: str) -> list[Chip]:
+    """`of`: the name of the loop or the integration that is chosen. The state is chosen among the pills."""
+    shown = asdict(selection) | {"of": of or selection.of}
+    return [
+        Chip(word, shown[field], address_of(replace(selection, **{field: ""}), names))
+        for field, (_, word) in names.words.items()
+        if field != "state" and shown[field]
+    ]
+
+
+def pills_of(selection: Selection, names: Names, counts: Mapping[str, int]) -> list[Pill]:
+    def pill(state: str, word: str, count: str) -> Pill:
+        return Pill(word, count, address_of(replace(selection, state=state), names), selection.state == state)
+
+    return [pill("", "All", "")] + [
+        pill(value, word, in_figures(counts.get(value, 0))) for value, word in names.states.choices
+    ]
+
+
+def in_figures(count: int) -> str:
+    return f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count:,}"
+
+
+def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
+    """How many each of them finds, at most one more than are counted; one statement, and each stops at its end."""
+    parts, parameters = [], []
+    for queryset in several.values():
+        sliced = queryset.order_by().values("pk")[: COUNTED_AT_MOST + 1]
+        sql, given = sliced.query.get_compiler(connection=connection).as_sql()
+        parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS found)")  # noqa: S608 - as Django compiled it
+        parameters += given
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", parameters)
+        return dict(zip(several, cursor.fetchone(), strict=True))
+
+
+def trouble_with(request: HttpRequest) -> str:
+    """What is wrong with the days of the address, for a person; "" when nothing is."""
+    wrong = [name for name in ("from", "to") if request.GET.get(name, "").strip() and not _day(request, name)]
+    return f"Write the day “{wrong[0]}” like 2026-11-28. It is left out as it is." if wrong else ""
+
+
+def _day(request: HttpRequest, name: str) -> str:
+    """A day that is none filters nothing; `trouble_with` says so."""
+    try:
+        day = date.fromisoformat(request.GET.get(name, "").strip()[:_LONGEST_ID])
+    except ValueError:
+        return ""
+    return day.isoformat() if 2000 <= day.year < 2200 else ""
