@@ -33,6 +33,13 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return runs
 
 
+@pytest.fixture(autouse=True)
+def _nobody_has_rung_just_now(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that were rung a moment ago are awake, so that the next start need not ring."""
+    if settings.MOBIUS_ENGINE == "procrastinate":
+        monkeypatch.setattr("mobius.engine.procrastinate._rung_at", [float("-inf")])
+
+
 def test_a_start_stores_a_queued_run_and_rings(push_leads: Loop, rung: list[str]) -> None:
     started = start(push_leads, event={"a": 1}, meta={"b": 2}, config={"c": 3}, source={"type": "api"})
 
