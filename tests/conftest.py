@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from mobius import clock
+from mobius import clock, ids
 from mobius.api import streaming
 from mobius.atonce import AtOnce
 from mobius.projects import throttling
@@ -38,7 +38,8 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has asked for anything yet, and no test has left an event stream open."""
+    """Nobody has asked for anything yet, and no test has left an event stream open, or ids of its own future."""
+    monkeypatch.setattr(ids, "_sequence", ids._Sequence())
     throttling.forget()
     monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
 

@@ -65,6 +65,7 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
     )
     push = checked(integration)
     return {
+        "number": "1",
         "job_id": bulk_job_of(project).pk,
         "recipient_id": add_recipient(project=project, address="ada@example.com", by=SYSTEM).pk,
         "push": push.pk,
