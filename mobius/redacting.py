@@ -20,6 +20,8 @@ from types import TracebackType
 from urllib.parse import urlsplit
 
 REMOVED = "[removed]"
+HIDDEN_LENGTH = 4
+"""What is shorter, such as the value `1`, stands in every text: removing it would hide nothing, and ruin the log."""
 TELLING_LENGTH = 8
 """Shorter parts of a secret stand in many an honest text."""
 
@@ -90,7 +92,7 @@ def parts_of(url: str, header_value: str = "") -> list[str]:
     path_and_query = f"{address.path}?{address.query}" if address.query else address.path
     token = header_value.rpartition(" ")[2]  # without the word Bearer
     telling = [part for part in (path_and_query, address.path, token) if len(part) >= TELLING_LENGTH]
-    return [secret for secret in (url, header_value) if secret] + telling
+    return [secret for secret in (url, header_value) if len(secret) >= HIDDEN_LENGTH] + telling
 
 
 def redact(text: str) -> str:

@@ -293,6 +293,12 @@ def test_a_nonsensical_tracker_address_is_refused_with_a_sentence() -> None:
         error_tracker.start("nonsense")
 
 
+def test_a_value_that_stands_in_every_text_is_left_alone() -> None:
+    remember("", "a")
+
+    assert redact("a mail server that fails") == "a mail server that fails"
+
+
 def test_remembering_a_connection_costs_next_to_nothing_when_there_is_none() -> None:
     remember("", "")
 

@@ -26,10 +26,10 @@ def put_away(cluster: Cluster) -> Iterator[None]:
 
 
 def test_a_copy_made_under_load_sends_nothing_until_somebody_resumes_it() -> None:
-    with Cluster("--slow", "4", database_url=GIVEN, webs=1) as cluster:
+    with Cluster("--slow", "2", database_url=GIVEN, webs=1) as cluster:
         cluster.prepare()
         file = cluster.folder / "console.backup"
-        for number in range(120):
+        for number in range(80):
             cluster.start(number)
         made = cluster.run("backup", str(file))
         assert made.returncode == 0, made.stderr
