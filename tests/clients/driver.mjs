@@ -1,7 +1,7 @@
 // Mobius's npm client behind a pipe: a line of JSON for each call, and a line for what came of it.
 
 import { createInterface } from "node:readline";
-import { Client } from "@deepnoodle/mobius";
+import { Client, parseWebhookDelivery, verifySignedDeliveryBytes } from "@deepnoodle/mobius";
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const given = JSON.parse((await lines.next()).value);
@@ -42,6 +42,10 @@ const calls = {
   get_principal: ([principal]) => client.getPrincipal(principal),
   update_principal: ([principal], changes) => client.updatePrincipal(principal, changes),
   delete_principal: ([principal]) => client.deletePrincipal(principal),
+  verify: async ([headers, body, key]) =>
+    parseWebhookDelivery(
+      await verifySignedDeliveryBytes(Buffer.from(body), headers, { key: Buffer.from(key, "base64") }),
+    ),
 };
 
 function told(error) {

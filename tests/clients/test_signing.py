@@ -1,4 +1,4 @@
-"""Mobius's Python client believes a webhook of ours, and not one that somebody has changed on its way."""
+"""Mobius's own clients believe a webhook of ours, and not one that somebody has changed on its way."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.mobius.notifying.receiving import deliver_due, napping, play, receive
 
 
 @pytest.fixture
-def verifier(python_client: list[str], tmp_path: Path) -> Iterator[MobiusClient]:
-    """The client's own verifier; nobody is called with it."""
-    client = MobiusClient(python_client, tmp_path, base_url="http://127.0.0.1:9", api_key="mbx_none", project="none")
+def verifier(command: list[str], tmp_path: Path) -> Iterator[MobiusClient]:
+    """Each client's own verifier; nobody is called with it."""
+    client = MobiusClient(command, tmp_path, base_url="http://127.0.0.1:9", api_key="mbx_none", project="none")
     yield client
     client.close()
 
