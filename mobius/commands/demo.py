@@ -12,7 +12,7 @@ from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
 from loops.authoring import create_loop
 from loops.models import Loop
-from loops.starting import Start, start_run
+from loops.starting import LoopPaused, Start, start_run
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.founding import create_project
 from mobius.projects.keys import create_key
@@ -68,7 +68,10 @@ def prepare(webhook_url: str) -> None:
     start = Start(
         event={"email": "ada@example.com"}, meta={}, config={}, source={"type": "manual", "id": "demo", "label": "Demo"}
     )
-    start_run(loop=loop, start=start)
+    try:
+        start_run(loop=loop, start=start)
+    except LoopPaused as error:
+        click.echo(f"no run was started: {error.message}")
     if project.api_keys.filter(name=KEY_NAME, revoked_at=None).exists():
         return
     key = create_key(project=project, name=KEY_NAME, role=Role.ADMIN)
