@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from tests.cast import cannot
 from tests.processes.conftest import Console
@@ -85,11 +86,11 @@ def python_client(request: pytest.FixtureRequest) -> list[str]:
     """The command that drives the Python client."""
     folder = _folder_for(request, "requirements.txt")
     python = folder / "venv" / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if not (folder / "ready").exists():
-        _run([sys.executable, "-m", "venv", "--clear", str(folder / "venv")], folder)
-        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-        _run([*pip, "--require-hashes", "-r", str(FOLDER / "requirements.txt")], folder)
-        (folder / "ready").touch()
+    with _installing(folder) as needed:
+        if needed:
+            _run([sys.executable, "-m", "venv", "--clear", str(folder / "venv")], folder)
+            pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
+            _run([*pip, "--require-hashes", "-r", str(FOLDER / "requirements.txt")], folder)
     return [str(python), str(FOLDER / "driver.py")]
 
 
@@ -100,12 +101,12 @@ def npm_client(request: pytest.FixtureRequest) -> list[str]:
     if node is None or npm is None:
         cannot("There is no node with npm; on Debian: apt-get install -y --no-install-recommends nodejs npm")
     folder = _folder_for(request, "package-lock.json")
-    if not (folder / "ready").exists():
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(FOLDER / name, folder / name)
-        _run([npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
-        (folder / "ready").touch()
-    shutil.copy(FOLDER / "driver.mjs", folder / "driver.mjs")
+    with _installing(folder) as needed:
+        if needed:
+            for name in ("package.json", "package-lock.json"):
+                shutil.copy(FOLDER / name, folder / name)
+            _run([npm, "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+        shutil.copy(FOLDER / "driver.mjs", folder / "driver.mjs")
     return [node, str(folder / "driver.mjs")]
 
 
@@ -157,6 +158,15 @@ def _folder_for(request: pytest.FixtureRequest, lock: str) -> Path:
     """Kept between runs, for as long as the lock and this Python stay the same."""
     name = hashlib.sha256((FOLDER / lock).read_bytes() + sys.version.encode()).hexdigest()[:16]
     return Path(request.config.cache.mkdir(f"mobius-client-{name}"))  # type: ignore[union-attr]
+
+
+@contextmanager
+def _installing(folder: Path) -> Iterator[bool]:
+    """Whether there is anything to install; while tests run side by side, one of them does it."""
+    with FileLock(folder / "lock"):
+        needed = not (folder / "ready").exists()
+        yield needed
+        (folder / "ready").touch()
 
 
 def _run(command: list[str], folder: Path) -> None:
