@@ -66,6 +66,7 @@ def test_the_data_directory_and_its_keys_are_private(console: Console) -> None:
         (Fernet.generate_key().decode(), "is not the key that this database's secrets are encrypted with"),
         ("garbage", "FIELD_ENCRYPTION_KEY"),
     ],
+    ids=["another", "none"],
 )
 def test_a_wrong_encryption_key_refuses_to_start_with_a_sentence(console: Console, key: str, sentence: str) -> None:
     console.stop_console()
