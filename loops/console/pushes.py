@@ -162,8 +162,12 @@ def push_cancel(request: ProjectRequest, project: Project, push_id: str) -> Http
         return render(request, "loops/push_cancel.html", {"push": push, "waiting": waiting})
     if push.was_started:
         return _do(request, project, push_id, operating.cancel, "Cancelled: what was not sent yet never is.")
-    operating.cancel(push, by=request.actor)
-    messages.success(request, f"“{push.name}” is discarded. Nothing of it was sent.")
+    try:
+        operating.cancel(push, by=request.actor)
+    except MobiusError as error:  # somebody, or a second press of the button, was quicker
+        messages.error(request, error.message)
+    else:
+        messages.success(request, f"“{push.name}” is discarded. Nothing of it was sent.")
     return redirect("console:pushes", project.handle)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from django import forms
@@ -181,12 +182,10 @@ def _draw(
 def _make_key(request: ProjectRequest, recipe: LoopRecipe, form: RecipeKeyForm) -> NewKey | None:
     """None when it cannot be made; the form then says why."""
     role = Role(form.cleaned_data["role"])
-    before = sum(key.role == role for key in recipe.keys)
-    name = _PURPOSES[role].format(provider=recipe.provider.name, loop=recipe.loop.name)[:180]
     try:
         return create_key(
             project=request.access.project,
-            name=f"{name} ({before + 1})" if before else name,
+            name=_free_name(recipe, role),
             role=role,
             tags={KEY_TAG: recipe.loop.pk},
             created_by=request.user,
@@ -195,6 +194,15 @@ def _make_key(request: ProjectRequest, recipe: LoopRecipe, form: RecipeKeyForm) 
     except MobiusError as error:
         explain(form, error, names={"name": "", "scope_role_id": "role"})
     return None
+
+
+def _free_name(recipe: LoopRecipe, role: Role) -> str:
+    """One that no other key of the project holds, such as one of a loop of this name that was deleted."""
+    name = _PURPOSES[role].format(provider=recipe.provider.name, loop=recipe.loop.name)[:180].strip()
+    holding = ApiKey.objects.filter(project_id=recipe.loop.project_id).holding_names(name)
+    taken = set(holding.values_list("name", flat=True))
+    numbered = (f"{name} ({number})" if number > 1 else name for number in count(1))
+    return next(one for one in numbered if one not in taken)
 
 
 def _live_address(recipe: LoopRecipe) -> str:

@@ -42,7 +42,7 @@ def _csv(push: Push) -> Iterator[str]:
     line = line_writer()
     own = [column for column in push.columns if column not in TOLD]
     kept = [place for place, column in enumerate(push.columns) if column not in TOLD]
-    yield "\ufeff" + line([*TOLD[:2], *own])  # Excel takes a file without the mark for Windows-1252
+    yield "\ufeff" + line([*TOLD[:2], *map(guarded, own)])  # Excel takes a file without the mark for Windows-1252
     for row in failed_rows(push):
         cells: list[str] = json.loads(row.content)
         whole = len(cells) == len(push.columns)

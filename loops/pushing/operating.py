@@ -88,7 +88,11 @@ def cancel(push: Push, *, by: Actor) -> Push:
 
 
 def _held(push: Push) -> Push:
-    return Push.objects.held(push.pk).select_related("integration__pacer", "loop").get()
+    """Raises NotNow when somebody has discarded it meanwhile."""
+    held = Push.objects.held(push.pk).select_related("integration__pacer", "loop").first()
+    if held is None:
+        raise NotNow("The push was discarded.")
+    return held
 
 
 def _go(held: Push) -> None:

@@ -196,9 +196,11 @@ def _columns(line: int, header: list[str]) -> list[str]:
         header.pop()  # separators at the end of every line
     if len(header) > MOST_COLUMNS:
         raise FileUnreadable(f"The header has {len(header):,} columns, and we take {MOST_COLUMNS}. Delete some.")
+    header = [cell.strip("\ufeff \t\r\n") for cell in header]
+    ours = TOLD[1] in header  # what failed once, and comes back
     columns: list[str] = []
     for place, cell in enumerate(header, start=1):
-        name = cell.strip("\ufeff \t\r\n")
+        name = meant(cell) if ours else cell
         if not name:
             raise FileUnreadable(f"Line {line:,}: column {place} of the header has no name. Give it one, or delete it.")
         if fault := _fault_of_name(name):

@@ -187,6 +187,10 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def tagged(self, name: str, value: str) -> Self:
         return self.filter(**{f"tags__{name}": value})
 
+    def holding_names(self, beginning: str) -> Self:
+        """Keys whose names begin so, and may not be given again while they are not revoked."""
+        return self.filter(revoked_at=None, name__startswith=beginning)
+
 
 class ApiKey(models.Model):
     """A bearer credential of one project. Only its SHA-256 is stored; the key itself is shown once."""

@@ -18,8 +18,9 @@ from loops.console import recipes
 from loops.models import Callback, Loop, Run
 from mobius import clock
 from mobius.commands.demo import LOOP as ENRICH_LEAD
-from mobius.projects.keys import create_key, recognise
-from mobius.projects.models import ApiKey, AuditEvent, Project
+from mobius.projects.keys import create_key, recognise, revoke
+from mobius.projects.models import ApiKey, AuditEvent, PrincipalState, Project, ServicePrincipal
+from mobius.projects.principals import default_principal
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
 from tests.loops.flow import asking, loop_of, push, waiting
@@ -273,13 +274,33 @@ def test_no_other_key_is_made_here(admin: Client, enrich_lead: Loop, role: str) 
     assert not ApiKey.objects.exists()
 
 
-def test_a_taken_name_is_explained(admin: Client, project: Project, enrich_lead: Loop) -> None:
+def test_a_key_is_made_after_the_one_that_nobody_copied_was_revoked(admin: Client, enrich_lead: Loop) -> None:
+    for _ in range(2):
+        admin.post(page_of(enrich_lead, "key/"), {"role": "run"})
+    revoke(ApiKey.objects.get(name="Clay starts enrich-lead"))
+
+    made = [admin.post(page_of(enrich_lead, "key/"), {"role": "run"}).status_code for _ in range(2)]
+
+    assert made == [201, 201]
+    assert ApiKey.objects.filter(name="Clay starts enrich-lead (3)").exists()
+
+
+def test_a_name_that_another_key_of_the_project_holds_is_passed_by(
+    admin: Client, project: Project, enrich_lead: Loop
+) -> None:
     create_key(project=project, name="Clay starts enrich-lead", role=Role.RUN)
+
+    assert admin.post(page_of(enrich_lead, "key/"), {"role": "run"}).status_code == 201
+    assert ApiKey.objects.filter(name="Clay starts enrich-lead (2)").exists()
+
+
+def test_why_no_key_can_be_made_is_explained(admin: Client, project: Project, enrich_lead: Loop) -> None:
+    ServicePrincipal.objects.filter(pk=default_principal(project).pk).update(state=PrincipalState.DISABLED)
 
     response = admin.post(page_of(enrich_lead, "key/"), {"role": "run"})
 
     assert response.status_code == 422
-    assert "There is a live key named “Clay starts enrich-lead”" in text(response)
+    assert "a key of it would open nothing" in text(response)
 
 
 def test_whoever_makes_no_keys_is_told_who_does(client: Client, bob: User, enrich_lead: Loop) -> None:

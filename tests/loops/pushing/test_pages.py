@@ -11,6 +11,7 @@ from django.test import Client
 
 from integrations.models import Integration, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from loops.console import pushes
 from loops.models import Push
 from loops.pushing import operating
 from mobius.projects.auditing import SYSTEM
@@ -177,6 +178,18 @@ def test_cancelling_asks_first_and_a_draft_is_discarded(browser: Client, integra
 
     assert "is discarded" in answer.content.decode()
     assert not Push.objects.exists()
+
+
+def test_a_second_press_of_discard_is_told_that_it_is_gone(
+    browser: Client, integration: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = checked(integration)
+    operating.cancel(fresh(push), by=SYSTEM)
+    monkeypatch.setattr(pushes, "find_push", lambda *_: push)  # it was read before the first press was through
+
+    answer = browser.post(f"{HERE}{push.pk}/cancel/", follow=True)
+
+    assert "The push was discarded." in answer.content.decode()
 
 
 def test_why_it_paused_itself_is_said(browser: Client, integration: Integration, clay: ClaySimulator) -> None:

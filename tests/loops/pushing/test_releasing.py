@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,27 @@ def test_a_push_that_never_started_is_gone_when_it_is_discarded(integration: Int
 
     assert not Push.objects.exists()
     assert not PushRow.objects.exists()
+
+
+@pytest.mark.parametrize("verb", [operating.start, operating.pause, operating.resume, operating.cancel])
+def test_a_push_that_somebody_has_just_discarded_is_said_to_be(integration: Integration, verb: Any) -> None:
+    push = checked(integration)
+    operating.cancel(fresh(push), by=SYSTEM)
+
+    with pytest.raises(NotNow, match="was discarded"):
+        verb(push, by=SYSTEM)
+
+
+def test_no_spreadsheet_calculates_the_name_of_a_column(integration: Integration, clay: ClaySimulator) -> None:
+    clay.next_answers(Behaviour(fail=400))
+    push = to_the_end(started(integration, "request_id,=1+1\nr1,two\n"))
+
+    assert failures(push)[0] == ["push_line", "push_error", "request_id", "'=1+1"]
+
+    again = b"".join(failures_file(push).streaming_content)  # type: ignore[arg-type]
+    to_the_end(started(integration, again))
+
+    assert [row.body for row in clay.rows] == [{"request_id": "r1", "=1+1": "two"}]
 
 
 def test_what_failed_can_be_downloaded_mended_and_pushed_again(integration: Integration, clay: ClaySimulator) -> None:
