@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import shutil
@@ -70,7 +71,9 @@ class Client:
             raise
 
     def upload(self, path: str, query: Mapping[str, Any], file: IO[bytes], *, seconds: float) -> Answer:
-        """Send a file of rows as it is, once. Raises Trouble."""
+        """Send a file of rows as it is, once; what comes through a pipe is read first. Raises Trouble."""
+        if not file.seekable():
+            file = io.BytesIO(file.read())
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         headers = {"Accept": "application/json", "Content-Type": "text/csv", "Content-Length": str(size)}

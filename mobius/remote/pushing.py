@@ -13,7 +13,7 @@ import click
 
 from mobius.remote.commands import Api, confirm, over_api, yes_option
 from mobius.remote.printing import JsonObject, plain
-from mobius.remote.troubles import Trouble
+from mobius.remote.troubles import Trouble, Unreachable
 
 UPLOAD_SECONDS = 300.0
 """A large file is read and checked row by row before the console answers."""
@@ -73,6 +73,7 @@ def push(
     mobius clay push leads.csv --dry-run
     mobius clay push leads.jsonl --yes --failed not-arrived.jsonl
     """
+    _check_place(failed, file)
     wanted: JsonObject = {"keys": _keys(keys) | dict.fromkeys(leave_out)}
     wanted |= {name: text for name, text in (("request_id", request_id), ("external_id", external_id)) if text}
     uploaded = _upload(api, file, integration)
@@ -97,6 +98,16 @@ def push(
         with failed.open("wb") as to:
             api.client.save(api.at("pushes", uploaded["id"], "failed"), to)
     _conclude(api, ended.json)
+
+
+def _check_place(failed: Path | None, file: Path) -> None:
+    """Before anything is sent: afterwards it would be too late to say that it cannot be saved there."""
+    if failed is None:
+        return
+    if failed.resolve() == file.resolve():
+        raise click.UsageError("--failed would overwrite the file that is pushed: name another one.")
+    if not failed.resolve().parent.is_dir():
+        raise click.UsageError(f"--failed {failed}: there is no such folder.")
 
 
 def _upload(api: Api, file: Path, integration: str) -> JsonObject:
@@ -173,7 +184,8 @@ def _answers(api: Api, push_id: str) -> Iterator[Any]:
             yield api.get(api.at("pushes", push_id))
             heard_at = time.monotonic()
         except Trouble as trouble:
-            if not trouble.passes or time.monotonic() - heard_at > _GIVES_UP_SECONDS:
+            is_away = trouble.passes or isinstance(trouble, Unreachable)
+            if not is_away or time.monotonic() - heard_at > _GIVES_UP_SECONDS:
                 raise
         time.sleep(_LOOKS_EVERY_SECONDS)
 

@@ -78,7 +78,8 @@ def _handler(script: Console) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
+            raw = self.rfile.read(length)
+            body = (json.loads(raw) if "json" in self.headers.get("Content-Type", "") else raw) if length else None
             script.asked.append(Asked(method=self.command, path=self.path, headers=self.headers, body=body))
             said = script.next_answer()
             if said is HANGS_UP:
