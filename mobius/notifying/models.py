@@ -22,11 +22,13 @@ class EndpointQuerySet(models.QuerySet["Endpoint"]):
         return self.filter(enabled=True)
 
 
-class EndpointManager(models.Manager.from_queryset(EndpointQuerySet)):  # type: ignore[misc]
-    def get_queryset(self) -> EndpointQuerySet:
-        """Without the address, which is read where something is sent: one that is unreadable stops only its own."""
-        found: EndpointQuerySet = super().get_queryset().defer("url")
-        return found
+class WithoutAddresses(models.Manager["Endpoint"]):
+    def get_queryset(self) -> models.QuerySet[Endpoint]:
+        """The address is read where something is sent: one that is unreadable stops only its own."""
+        return super().get_queryset().defer("url")
+
+
+EndpointManager = WithoutAddresses.from_queryset(EndpointQuerySet)
 
 
 class Endpoint(models.Model):
@@ -109,6 +111,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 
     def unfinished(self, endpoint_id: str) -> Self:
         return self.filter(endpoint_id=endpoint_id, due_at__isnull=False)
+
+    def with_endpoint(self) -> Self:
+        """And with no address, as above."""
+        return self.select_related("endpoint").defer("endpoint__url")
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response", "tries")

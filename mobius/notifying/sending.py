@@ -120,7 +120,7 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
 def redeliver(notification: Notification, *, by: Actor) -> Notification:
     """Send it again, with ten new attempts and under its own id. Raises Conflict."""
     with transaction.atomic():
-        held = Notification.objects.select_for_update().select_related("endpoint").get(pk=notification.pk)
+        held = Notification.objects.select_for_update().with_endpoint().get(pk=notification.pk)
         if held.due_at is not None:
             raise Conflict("This delivery is under way already.")
         if not held.endpoint.enabled:

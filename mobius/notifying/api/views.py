@@ -112,7 +112,7 @@ def _secret_json(made: subscribing.NewSecret) -> JsonObject:
 
 class _OfWebhook(ProjectViewSet):
     def _endpoint(self, webhook: str) -> Endpoint:
-        found: Endpoint | None = Endpoint.objects.of_project(self.project).filter(pk=webhook).first()
+        found = Endpoint.objects.of_project(self.project).filter(pk=webhook).first()
         if found is None:
             raise NotFound("There is no such webhook.")
         return found

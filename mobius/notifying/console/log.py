@@ -46,7 +46,7 @@ def redeliver(request: ProjectRequest, project: Project, webhook_id: str, notifi
 
 
 def _find(project: Project, webhook_id: str, notification_id: str) -> Notification:
-    told = Notification.objects.select_related("endpoint").filter(project=project, endpoint=webhook_id)
+    told = Notification.objects.with_endpoint().filter(project=project, endpoint=webhook_id)
     found = told.filter(pk=notification_id).first()
     if found is None:
         raise Http404("There is no such delivery.")

@@ -126,7 +126,7 @@ def delete(request: ProjectRequest, project: Project, webhook_id: str) -> HttpRe
 
 
 def _find(project: Project, webhook_id: str) -> Endpoint:
-    found: Endpoint | None = Endpoint.objects.of_project(project).filter(pk=webhook_id).first()
+    found = Endpoint.objects.of_project(project).filter(pk=webhook_id).first()
     if found is None:
         raise Http404("There is no such webhook.")
     return found

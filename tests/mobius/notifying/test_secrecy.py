@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.test import Client
 
 from integrations.rotating import rotate_secrets
 from integrations.secrets import SecretTextField, is_current, prove_key
@@ -101,6 +102,20 @@ def test_an_unreadable_address_switches_its_own_webhook_off_and_harms_nothing_el
     assert api.get(path).json()["url"] == broken.url_shown
     assert api.patch(path, {"url": crm.url, "enabled": True}).status_code == 200
     assert api.delete(path).status_code == 204
+
+
+def test_what_a_webhook_was_told_is_shown_also_when_its_address_is_unreadable(
+    project: Project, crm: Receiver, admin: Client
+) -> None:
+    endpoint = subscribe(project, crm).endpoint
+    play(napping(project))
+    corrupt("notifying_endpoint", "url")
+    deliver_due()
+    page = f"/projects/platform/govern/webhooks/{endpoint.pk}/deliveries/{Notification.objects.first().pk}/"  # type: ignore[union-attr]
+
+    assert admin.get(page).status_code == 200
+    answer = admin.post(f"{page}redeliver/", follow=True)
+    assert "The webhook is switched off: enable it first." in answer.content.decode()
 
 
 def test_an_answer_that_repeats_the_address_and_the_signature_is_kept_without_them(
