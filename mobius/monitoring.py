@@ -13,8 +13,7 @@ from django.views.decorators.http import require_safe
 from mobius.api.envelope import answer
 from mobius.errors import MobiusError, PermissionDenied, Unauthorized
 from mobius.metrics import Sample, of_console, of_project, text_of
-from mobius.projects import throttling
-from mobius.projects.keys import recognise
+from mobius.projects.authentication import key_of
 from mobius.projects.roles import Permission, Role
 
 
@@ -30,24 +29,23 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def _readable_by(request: HttpRequest) -> Iterable[Sample]:
-    """Raises Unauthorized and PermissionDenied."""
+    """Raises Unauthorized, PermissionDenied and RateLimitExceeded."""
     scheme, _, credential = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
     if not scheme:
         return _readable_by_person(request)
-    if scheme.lower() != "bearer":
-        raise Unauthorized
-    ours: str = settings.MOBIUS_METRICS_KEY
-    if ours and hmac.compare_digest(credential.strip().encode(errors="replace"), ours.encode()):
+    if scheme.lower() == "bearer" and _is_ours(credential.strip()):
         return of_console()
-    try:
-        key = recognise(credential.strip())
-    except Unauthorized:
-        throttling.note_failed_key(request.META.get("REMOTE_ADDR", ""))
-        raise
-    throttling.take_request(key)
+    key = key_of(request)
+    if key is None:
+        raise Unauthorized
     if not Role(key.role).allows(Permission.READ):
         raise PermissionDenied(f"A key of role {key.role} may not read metrics; use one of role viewer.")
     return of_project(key.project)
+
+
+def _is_ours(credential: str) -> bool:
+    ours: str = settings.MOBIUS_METRICS_KEY
+    return bool(ours) and hmac.compare_digest(credential.encode(errors="replace"), ours.encode())
 
 
 def _readable_by_person(request: HttpRequest) -> Iterable[Sample]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -16,7 +17,7 @@ from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission, Role
 
 
-def key_of(request: Request) -> ApiKey | None:
+def key_of(request: HttpRequest) -> ApiKey | None:
     """The key that the request bears; None when it bears none.
 
     Raises Unauthorized for a key that opens nothing, and RateLimitExceeded when it, or its address, asks too much.
