@@ -13,7 +13,7 @@ from mobius.alerting import telling, wording
 from mobius.alerting.conditions import Condition
 from mobius.alerting.models import Mail, MailKind, Recipient
 from mobius.errors import AlreadyExists, InvalidFields
-from mobius.projects import auditing
+from mobius.projects import auditing, throttling
 from mobius.projects.auditing import Actor
 from mobius.projects.models import Membership, Project
 
@@ -60,13 +60,17 @@ def remove_recipient(recipient: Recipient, *, by: Actor) -> None:
     recipient.delete()
 
 
-@transaction.atomic
 def send_test(recipient: Recipient, *, by: Actor) -> Mail:
-    """A mail that says that alerts reach it. What became of it is in the log soon after."""
-    _note(by, "test", recipient)
+    """A mail that says that alerts reach it. What became of it is in the log soon after.
+
+    Raises RateLimitExceeded when one was asked for within the last minute, in whichever project.
+    """
+    throttling.take_test_mail(recipient.address)
     project = recipient.project
     subject, text = wording.subject_of_test(project), wording.text_of_test(project, by=by.name)
-    return telling.write(project, recipient, MailKind.TEST, subject=subject, text=text, now=clock.now(), alert=None)
+    with transaction.atomic():
+        _note(by, "test", recipient)
+        return telling.write(project, recipient, MailKind.TEST, subject=subject, text=text, now=clock.now(), alert=None)
 
 
 def _demand_address(address: str, membership: Membership | None) -> None:

@@ -7,6 +7,7 @@ writes rarely.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import random
 import threading
@@ -78,6 +79,11 @@ UNKNOWN_TOKENS = Limit(
     per_minute=60,
     message="Too many callbacks to addresses that were never given out came from here. Look at the row's callback_url.",
 )
+TEST_MAILS = Limit(
+    name="test-mails",
+    per_minute=1,
+    message="A test to this address was asked for less than a minute ago. See what became of it, then try again.",
+)
 
 
 _ASKS_TOO_OFTEN = "This API key asks too often. Wait as long as Retry-After says."
@@ -106,6 +112,11 @@ def note_failed_key(address: str) -> None:
 def note_unknown_token(address: str) -> None:
     """Count a callback address that we never gave out. Raises RateLimitExceeded as above."""
     _take(UNKNOWN_TOKENS, _network_of(address))
+
+
+def take_test_mail(address: str) -> None:
+    """Count a test mail to `address`. Raises RateLimitExceeded when there was one just now."""
+    _take(TEST_MAILS, hashlib.sha256(address.lower().encode()).hexdigest()[:40])
 
 
 def forget() -> None:

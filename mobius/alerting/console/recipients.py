@@ -5,14 +5,15 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_POST
 
-from mobius.alerting.models import MailState, Recipient
+from mobius.alerting.models import Mail, MailState, Recipient
 from mobius.alerting.recipients import choose_conditions, remove_recipient, send_test
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.forms import form_page
 
 
 @project_page(Permission.ADMINISTER)
@@ -32,16 +33,17 @@ def choose(request: ProjectRequest, project: Project) -> HttpResponse:
 @project_page(Permission.ADMINISTER)
 @require_POST
 def test(request: ProjectRequest, project: Project, recipient_id: str) -> HttpResponse:
-    mail = send_test(_find(project, recipient_id), by=request.actor)
-    if mail.state == MailState.FAILED:
-        messages.error(request, mail.last_error)
+    try:
+        mail = send_test(_find(project, recipient_id), by=request.actor)
+    except MobiusError as error:
+        messages.error(request, error.message)
     else:
-        messages.success(request, f"A test is on its way to {mail.address}. What became of it stands below.")
+        _say_what_becomes_of(mail, request)
     return redirect("console:alerts", project.handle)
 
 
 @project_page(Permission.ADMINISTER)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def remove(request: ProjectRequest, project: Project, recipient_id: str) -> HttpResponse:
     recipient = _find(project, recipient_id)
     if request.method != "POST":
@@ -49,6 +51,13 @@ def remove(request: ProjectRequest, project: Project, recipient_id: str) -> Http
     remove_recipient(recipient, by=request.actor)
     messages.success(request, f"{recipient.address} is told nothing any more.")
     return redirect("console:alerts", project.handle)
+
+
+def _say_what_becomes_of(mail: Mail, request: ProjectRequest) -> None:
+    if mail.state == MailState.FAILED:
+        messages.error(request, mail.last_error)
+    else:
+        messages.success(request, f"A test is on its way to {mail.address}. What became of it stands below.")
 
 
 def _find(project: Project, recipient_id: str) -> Recipient:

@@ -119,6 +119,14 @@ def test_a_test_says_what_became_of_it(admin: Client, ada: Recipient, mail_serve
     assert "hx-trigger" not in shown
 
 
+def test_a_second_test_at_once_is_refused_and_says_why(admin: Client, ada: Recipient, mail_server: MailServer) -> None:
+    admin.post(f"{HERE}recipients/{ada.pk}/test/")
+    answer = admin.post(f"{HERE}recipients/{ada.pk}/test/", follow=True)
+
+    assert "less than a minute ago" in text(answer)
+    assert Mail.objects.count() == 1
+
+
 def test_a_mail_server_that_fails_is_seen(admin: Client, ada: Recipient, mail_server: MailServer) -> None:
     mail_server.answers_to_rcpt = ["550 <b>no</b> such mailbox"]
     admin.post(f"{HERE}recipients/{ada.pk}/test/")

@@ -15,11 +15,13 @@ from mobius import clock
 from mobius.alerting import mailing
 from mobius.alerting.mailing import LEASE, MOST_ATTEMPTS, PAUSES
 from mobius.alerting.models import Mail, Recipient
-from mobius.alerting.recipients import send_test
+from mobius.alerting.recipients import add_recipient, send_test
 from mobius.alerting.telling import NO_MAIL_SERVER
 from mobius.engine import doorbell
 from mobius.engine.pool import Pool
+from mobius.errors import RateLimitExceeded
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.models import Project
 from tests.cast import wait_until
 from tests.mobius.alerting.mailbox import MailServer, send_due
 
@@ -38,6 +40,21 @@ def test_a_test_arrives(ada: Recipient, mail_server: MailServer) -> None:
     assert mail["Subject"] == "[platform] Test: alerts reach you here"
     assert (only().state, only().attempts, only().last_error) == ("sent", 1, "")
     assert mail["Message-ID"] == f"<{only().pk}@mobius>"
+
+
+def test_one_address_gets_one_test_a_minute_whoever_asks(ada: Recipient, other_project: Project) -> None:
+    elsewhere = add_recipient(project=other_project, address="Ada@example.com", by=SYSTEM)
+    somebody = add_recipient(project=other_project, address="bob@example.com", by=SYSTEM)
+    send_test(ada, by=SYSTEM)
+    for again in (ada, elsewhere):
+        with pytest.raises(RateLimitExceeded):
+            send_test(again, by=SYSTEM)
+    assert Mail.objects.count() == 1
+
+    send_test(somebody, by=SYSTEM)
+    with time_machine.travel(timezone.now() + timedelta(minutes=1, seconds=1), tick=False):
+        send_test(ada, by=SYSTEM)
+    assert Mail.objects.count() == 3
 
 
 def test_an_address_that_the_server_refuses_is_not_tried_again(ada: Recipient, mail_server: MailServer) -> None:
