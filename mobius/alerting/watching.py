@@ -87,7 +87,6 @@ def _describe(alert: Alert, finding: Finding) -> None:
     alert.summary, alert.detail, alert.to_do = finding.summary[:300], finding.detail[:1000], finding.to_do[:500]
 
 
-@transaction.atomic
 def _follow(alert: Alert, finding: Finding | None, now: datetime) -> None:
     """Write down how the alert stands now, and tell what is news."""
     unchanged = Alert.objects.standing_as(alert)
@@ -98,17 +97,18 @@ def _follow(alert: Alert, finding: Finding | None, now: datetime) -> None:
     if finding is not None:
         _describe(alert, finding)
     _stand(alert, standing, now)
-    written = unchanged.update(
-        level=alert.level,
-        eased_to=alert.eased_to,
-        eased_since=alert.eased_since,
-        closed_at=alert.closed_at,
-        summary=alert.summary,
-        detail=alert.detail,
-        to_do=alert.to_do,
-    )
-    if written and news is not None:
-        tell(alert, news, now=now)
+    with transaction.atomic():
+        written = unchanged.update(
+            level=alert.level,
+            eased_to=alert.eased_to,
+            eased_since=alert.eased_since,
+            closed_at=alert.closed_at,
+            summary=alert.summary,
+            detail=alert.detail,
+            to_do=alert.to_do,
+        )
+        if written and news is not None:
+            tell(alert, news, now=now)
 
 
 def _stand(alert: Alert, standing: Standing, now: datetime) -> None:

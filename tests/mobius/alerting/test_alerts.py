@@ -311,6 +311,15 @@ def test_a_look_costs_the_same_however_much_there_is(project: Project, integrati
     assert len(few) <= 7
 
 
+def test_what_has_not_changed_is_not_written(
+    world: World, ada: Recipient, django_assert_num_queries: Callable[[int], Any]
+) -> None:
+    world.breaks()
+    look(now=clock.now())
+    with django_assert_num_queries(1):  # which alerts are open
+        look(now=clock.now())
+
+
 def test_old_mails_forget_what_they_said(world: World, ada: Recipient, mail_server: MailServer) -> None:
     send_test(ada, by=SYSTEM)
     send_due()
