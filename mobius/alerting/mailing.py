@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import connection
 from django.db.models import F
 
 from mobius import clock
@@ -28,12 +27,9 @@ PAUSES = tuple(timedelta(seconds=seconds) for seconds in (30, 120, 600, 1800, 36
 """Before the second attempt, the third, … the eighth: about twelve hours in all."""
 MOST_ATTEMPTS = len(PAUSES) + 1
 NOBODY = "The recipient was removed, or cannot sign in any more, before this was sent."
-
 GIVEN_UP = "Every attempt to send it broke off; this console's log has the details."
 
 _LOOKS_EVERY_SECONDS = 1.0
-# The odd condition is that of the partial index, which is empty nearly always.
-_ANY_DUE = "SELECT EXISTS (SELECT 1 FROM alerting_mail WHERE due_at IS NOT NULL AND due_at <= %s)"
 
 _pools: list[Pool] = []
 _looks_at = [0.0]
@@ -49,10 +45,6 @@ def hand_out(*, now: datetime) -> None:
     if not _pools or time.monotonic() < _looks_at[0] or _pools[0].is_behind:
         return
     _looks_at[0] = time.monotonic() + _LOOKS_EVERY_SECONDS
-    with connection.cursor() as cursor:
-        cursor.execute(_ANY_DUE, [connection.ops.adapt_datetimefield_value(now)])
-        if not cursor.fetchone()[0]:
-            return
     for mail in Mail.objects.due(now).without_texts()[:1]:
         if claim(mail, now=now):
             _pools[0].put(mail.pk)

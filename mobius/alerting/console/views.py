@@ -9,7 +9,6 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
 
 from mobius.alerting.conditions import Condition
 from mobius.alerting.console.forms import RecipientForm
@@ -21,10 +20,8 @@ from mobius.notifying.models import Endpoint
 from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
-from mobius.web.forms import explain
+from mobius.web.forms import explain, form_page, posted
 from mobius.web.lists import rows
-
-MOST_ENDPOINTS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +33,14 @@ class Row:
 
 
 @project_page(Permission.READ)
-@require_http_methods(["GET", "HEAD", "POST"])
+@form_page
 def alerts(request: ProjectRequest, project: Project) -> HttpResponse:
     """The page, and for admins the form that adds a recipient."""
     may_edit = request.access.allows(Permission.ADMINISTER)
     if request.method == "POST" and not may_edit:
         raise PermissionDenied("Only admins say who is told.")
     members = Membership.objects.of_project(project).select_related("user").order_by("user__username")
-    form = RecipientForm(request.POST if request.method == "POST" else None, members=members)
+    form = RecipientForm(posted(request), members=members)
     if form.is_valid() and _add(request, project, form):
         return redirect("console:alerts", project.handle)
     context = _context(request, project) | {"form": form, "may_edit": may_edit}
@@ -52,7 +49,7 @@ def alerts(request: ProjectRequest, project: Project) -> HttpResponse:
 
 def _context(request: ProjectRequest, project: Project) -> dict[str, Any]:
     mails = rows(request, Mail.objects.filter(project=project).without_texts())
-    listening = Endpoint.objects.of_project(project).listening().order_by("pk")[:MOST_ENDPOINTS]
+    listening = Endpoint.objects.of_project(project).listening().order_by("pk")
     return {
         "alerts": shown_alerts(project),
         "conditions": Condition.choices,
