@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,31 +15,27 @@ LOOKS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 400)), max_size=40)
 """Looks: at what level the condition is found, and how many seconds after the look before."""
 
 
-def told(looks: list[tuple[int, int]]) -> list[tuple[News, Standing, datetime]]:
-    standing, now, news = Standing(), START, []
+def told(looks: list[tuple[int, int]]) -> list[tuple[News, Standing, Standing]]:
+    """What is news, with how it stood before and how it stands then."""
+    standing, now, told = Standing(), START, []
     for found, seconds in looks:
         now += timedelta(seconds=seconds)
-        standing, new = follow(standing, found, now)
-        if new is not None:
-            news.append((new, standing, now))
-    return news
+        before, (standing, news) = standing, follow(standing, found, now)
+        if news is not None:
+            told.append((news, before, standing))
+    return told
 
 
 @given(LOOKS)
 def test_what_is_told_alternates_between_opened_and_over_whatever_happens(looks: list[tuple[int, int]]) -> None:
     ends = [news for news, *_ in told(looks) if news != News.WORSENED]
-    assert ends == [News.OPENED, News.CLOSED][: len(ends)] or ends[::2] == [News.OPENED] * len(ends[::2])
-    assert ends[1::2] == [News.CLOSED] * len(ends[1::2])
+    assert ends == list(islice(cycle([News.OPENED, News.CLOSED]), len(ends)))
 
 
 @given(LOOKS)
 def test_it_gets_worse_only_while_it_is_open_and_only_upwards(looks: list[tuple[int, int]]) -> None:
-    level = 0
-    for news, standing, _ in told(looks):
-        if news == News.WORSENED:
-            assert 0 < level < standing.level or standing.level > 1
-            assert level > 0
-        level = standing.level
+    for news, before, standing in told(looks):
+        assert (news == News.WORSENED) == (0 < before.level < standing.level)
 
 
 @given(LOOKS)
