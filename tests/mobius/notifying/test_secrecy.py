@@ -111,7 +111,8 @@ def test_what_a_webhook_was_told_is_shown_also_when_its_address_is_unreadable(
     play(napping(project))
     corrupt("notifying_endpoint", "url")
     deliver_due()
-    page = f"/projects/platform/govern/webhooks/{endpoint.pk}/deliveries/{Notification.objects.first().pk}/"  # type: ignore[union-attr]
+    told = Notification.objects.all()[0]
+    page = f"/projects/platform/govern/webhooks/{endpoint.pk}/deliveries/{told.pk}/"
 
     assert admin.get(page).status_code == 200
     answer = admin.post(f"{page}redeliver/", follow=True)
