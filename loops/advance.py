@@ -31,7 +31,7 @@ from loops.versions import spec_of
 from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
-from mobius.engine.crowd import together, was_in_the_way
+from mobius.engine.crowd import together, wait_no_more, was_in_the_way
 from mobius.engine.doorbell import Work
 from mobius.engine.gathering import Gathered, gathering
 from mobius.engine.trouble import is_passing, wait_a_moment
@@ -80,9 +80,13 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
 
 
 def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn | None, Sending | None]]:
+    played: dict[str, tuple[Turn | None, Sending | None]] = {}
     gathered = Gathered()
     with gathering(gathered):
-        played = {run_id: _play_next_turn(run_id, None, None, None, go_on) for run_id in run_ids}
+        for run_id in run_ids:
+            if len(played) == 1:
+                wait_no_more()
+            played[run_id] = _play_next_turn(run_id, None, None, None, go_on)
     gathered.write()
     return played
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from mobius.engine import embedded
 from mobius.engine.gathering import Gathered, gathering
@@ -125,21 +125,26 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
                     # Not the piece alone, but the whole transaction is lost, as on a full disk: also what the pieces
                     # before it have done.
                     raise Disturbed("something else failed") if several_processes else failure
-                if piece is pieces[0] and several_processes:
-                    # From here on we hold locks. Who holds some must not wait for others that hold some: another
-                    # process's crowd may wait for ours.
-                    with connection.cursor() as cursor:
-                        cursor.execute("SET LOCAL lock_timeout = '10ms'")
+                if piece is pieces[0]:
+                    wait_no_more()
             _write(gathered)
     except BaseException as error:  # the commit itself: nothing of all this has happened
         for piece in pieces:
             piece.fail(error)
 
 
+def wait_no_more() -> None:
+    """From here on this transaction holds locks, and does not wait for others that hold some: another process may wait
+    for ours. What meets a lock fails, and `was_in_the_way` is true. SQLite has but one writer at a time."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '10ms'")
+
+
 def _write(gathered: Gathered) -> None:
     try:
         gathered.write()
-    except DatabaseError as error:  # one of the rows, and nobody knows whose
+    except Exception as error:  # one of the rows, and nobody knows whose
         raise Disturbed("the rows of all could not be written") from error
 
 

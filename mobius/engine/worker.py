@@ -89,6 +89,7 @@ class Worker:
     def put(self, run_id: str) -> Future[None]:
         """Take `run_id` in hand as soon as a thread is free. The future is done when it is carried on."""
         carried: Future[None] = Future()
+        carried.set_running_or_notify_cancel()  # whoever waits may give up waiting: the thread goes on, and ends it
         self._rung.put((run_id, carried))
         self._wake.set()
         return carried
@@ -132,14 +133,15 @@ class Worker:
     def _take(self) -> bool:
         """Nobody else takes, so there is a hand free for everything that is begun here: none of it is kept waiting."""
         free = len(self._hands) - self._in_hand
-        rung = [self._rung.get() for _ in range(min(free, self._rung.qsize()))]
-        ready = [run_id for run_id, _ in rung]
+        heard = min(free, self._rung.qsize())
+        # Asked first: should the database not answer, what was rung stays in the queue.
+        due = self._answer.take_due(free - heard) if free > heard else []
+        rung = [self._rung.get() for _ in range(heard)]
+        ready = list(dict.fromkeys([*(run_id for run_id, _ in rung), *due]))
         works: dict[str, Work] = {}
         try:
-            if free > len(rung):
-                ready += self._answer.take_due(free - len(rung))
             if ready:
-                works = self._answer.begin_all(list(dict.fromkeys(ready)), self._may_go_on)
+                works = self._answer.begin_all(ready, self._may_go_on)
         finally:
             jobs = self._jobs_of(rung, works)
         for run_id, work in works.items():

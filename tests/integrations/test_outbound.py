@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -607,21 +608,17 @@ class TestTheProcess:
             for behave in (answers(OK), answers(b"nonsense\r\n"), resets(b""), answers(b"HTTP/1.1 200 OK\r\nA: b\r\n"))
         ]
 
-        def open_sockets() -> int:
-            return sum(os.readlink(f"/dev/fd/{fd}").startswith("socket") for fd in _open_descriptors())
-
+        ports = {urlsplit(url).port for url in endings}
         send(endings[0])
-        before = open_sockets()
+        before = _sockets_to(ports)
         for url in endings * 5:
             send(url)
             send(url, may_begin=lambda: False)
 
-        # Each ending was met ten times; whatever else lives in this process may have opened one meanwhile.
-        leaked = before + 5
         give_up_at = time.monotonic() + 5  # the server closes its own sides on threads of its own
-        while open_sockets() >= leaked and time.monotonic() < give_up_at:
+        while _sockets_to(ports) - before and time.monotonic() < give_up_at:
             time.sleep(0.01)
-        assert open_sockets() < leaked
+        assert _sockets_to(ports) - before == set()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
     def test_a_forked_child_keeps_its_deadlines(self, serve: Serve) -> None:
@@ -644,8 +641,27 @@ class TestTheProcess:
         assert ran.returncode == 0
 
 
-def _open_descriptors() -> list[str]:
-    return [fd for fd in os.listdir("/dev/fd") if os.path.exists(f"/dev/fd/{fd}") or os.path.islink(f"/dev/fd/{fd}")]
+def _sockets_to(ports: set[int | None]) -> set[str]:
+    """This process's open sockets whose far side is one of these ports, or is gone."""
+    found = set()
+    for fd in os.listdir("/dev/fd"):
+        try:
+            link = os.readlink(f"/dev/fd/{fd}")
+            opened = socket.socket(fileno=os.dup(int(fd))) if link.startswith("socket") else None
+        except OSError:  # closed meanwhile
+            continue
+        if opened is None:
+            continue
+        with opened:
+            listens = opened.family != socket.AF_INET or opened.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            try:
+                port = opened.getpeername()[1] if not listens else None
+            except OSError:  # it was reset
+                found.add(link)
+            else:
+                if port in ports:
+                    found.add(link)
+    return found
 
 
 class TestFakes:

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from integrations.models import Integration, IntegrationStatus
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import queue
-from loops.advance import advance
+from loops.advance import advance, begin_all
 from loops.authoring import delete_loop, update_loop
 from loops.models import Loop, LoopStatus, Run, RunStatus, Trigger
 from loops.operating import signal
@@ -112,3 +112,32 @@ def test_setting_a_loop_active_does_not_bring_it_back_while_somebody_deletes_it(
 
     assert Loop.objects.get().status == LoopStatus.DELETED
     assert not Trigger.objects.exists()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_runs_that_are_begun_together_do_not_wait_for_one_that_another_process_holds(project: Project) -> None:
+    loop = loop_of(project, wait())
+    first, held = begin(loop), begin(loop)
+    holding, begun = threading.Event(), threading.Event()
+    waited_for_us: list[bool] = []
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                Run.objects.select_for_update().get(pk=held.pk)
+                holding.set()
+                waited_for_us.append(begun.wait(5))
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=hold)
+    other.start()
+    assert holding.wait(10)
+    works = begin_all([first.pk, held.pk], lambda: True)
+    begun.set()
+    other.join(10)
+
+    assert waited_for_us == [True], "it may need what we hold before it lets go"
+    for work in works.values():
+        work(lambda: True)
+    assert [fresh(run).status for run in (first, held)] == [RunStatus.SUSPENDED] * 2

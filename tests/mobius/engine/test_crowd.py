@@ -133,6 +133,20 @@ def test_what_light_works_write_later_is_written_by_one_statement_a_table_in_the
     assert sorted(written) == ["a1", "a2", "b1", "b2", "c1", "c2"]
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="rows are gathered where statements are slow")
+def test_a_row_that_cannot_even_be_sent_to_the_database_is_not_taken_for_the_fault_of_others() -> None:
+    insert = Insert(Chore)
+
+    def spoils() -> None:
+        insert.later({"name": "half a character: \ud83d", "due_at": clock.now()})
+
+    visitors = Visitors()
+    visitors.bring(a_light=make("a"), bad_light=spoils)
+
+    assert crowd.was_in_the_way(visitors.results["a_light"])
+    assert not Project.objects.exists()
+
+
 def test_when_the_commit_fails_nobody_is_told_that_it_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Any) -> None:
         raise DatabaseError("disk full")
