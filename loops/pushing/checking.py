@@ -40,7 +40,7 @@ OTHER_CONTENT = "other_content"
 
 
 class NotNow(Conflict):
-    """The push has been started already, or has ended."""
+    """The push has been started already, has ended, or was discarded."""
 
 
 @dataclass
@@ -75,8 +75,9 @@ def check(push: Push, mapping: Mapping, *, by: Actor) -> Push:
         _judge_batch(begun, mapping, way, batch, found)
     with transaction.atomic():
         _demand_mine(begun)
-        Push.objects.filter(pk=push.pk).update(state=PushState.CHECKED, report=found.as_json())
-    return Push.objects.select_related("integration", "loop").get(pk=push.pk)
+        begun.state, begun.report = PushState.CHECKED, found.as_json()
+        begun.save(update_fields=["state", "report"])
+    return begun
 
 
 def forecast(push: Push) -> Queue | None:
@@ -90,6 +91,14 @@ def action_for(integration: Integration) -> str:
     """The action that makes a row of a payload."""
     provider = get_provider(integration.provider)
     return provider.action_name(provider.actions[0])
+
+
+def hold(push: Push) -> Push:
+    """The push as it is now, held until the transaction ends. Raises NotNow when somebody has discarded it."""
+    held = Push.objects.held(push.pk).select_related("integration__pacer", "loop").first()
+    if held is None:
+        raise NotNow("The push was discarded.")
+    return held
 
 
 def in_batches(push: Push) -> Iterator[list[PushRow]]:
@@ -110,7 +119,7 @@ def _way(push: Push) -> Chosen:
 @transaction.atomic
 def _begin(push: Push, mapping: Mapping, by: Actor) -> Push:
     """What an earlier dry run found is forgotten. Raises NotNow."""
-    held = Push.objects.held(push.pk).get()
+    held = hold(push)
     if held.state not in (PushState.DRAFT, PushState.CHECKED):
         raise NotNow(f"The push is {held.state}: its columns cannot be changed any more.")
     held.state, held.mapping, held.report, held.revision = PushState.DRAFT, mapping.as_json(), {}, held.revision + 1
