@@ -113,7 +113,7 @@ def in_batches(push: Push) -> Iterator[list[PushRow]]:
 def _way(push: Push) -> Chosen:
     if push.integration is None:
         raise Conflict(f"The integration {push.integration_name} is disconnected: push the file to another one.")
-    return choose(push.project_id, action_for(push.integration), name=push.integration.name)
+    return choose(push.project_id, action_for(push.integration), name=push.integration.pk)
 
 
 @transaction.atomic

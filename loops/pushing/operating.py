@@ -130,7 +130,7 @@ def _authored(integration: Integration, number: int) -> dict[str, Any]:
                 "config": {
                     "action_name": action_for(integration),
                     "parameters": {
-                        "integration": integration.name,
+                        "integration": integration.pk,  # it may be renamed while the rows go
                         "payload": "${{ event.row }}",
                         "request_id": "${{ event.request_id }}",
                         "external_id": "${{ event.external_id }}",
