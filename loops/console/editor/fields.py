@@ -103,7 +103,8 @@ def _new_config(kind: str) -> JsonObject:
 
 def _action(step: JsonObject, connected: Connected) -> Iterator[Field]:
     config = step.get("config")
-    name = config.get("action_name") if isinstance(config, dict) else None
+    config = config if isinstance(config, dict) else {}
+    name = config.get("action_name")
     titles = tuple((one, f"{action.title} ({one})") for one, (_, action) in all_actions().items())
     yield Field(path=("config", "action_name"), label="Action", holds=Holds.CHOICE, choices=titles)
     if not isinstance(name, str) or name not in all_actions():
