@@ -82,7 +82,7 @@ _usable = Rows(lambda project, webhook: Webhook.objects.usable_in(project).filte
 
 
 def choose(project_id: str, action_name: str, *, name: str = "", webhook_id: str = "") -> Chosen:
-    """The integration named `name`; without a name the one named like its provider, else the only one.
+    """The integration whose id or name is `name`; without one that named like its provider, else the only one.
 
     `webhook_id` names the very webhook instead, which may also be a staged one.
 
@@ -158,9 +158,11 @@ def _pick(provider: Provider, stored: list[_Stored], name: str) -> _Stored:
     if not named:
         raise NotConnected(f"{provider.name} is not connected to this project. Connect it under Govern > Integrations.")
     if name:
-        if name not in named:
+        # An id wins over another one's name: whoever gives it means that very integration.
+        known = named | {one.integration_id: one for one in stored}
+        if name not in known:
             raise NotConnected(f"There is no {provider.name} integration named {name}; there is: {_list(named)}.")
-        return named[name]
+        return known[name]
     if provider.id in named:
         return named[provider.id]
     if len(named) == 1:

@@ -96,11 +96,11 @@ def wait(*, patience_seconds: float) -> bool:
 
 
 def _order(project: Project, action: str, parameters: JsonObject) -> Order:
-    """`integration`, which chooses among several, is never sent. Raises ActionInputInvalid when it is no name."""
+    """`integration`, which chooses among several, is never sent. Raises ActionInputInvalid when it is no text."""
     sent = dict(parameters)
     integration = sent.pop("integration", None)
     if integration is not None and not isinstance(integration, str):
-        raise ActionInputInvalid("integration must be text: the name of the integration that the row goes to.")
+        raise ActionInputInvalid("integration must be text: the name or the id of the one that the row goes to.")
     return Order(
         project_id=project.pk,
         action=action,

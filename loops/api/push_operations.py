@@ -33,7 +33,7 @@ PUSH = Named(
         {
             "id": ident("push"),
             "name": text("leads.csv", description="Of the file."),
-            "state": one_of(PushState, example="running"),
+            "state": one_of(PushState.seen(), example="running"),
             "integration": text("clay"),
             "format": one_of(("csv", "jsonl")),
             "read_as": text("CSV, UTF-8, separated by commas"),

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from json.decoder import scanstring  # type: ignore[attr-defined]  # documented nowhere, and as old as the module
 
 from loops.expressions.tokens import place_text
 
@@ -66,7 +65,7 @@ def _members(text: str, position: int, here: str) -> Iterator[tuple[str, int, in
         shown = position
         key: str | int = index
         if opener == "{":
-            key, position = scanstring(text, position + 1)
+            key, position = _decoder.raw_decode(text, position)
             position = _after_blank(text, _after_blank(text, position) + 1)
         yield place_text(here, key), shown, position
         position = _after_blank(text, _decoder.raw_decode(text, position)[1])

@@ -23,7 +23,7 @@ from loops.models import Push, PushRow, PushState
 from loops.pushing import checking, drafting, operating
 from loops.pushing.failures import failures_file
 from loops.pushing.mapping import Mapping
-from loops.pushing.progress import progress_of
+from loops.pushing.progress import progress_of, progress_of_each
 from loops.pushing.reading import LARGEST_FILE_BYTES, MOST_ROWS
 from mobius import clock
 from mobius.errors import MobiusError
@@ -60,12 +60,13 @@ def push_list(request: ProjectRequest, project: Project) -> HttpResponse:
     pushes = Push.objects.of_project(project).select_related("integration__pacer")
     if state := chosen(request, "state", PushState):
         pushes = pushes.in_state(state)
-    page, now = rows(request, pushes), clock.now()
+    page = rows(request, pushes)
+    progress = progress_of_each(page.items, now=clock.now())
     context = {
         "page": page,
-        "pushes": [ShownProgress(push=push, progress=progress_of(push, now=now)) for push in page.items],
+        "pushes": [ShownProgress(push=push, progress=one) for push, one in zip(page.items, progress, strict=True)],
         "state": state,
-        "states": [choice for choice in PushState.choices if choice[0] != PushState.READING],
+        "states": [(one.value, one.label) for one in PushState.seen()],
         "may_push": request.access.allows(Permission.OPERATE),
     }
     return render(request, "loops/pushes.html", context)
@@ -160,15 +161,16 @@ def push_cancel(request: ProjectRequest, project: Project, push_id: str) -> Http
     if request.method != "POST":
         waiting = rows_in_words(progress_of(push, now=clock.now()).open)
         return render(request, "loops/push_cancel.html", {"push": push, "waiting": waiting})
-    if push.was_started:
-        return _do(request, project, push_id, operating.cancel, "Cancelled: what was not sent yet never is.")
     try:
-        operating.cancel(push, by=request.actor)
+        ended = operating.cancel(push, by=request.actor)
     except MobiusError as error:  # somebody, or a second press of the button, was quicker
         messages.error(request, error.message)
+        gone = not push.was_started
     else:
-        messages.success(request, f"“{push.name}” is discarded. Nothing of it was sent.")
-    return redirect("console:pushes", project.handle)
+        gone = ended.started_at is None  # somebody may have started it meanwhile
+        discarded = f"“{push.name}” is discarded. Nothing of it was sent."
+        messages.success(request, discarded if gone else "Cancelled: what was not sent yet never is.")
+    return redirect("console:pushes", project.handle) if gone else redirect("console:push", project.handle, push.pk)
 
 
 @require_safe
@@ -179,7 +181,7 @@ def push_failed(request: ProjectRequest, project: Project, push_id: str) -> Http
 
 def find_push(project: Project, push_id: str) -> Push:
     found = Push.objects.of_project(project).select_related("integration__pacer", "loop").filter(pk=push_id).first()
-    if found is None or found.state == PushState.READING:
+    if found is None:
         raise Http404("There is no such push.")
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
@@ -29,6 +30,11 @@ class PushState(models.TextChoices):
     @classmethod
     def not_started(cls) -> tuple[PushState, ...]:
         return cls.READING, cls.DRAFT, cls.CHECKED
+
+    @classmethod
+    def seen(cls) -> tuple[PushState, ...]:
+        """Those of the pushes that people find."""
+        return tuple(state for state in cls if state != cls.READING)
 
     @property
     def has_ended(self) -> bool:
@@ -62,7 +68,8 @@ class RowState(models.TextChoices):
 
 class PushQuerySet(models.QuerySet["Push"]):
     def of_project(self, project: Project) -> Self:
-        return self.filter(project=project)
+        """Those that people find: one whose file is still being read is none yet, and may never be one."""
+        return self.filter(project=project, state__in=PushState.seen())
 
     def in_state(self, state: str) -> Self:
         return self.filter(state=state)
@@ -156,6 +163,14 @@ class PushRowQuerySet(models.QuerySet["PushRow"]):
     def counts(self) -> dict[str, int]:
         """How many rows are in each state that any is in."""
         return dict(self.order_by().values_list("state").annotate(Count("pk")))
+
+    def counts_by_push(self, push_ids: Iterable[str]) -> dict[str, dict[str, int]]:
+        """As `counts`, for each of these pushes."""
+        found: dict[str, dict[str, int]] = {push_id: {} for push_id in push_ids}
+        rows = self.filter(push_id__in=list(found)).order_by()
+        for push_id, state, number in rows.values_list("push_id", "state").annotate(Count("pk")):
+            found[push_id][state] = number
+        return found
 
 
 class PushRow(models.Model):

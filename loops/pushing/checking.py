@@ -40,7 +40,7 @@ OTHER_CONTENT = "other_content"
 
 
 class NotNow(Conflict):
-    """The push has been started already, or has ended."""
+    """The push has been started already, has ended, or was discarded."""
 
 
 @dataclass
@@ -75,8 +75,9 @@ def check(push: Push, mapping: Mapping, *, by: Actor) -> Push:
         _judge_batch(begun, mapping, way, batch, found)
     with transaction.atomic():
         _demand_mine(begun)
-        Push.objects.filter(pk=push.pk).update(state=PushState.CHECKED, report=found.as_json())
-    return Push.objects.select_related("integration", "loop").get(pk=push.pk)
+        begun.state, begun.report = PushState.CHECKED, found.as_json()
+        begun.save(update_fields=["state", "report"])
+    return begun
 
 
 def forecast(push: Push) -> Queue | None:
@@ -92,6 +93,14 @@ def action_for(integration: Integration) -> str:
     return provider.action_name(provider.actions[0])
 
 
+def hold(push: Push) -> Push:
+    """The push as it is now, held until the transaction ends. Raises NotNow when somebody has discarded it."""
+    held = Push.objects.held(push.pk).select_related("integration__pacer", "loop").first()
+    if held is None:
+        raise NotNow("The push was discarded.")
+    return held
+
+
 def in_batches(push: Push) -> Iterator[list[PushRow]]:
     """All readable rows, in their order."""
     last = 0
@@ -104,13 +113,13 @@ def in_batches(push: Push) -> Iterator[list[PushRow]]:
 def _way(push: Push) -> Chosen:
     if push.integration is None:
         raise Conflict(f"The integration {push.integration_name} is disconnected: push the file to another one.")
-    return choose(push.project_id, action_for(push.integration), name=push.integration.name)
+    return choose(push.project_id, action_for(push.integration), name=push.integration.pk)
 
 
 @transaction.atomic
 def _begin(push: Push, mapping: Mapping, by: Actor) -> Push:
     """What an earlier dry run found is forgotten. Raises NotNow."""
-    held = Push.objects.held(push.pk).get()
+    held = hold(push)
     if held.state not in (PushState.DRAFT, PushState.CHECKED):
         raise NotNow(f"The push is {held.state}: its columns cannot be changed any more.")
     held.state, held.mapping, held.report, held.revision = PushState.DRAFT, mapping.as_json(), {}, held.revision + 1

@@ -10,7 +10,7 @@ from integrations.models import Integration
 from loops.authoring import create_loop
 from loops.models import Loop, LoopStatus, Push, PushRow, PushState, RowState
 from loops.pushing import drafting
-from loops.pushing.checking import NotNow, action_for
+from loops.pushing.checking import NotNow, action_for, hold
 from loops.pushing.drafting import note
 from mobius import clock
 from mobius.errors import AlreadyExists, Conflict
@@ -26,7 +26,7 @@ class NotChecked(Conflict):
 def start(push: Push, *, by: Actor) -> Push:
     """Let its rows go. Raises NotChecked, NotNow, and Conflict when nothing is left to send."""
     with transaction.atomic():
-        held = _held(push)
+        held = hold(push)
         if held.state in (PushState.READING, PushState.DRAFT):
             raise NotChecked
         if held.state != PushState.CHECKED:
@@ -45,7 +45,7 @@ def start(push: Push, *, by: Actor) -> Push:
 def pause(push: Push, *, by: Actor) -> Push:
     """Start no further row. The few that are in line already go on. Raises NotNow."""
     with transaction.atomic():
-        held = _held(push)
+        held = hold(push)
         if held.state != PushState.RUNNING:
             raise NotNow(f"Only a push that is running can be paused; this one is {held.state}.")
         held.state, held.paused_because = PushState.PAUSED, ""
@@ -57,7 +57,7 @@ def pause(push: Push, *, by: Actor) -> Push:
 def resume(push: Push, *, by: Actor) -> Push:
     """Go on where it was. Raises NotNow."""
     with transaction.atomic():
-        held = _held(push)
+        held = hold(push)
         if held.state != PushState.PAUSED:
             raise NotNow(f"Only a push that is paused can go on; this one is {held.state}.")
         _go(held)
@@ -71,7 +71,7 @@ def cancel(push: Push, *, by: Actor) -> Push:
     Raises NotNow.
     """
     with transaction.atomic():
-        held = _held(push)
+        held = hold(push)
         if held.has_ended:
             raise NotNow(f"The push is {held.state} already.")
         now = clock.now()
@@ -84,14 +84,6 @@ def cancel(push: Push, *, by: Actor) -> Push:
         note(held, "discard" if never_started else "cancel", by)
     if never_started:
         drafting.delete(held)
-    return held
-
-
-def _held(push: Push) -> Push:
-    """Raises NotNow when somebody has discarded it meanwhile."""
-    held = Push.objects.held(push.pk).select_related("integration__pacer", "loop").first()
-    if held is None:
-        raise NotNow("The push was discarded.")
     return held
 
 
@@ -138,7 +130,7 @@ def _authored(integration: Integration, number: int) -> dict[str, Any]:
                 "config": {
                     "action_name": action_for(integration),
                     "parameters": {
-                        "integration": integration.name,
+                        "integration": integration.pk,  # it may be renamed while the rows go
                         "payload": "${{ event.row }}",
                         "request_id": "${{ event.request_id }}",
                         "external_id": "${{ event.external_id }}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,7 +45,16 @@ class Progress:
 
 
 def progress_of(push: Push, *, now: datetime) -> Progress:
-    counts = PushRow.objects.of_push(push.pk).counts()
+    return progress_of_each([push], now=now)[0]
+
+
+def progress_of_each(pushes: Sequence[Push], *, now: datetime) -> list[Progress]:
+    """In their order."""
+    counts = PushRow.objects.counts_by_push(push.pk for push in pushes)
+    return [_progress(push, counts[push.pk], now) for push in pushes]
+
+
+def _progress(push: Push, counts: dict[str, int], now: datetime) -> Progress:
     rows = counts.get(RowState.WAITING, 0) + counts.get(RowState.STARTED, 0)
     rate = _rate(push, settled(counts), now) if push.state == PushState.RUNNING and rows else None
     return Progress(counts=counts, takes=timedelta(seconds=rows / rate) if rate else None)

@@ -17,7 +17,7 @@ from loops.expressions import CALLBACK_PLACEHOLDER
 from loops.spec import StepKind, parse_loop
 from tests.cast import PUSH_LEADS
 
-CONNECTED = {"clay": ["clay", "second"]}
+CONNECTED = {"clay": {"intg_1": "clay", "intg_2": "second"}}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=8)
 SNIPPETS = TEXTS | st.sampled_from(
     ["", "a\nb", "a\r\nb", "a\rb", "\n", " x ", "${{ event.email }}", CALLBACK_PLACEHOLDER, "\u202ex", "x" * 200]
@@ -274,6 +274,18 @@ def test_a_problem_is_told_at_the_nearest_thing_that_is_shown_of_its_place() -> 
     assert layout.cards[0].errors == ["steps[0].colour: Odd."]
     assert layout.errors == ["tags: Many."]
     assert at(layout, "name").errors == ["None."]
+
+
+@pytest.mark.parametrize(
+    ("written_as", "shown"), [("second", "second"), ("intg_2", "second (by its id)"), ("third", "third (not known)")]
+)
+def test_an_integration_is_shown_by_its_name_however_the_loop_names_it(written_as: str, shown: str) -> None:
+    loop = deepcopy(PUSH_LEADS)
+    loop["steps"][0]["config"]["parameters"]["integration"] = written_as
+
+    entry = at(lay_out(loop, CONNECTED), "steps[0].config.parameters.integration")
+
+    assert dict(entry.choices)[entry.value] == shown
 
 
 def test_what_the_form_does_not_know_is_shown_beside_it() -> None:

@@ -50,8 +50,8 @@ class Field:
     offer: str = ""  # what a box beside the text says that writes `${{ callback.url }}`
 
 
-Connected = Mapping[str, Sequence[str]]
-"""The names of a project's integrations, by provider."""
+Connected = Mapping[str, Mapping[str, str]]
+"""The names of a project's integrations by their ids, by provider."""
 
 LOOP_FIELDS = (
     Field(path=("name",), label="Name", holds=Holds.TEXT),
@@ -103,15 +103,22 @@ def _new_config(kind: str) -> JsonObject:
 
 def _action(step: JsonObject, connected: Connected) -> Iterator[Field]:
     config = step.get("config")
-    name = config.get("action_name") if isinstance(config, dict) else None
+    config = config if isinstance(config, dict) else {}
+    name = config.get("action_name")
     titles = tuple((one, f"{action.title} ({one})") for one, (_, action) in all_actions().items())
     yield Field(path=("config", "action_name"), label="Action", holds=Holds.CHOICE, choices=titles)
     if not isinstance(name, str) or name not in all_actions():
         return
     provider, action = all_actions()[name]
-    choices = (("", "The usual one"), *((one, one) for one in connected.get(provider.id, ())))
+    choices = _integrations(config.get("parameters"), connected.get(provider.id, {}))
     yield Field(path=("config", "parameters", "integration"), label="Integration", holds=Holds.CHOICE, choices=choices)
     yield from _parameters(provider, action)
+
+
+def _integrations(parameters: Any, names: Mapping[str, str]) -> Choices:
+    chosen = parameters.get("integration") if isinstance(parameters, dict) else None
+    by_id = [(chosen, f"{names[chosen]} (by its id)")] if isinstance(chosen, str) and chosen in names else []
+    return (("", "The usual one"), *((name, name) for name in names.values()), *by_id)
 
 
 def _parameters(provider: Provider, action: Action) -> Iterator[Field]:

@@ -193,9 +193,9 @@ def _spec(editor: _Editor) -> LoopSpec:
 
 
 def _open(request: ProjectRequest, loop: Loop, draft: JsonObject) -> _Editor:
-    connected: dict[str, list[str]] = {}
-    for provider, name in Integration.objects.filter(project=loop.project).values_list("provider", "name"):
-        connected.setdefault(provider, []).append(name)
+    connected: dict[str, dict[str, str]] = {}
+    for provider, pk, name in Integration.objects.filter(project=loop.project).values_list("provider", "pk", "name"):
+        connected.setdefault(provider, {})[pk] = name
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
     if "event" in request.POST:
         event = EventForm(request.POST)

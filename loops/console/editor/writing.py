@@ -42,7 +42,7 @@ def written(draft: JsonObject, layout: Layout) -> JsonObject:
 
 
 def add_step(draft: JsonObject, kind: str) -> None:
-    steps = draft.setdefault("steps", []) if draft.get("steps") is not None else _put(draft, "steps", [])
+    steps = draft["steps"] if draft.get("steps") is not None else _put(draft, "steps", [])
     keys = [str(step.get("id", index)) for index, step in enumerate(steps)]
     steps.append(new_step(StepKind(kind) if kind in list(StepKind) else StepKind.ACTION, keys))
 

@@ -136,6 +136,16 @@ def test_it_is_paused_resumed_and_cancelled(api: Api, integration: Integration) 
     assert to_the_end(push).state == "cancelled"
 
 
+def test_a_push_whose_file_is_still_being_read_is_not_there_yet(api: Api, integration: Integration) -> None:
+    push = checked(integration)
+    Push.objects.update(state="reading")
+    one = f"{api.root}/pushes/{push.pk}"
+
+    assert [api.get(one).status_code, api.post(f"{one}/cancel").status_code] == [404, 404]
+    assert api.get(f"{api.root}/pushes").json()["items"] == []
+    assert Push.objects.filter(pk=push.pk).exists(), "it is not taken away under its upload"
+
+
 def test_what_failed_is_a_file(api: Api, integration: Integration, clay: ClaySimulator) -> None:
     clay.next_answers(Behaviour(fail=400))
     push = to_the_end(started(integration))

@@ -112,6 +112,14 @@ def test_a_push_that_was_started_is_not_mapped_again(integration: Integration) -
         checking.check(push, Mapping.usual(push.columns), by=SYSTEM)
 
 
+def test_a_push_that_somebody_has_just_discarded_is_said_to_be(integration: Integration) -> None:
+    push = drafted(integration)
+    operating.cancel(Push.objects.get(), by=SYSTEM)
+
+    with pytest.raises(NotNow, match="was discarded"):
+        checking.check(push, Mapping.usual(push.columns), by=SYSTEM)
+
+
 def test_a_dry_run_that_is_overtaken_writes_nothing(integration: Integration) -> None:
     push = drafted(integration, "id,Email\n1,a@b.c\n1,d@e.f\n")
     begun = checking._begin(push, Mapping.usual(push.columns), SYSTEM)

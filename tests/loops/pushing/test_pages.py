@@ -192,6 +192,28 @@ def test_a_second_press_of_discard_is_told_that_it_is_gone(
     assert "The push was discarded." in answer.content.decode()
 
 
+def test_discarding_what_somebody_has_started_meanwhile_does_not_say_that_nothing_was_sent(
+    browser: Client, integration: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = checked(integration)
+    operating.start(fresh(push), by=SYSTEM)
+    monkeypatch.setattr(pushes, "find_push", lambda *_: push)  # it was read before it was started
+
+    answer = browser.post(f"{HERE}{push.pk}/cancel/", follow=True)
+
+    assert "Cancelled: what was not sent yet never is." in answer.content.decode()
+    assert "Nothing of it was sent." not in answer.content.decode()
+
+
+def test_a_file_that_is_still_being_read_is_in_no_list(browser: Client, integration: Integration) -> None:
+    push = drafted(integration)
+    assert push.pk in browser.get(HERE).content.decode()
+
+    Push.objects.update(state="reading")
+
+    assert push.pk not in browser.get(HERE).content.decode()
+
+
 def test_why_it_paused_itself_is_said(browser: Client, integration: Integration, clay: ClaySimulator) -> None:
     clay.next_answers(*[Behaviour(fail=400)] * 60)
     push = to_the_end(started(integration, leads(100)))
@@ -247,3 +269,13 @@ def test_the_pages_cost_as_many_queries_for_many_rows_as_for_few(
     for path in ("", "live/"):
         with django_assert_max_num_queries(12):
             browser.get(f"{HERE}{push.pk}/{path}")
+
+
+def test_the_list_costs_as_many_queries_for_many_pushes_as_for_few(
+    browser: Client, integration: Integration, django_assert_max_num_queries: Any
+) -> None:
+    for _ in range(9):
+        drafted(integration)
+
+    with django_assert_max_num_queries(9):
+        browser.get(HERE)

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
+from integrations.connecting import connect, rename
 from integrations.connecting import pause as pause_integration
 from integrations.connecting import resume as resume_integration
+from integrations.forms import Options
 from integrations.models import Attempt, Integration, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from integrations.providers.contract import Connection
+from integrations.providers.registry import get_provider
 from integrations.settling import Decision
 from loops import authoring
 from loops import operating as runs_operating
@@ -29,6 +33,7 @@ from loops.retrying import retry
 from loops.settling import settle
 from mobius import clock
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.models import Project
 from tests.cast import work_off
 from tests.loops.flow import BROKEN, NO_ANSWER
 from tests.loops.pushing.pushes import (
@@ -86,6 +91,25 @@ def test_only_a_few_rows_are_started_ahead_of_the_pace(integration: Integration)
 
     assert Run.objects.count() == AHEAD
     assert states(push).count("started") == AHEAD
+
+
+def test_rows_go_to_the_same_table_whatever_the_integration_is_called_meanwhile(
+    integration: Integration, project: Project, clay: ClaySimulator
+) -> None:
+    push = started(integration)
+    rename(integration, "leads")
+    connect(
+        project=project,
+        provider=get_provider("clay"),
+        connection=Connection(webhook_url=clay.url_for("other")),
+        options=Options(name="clay"),
+    )
+
+    assert to_the_end(push).state == "completed"
+
+    assert states(push) == ["sent"] * 3
+    assert len(clay.rows) == 3
+    assert "other" not in [row.source for row in clay.rows]
 
 
 def test_a_batch_is_all_that_one_transaction_starts(integration: Integration) -> None:
