@@ -10,7 +10,7 @@ from loops.spec.fields import Fields, JsonObject, Problems
 from loops.spec.scopes import INPUTS, Scope
 from loops.spec.step_rules import check_steps, keys_of
 from loops.spec.trigger_rules import CONCURRENCY, check_triggers
-from mobius.api.serializing import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
 
 MAX_SPEC_BYTES = 256 * 1024
 MAX_TEXT_LENGTH = 10_000  # characters of a description
@@ -116,8 +116,8 @@ def _check_tags(fields: Fields) -> None:
     for name, value in tags.data.items():
         if not 1 <= len(name) <= LONGEST_TAG_KEY:
             tags.fault(name, f"A tag's key has from 1 to {LONGEST_TAG_KEY} characters.")
-        if name.startswith("mobius:"):
-            tags.fault(name, "Keys that begin with `mobius:` are reserved.")
+        if name.startswith(RESERVED_TAGS):
+            tags.fault(name, f"Keys that begin with `{RESERVED_TAGS}` are reserved.")
         if not isinstance(value, str) or len(value) > LONGEST_TAG_VALUE:
             tags.fault(name, f"A tag's value is text of at most {LONGEST_TAG_VALUE} characters.")
 

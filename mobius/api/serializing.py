@@ -12,9 +12,8 @@ from rest_framework.settings import api_settings
 
 from mobius.api.parsing import json_type, quoted
 from mobius.errors import InvalidFields
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
 
-MOST_TAGS, LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 8, 128, 256
-"""Of one object's tags (mobius-contract §1)."""
 _MOST_NAMED = 10
 _LONGEST_NAME = 64
 
@@ -85,7 +84,7 @@ def _below(path: str, key: str | int) -> str:
 
 
 class TagsField(serializers.DictField):
-    """Tags (mobius-contract §1): a few texts by their keys."""
+    """Tags, as `mobius.tags` has them."""
 
     child = serializers.CharField(max_length=LONGEST_TAG_VALUE, allow_blank=True, trim_whitespace=False)
 
@@ -94,9 +93,9 @@ class TagsField(serializers.DictField):
             if len(data) > MOST_TAGS:
                 raise serializers.ValidationError(f"Send at most {MOST_TAGS} tags.")
             for key in data:
-                if not 1 <= len(key) <= LONGEST_TAG_KEY or key.startswith("mobius:"):
+                if not 1 <= len(key) <= LONGEST_TAG_KEY or key.startswith(RESERVED_TAGS):
                     raise serializers.ValidationError(
-                        f"A tag's key has 1 to {LONGEST_TAG_KEY} characters and does not begin with “mobius:”."
+                        f"A tag's key has 1 to {LONGEST_TAG_KEY} characters and does not begin with “{RESERVED_TAGS}”."
                     )
         return dict(super().to_internal_value(data))
 

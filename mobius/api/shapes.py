@@ -14,7 +14,7 @@ from typing import Any
 from django import forms
 from django.db import models
 
-from mobius.api.serializing import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
 
 Schema = dict[str, Any]
 """A JSON Schema. Wherever one may stand, a `Named` may stand, too."""
@@ -99,7 +99,7 @@ TAGS = mapping(
     {"type": "string", "maxLength": LONGEST_TAG_VALUE},
     {"team": "growth"},
     maxProperties=MOST_TAGS,
-    description=f"Keys have from 1 to {LONGEST_TAG_KEY} characters and do not begin with `mobius:`.",
+    description=f"Keys have from 1 to {LONGEST_TAG_KEY} characters and do not begin with `{RESERVED_TAGS}`.",
 )
 
 

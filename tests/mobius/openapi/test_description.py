@@ -133,6 +133,12 @@ def test_what_only_one_provider_needs_is_not_demanded_of_the_others() -> None:
     assert "region" in taken["properties"]
 
 
+def test_tags_are_described_where_they_are_taken_as_where_they_are_shown() -> None:
+    schemas = description()["components"]["schemas"]
+
+    assert schemas["NewProjectRequest"]["properties"]["tags"] == schemas["Project"]["properties"]["tags"]
+
+
 def test_an_example_leaves_out_what_is_rarely_there() -> None:
     from loops.api.shapes import RUN
 
