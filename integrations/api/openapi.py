@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from django.forms import Form
+
 from integrations.api import reading
 from integrations.api.actions import ActionViewSet, InvokeSerializer
 from integrations.api.shapes import (
@@ -12,6 +16,7 @@ from integrations.api.shapes import (
     DELIVERY,
     INTEGRATION,
     PROVIDERS,
+    SHOWN,
     SUCCESSOR,
     TESTED,
     WHOLE_DELIVERY,
@@ -46,16 +51,21 @@ def _number_or_text(shape: Schema) -> Schema:
     return {"type": ["number", "string"], **({"description": shape["description"]} if "description" in shape else {})}
 
 
-def _connecting(name: str, budget: type[BudgetForm]) -> Named:
-    """What the providers' connect forms read, and what can be chosen beside."""
-    forms = [provider.connect_form for provider in all_providers().values()]
-    needed = {name: shape for form in forms for name, shape in of_form(form).items() if form.base_fields[name].required}
-    others = {name: shape for form in forms for name, shape in of_form(form).items() if name not in needed}
-    return Named(name, authored(needed, others | _written(of_form(budget))))
+def read_by(connect_forms: Sequence[type[Form]], budget: type[BudgetForm]) -> Schema:
+    """What connecting any of these takes: only what each form needs is needed."""
+    known = {name: shape for form in connect_forms for name, shape in of_form(form).items()}
+    needed = {name: shape for name, shape in known.items() if all(_needs(form, name) for form in connect_forms)}
+    others = {name: shape for name, shape in known.items() if name not in needed}
+    return authored(needed, others | _written(of_form(budget)))
 
 
-CONNECT = _connecting("Connect", OptionsForm)
-STAGE = _connecting("StageSuccessor", BudgetForm)
+def _needs(form: type[Form], name: str) -> bool:
+    return name in form.base_fields and form.base_fields[name].required
+
+
+_FORMS = [provider.connect_form for provider in all_providers().values()]
+CONNECT = Named("Connect", read_by(_FORMS, OptionsForm))
+STAGE = Named("StageSuccessor", read_by(_FORMS, BudgetForm))
 SETTINGS = Named(
     "ChangedSettings",
     authored({}, {name: one for name, one in _written(of_form(SettingsForm)).items() if name in reading.SETTINGS}),
@@ -66,7 +76,7 @@ _PASTED = {
     "auth_header_name": "x-clay-webhook-auth",
     "auth_header_value": "<token>",
 }
-_TEST = Body(shape=TestSerializer, example={"row": {"email": "ada@example.com"}}, required=False)
+_TEST = Body(shape=TestSerializer, example={"row": SHOWN.sample_row}, required=False)
 _SENDS = (NotConnected, Conflict, SubmissionLimitReached, SecretUnreadable, WrongKey)
 _COSTS = "It makes a row, takes a unit of the webhook's budget, and may start enrichments."
 
@@ -87,7 +97,7 @@ OPERATIONS = {
         id="listIntegrations",
         summary="List integrations",
         query={
-            "provider": text("clay", description="The provider's name."),
+            "provider": text(SHOWN.id, description="The provider's name."),
             "status": one_of(IntegrationStatus),
             **page_query(MAX_PAGE),
         },
@@ -100,8 +110,8 @@ OPERATIONS = {
         body=Body(
             shape=NewIntegrationSerializer,
             example={
-                "name": "clay-leads",
-                "provider": "clay",
+                "name": f"{SHOWN.id}-leads",
+                "provider": SHOWN.id,
                 "config": {"webhook_url": _PASTED["webhook_url"], "auth_header_name": "x-clay-webhook-auth"},
                 "credentials": {"auth_header_value": "<token>"},
             },
@@ -179,7 +189,7 @@ OPERATIONS = {
         body=Body(
             shape=InvokeSerializer,
             example={
-                "input": {"payload": {"email": "ada@example.com"}, "request_id": "req_123"},
+                "input": {"payload": SHOWN.sample_row, "request_id": "req_123"},
                 "timeout_seconds": 30,
             },
         ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import asdict
 
 from integrations.catalog import Missing
 from integrations.invoking import CallStatus
 from integrations.models import AttemptKind, AttemptState, IntegrationStatus
-from integrations.providers.contract import AuthKind, Capabilities, ConnectFlow, Failure, Stage
+from integrations.providers.contract import AuthKind, ConnectFlow, Failure, Stage
+from integrations.providers.registry import all_providers
 from mobius.api.shapes import (
     Named,
     anything,
@@ -23,6 +24,9 @@ from mobius.api.shapes import (
     text,
     whole,
 )
+
+SHOWN = next(iter(all_providers().values()))
+"""The provider of the examples."""
 
 _MASKED = "https://api.clay.com/…a1b2"
 _HEADER = text("x-clay-webhook-auth")
@@ -69,8 +73,8 @@ INTEGRATION = Named(
     closed(
         {
             "id": ident("intg"),
-            "name": text("clay"),
-            "provider": text("clay"),
+            "name": text(SHOWN.id),
+            "provider": text(SHOWN.id),
             "status": one_of(IntegrationStatus),
             "config": closed(
                 {},
@@ -98,29 +102,29 @@ INTEGRATION = Named(
 CONNECTED = Named("Connected", closed({"kind": one_of(["complete"]), "integration": INTEGRATION}))
 
 _ACTION_TEXTS = {
-    "name": text("clay.webhook.submit"),
-    "title": text("Push a row into Clay"),
-    "description": text("Creates one row in the connected Clay table."),
-    "input_schema": anything({"type": "object"}),
-    "output_schema": anything({"type": "object"}),
+    "name": text(SHOWN.action_name(SHOWN.submit)),
+    "title": text(SHOWN.submit.title),
+    "description": text(SHOWN.submit.description),
+    "input_schema": anything(SHOWN.submit.input_schema),
+    "output_schema": anything(SHOWN.submit.output_schema),
 }
 
 PROVIDER = Named(
     "Provider",
     closed(
         {
-            "name": text("clay"),
-            "display_name": text("Clay"),
-            "description": text("Pushes rows into a Clay table."),
-            "category": text("Data and research"),
-            "auth_kind": one_of(AuthKind),
-            "connect_flow": one_of(ConnectFlow),
-            "capabilities": closed({one.name: flag(example=one.name == "actions") for one in fields(Capabilities)}),
+            "name": text(SHOWN.id),
+            "display_name": text(SHOWN.name),
+            "description": text(SHOWN.description),
+            "category": text(SHOWN.category),
+            "auth_kind": one_of(AuthKind, example=SHOWN.auth_kind),
+            "connect_flow": one_of(ConnectFlow, example=SHOWN.connect_flow),
+            "capabilities": closed({name: flag(example=can) for name, can in asdict(SHOWN.capabilities).items()}),
             "connection": closed(
                 {"connected": flag()},
                 {
                     "integration_id": ident("intg"),
-                    "integration_name": text("clay"),
+                    "integration_name": text(SHOWN.id),
                     "status": one_of(IntegrationStatus),
                     "updated_at": moment(),
                 },
@@ -128,7 +132,7 @@ PROVIDER = Named(
             "events": array({}, maxItems=0, examples=[[]]),
             "actions": array(closed(_ACTION_TEXTS)),
             "trigger_patterns": array({}, maxItems=0, examples=[[]]),
-            "docs_url": text("https://www.clay.com/university"),
+            "docs_url": text(SHOWN.docs_url),
         }
     ),
 )
@@ -142,7 +146,7 @@ CATALOG_ENTRY = Named(
             **_ACTION_TEXTS,
             "source": one_of(["platform"]),
             "definition_scope": one_of(["platform"]),
-            "integration": text("clay"),
+            "integration": text(SHOWN.id),
             "endpoint_kind": one_of(["builtin"]),
             "readiness": one_of(["ready", "needs_setup"]),
             "risk": one_of(["medium"]),
@@ -176,7 +180,7 @@ _DELIVERY = (
         "id": ident("att"),
         "kind": one_of(AttemptKind),
         "state": one_of(AttemptState, example=AttemptState.ACCEPTED.value),
-        "action_name": text("clay.webhook.submit"),
+        "action_name": _ACTION_TEXTS["name"],
         "attempt": whole(1),
         "created_at": moment(),
     },

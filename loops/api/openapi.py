@@ -42,7 +42,7 @@ from loops.retrying import CannotGoOn, DeliveryInDoubt
 from loops.settling import NothingToSend
 from loops.starting import LONGEST_KEY, IdempotencyKeyConflict, LoopPaused, TooDeep
 from loops.triggers.calling import InvalidSignature
-from mobius.api.operations import NOTHING, Answer, Body, Operation, done, ok, page_query
+from mobius.api.operations import NOTHING, Answer, Body, Operation, done, made, ok, page_query
 from mobius.api.shapes import Named, Shape, anything, authored, ident, items_of, one_of, page_of, text
 from mobius.api.streaming import MEDIA_TYPE
 from mobius.errors import AlreadyExists, Conflict, Unauthorized
@@ -79,7 +79,7 @@ OPERATIONS = {
         description="With steps it is active at once; without, a draft. Every write makes a new version, and runs keep "
         "the one they started with.",
         body=Body(shape=_NEW_LOOP, example=PUSH_LEADS),
-        answers={201: Answer(shape=LOOP, says="Made.")},
+        answers=made(LOOP),
         refuses=(AlreadyExists,),
     ),
     (LoopViewSet, "retrieve"): Operation(id="getLoop", summary="Read a loop", answers=ok(LOOP)),

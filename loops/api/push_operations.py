@@ -6,7 +6,9 @@ from loops.api.pushes import FILE_TYPES, CheckSerializer, NewPushSerializer, Pus
 from loops.api.shapes import QUEUE
 from loops.models import PushState, RowState
 from loops.pushing import checking
-from mobius.api.operations import NOTHING, Answer, Body, Operation, ok, page_query
+from loops.pushing.reading import LARGEST_FILE_BYTES
+from mobius.api.downloads import FORMATS
+from mobius.api.operations import NOTHING, Answer, Body, Operation, ok, page_query, saved
 from mobius.api.shapes import Named, array, closed, ident, mapping, moment, number, one_of, page_of, text, whole
 from mobius.errors import Conflict, PayloadTooLarge
 
@@ -35,7 +37,7 @@ PUSH = Named(
             "name": text("leads.csv", description="Of the file."),
             "state": one_of(PushState.seen(), example="running"),
             "integration": text("clay"),
-            "format": one_of(("csv", "jsonl")),
+            "format": one_of(FORMATS),
             "read_as": text("CSV, UTF-8, separated by commas"),
             "columns": array(text("Email")),
             "rows": whole(390),
@@ -68,7 +70,8 @@ OPERATIONS = {
     (PushViewSet, "create"): Operation(
         id="createPush",
         summary="Upload a file of rows",
-        description="Rows as JSON, or a whole CSV or JSON Lines file of up to 25 MB as the body, with "
+        description="Rows as JSON, or a whole CSV or JSON Lines file of up to "
+        f"{LARGEST_FILE_BYTES // 2**20} MB as the body, with "
         f"`{'`, `'.join(FILE_TYPES)}` as its type and what JSON would say in the query. Nothing is sent before it is "
         "checked and started.",
         query={
@@ -121,13 +124,8 @@ OPERATIONS = {
         summary="Save what did not arrive as a file",
         description="In the format of the file that was pushed, each row with its line and the reason. Rows in doubt "
         "are not among them.",
-        answers={
-            200: Answer(
-                shape=text("push_line,push_error,Email\r\n"),
-                media_type="text/csv",
-                also={"application/jsonl": text('{"push_line":2,"push_error":"It is an empty object."}\n')},
-                says="The file.",
-            )
-        },
+        answers=saved(
+            csv="push_line,push_error,Email\r\n", jsonl='{"push_line":2,"push_error":"It is an empty object."}\n'
+        ),
     ),
 }

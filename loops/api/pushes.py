@@ -17,8 +17,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations.api.serializing import usage_json
 from integrations.models import Integration
+from loops.api.serializing import queue_json
 from loops.models import Push
 from loops.pushing import checking, drafting, operating
 from loops.pushing.failures import failures_file
@@ -194,18 +194,9 @@ def _with_progress(push: Push) -> JsonObject:
 
 
 def _with_forecast(push: Push) -> JsonObject:
-    """What starting it takes; the fields are those of an integration's queue."""
+    """What starting it takes, as if its rows waited at the integration already."""
     queue = checking.forecast(push)
-    if queue is None:
-        return push_json(push)
-    shown = {
-        "rows": queue.rows,
-        "over_budget": queue.missing,
-        "usage": usage_json(queue.usage) if queue.usage else None,
-        "rate_per_second": queue.pace.rate_per_second if queue.pace else None,
-        "seconds": round(queue.takes.total_seconds(), 1) if queue.takes is not None else None,
-    }
-    return push_json(push) | {"forecast": without_nulls(shown)}
+    return push_json(push) | ({"forecast": queue_json(queue)} if queue else {})
 
 
 def _integration(project: Project, name: str) -> Integration:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from integrations.api.serializing import usage_json
 from integrations.models import Integration
+from loops.api.serializing import queue_json
 from loops.queue import discard, queue_of
-from mobius.api.serializing import RequestSerializer, without_nulls
+from mobius.api.serializing import RequestSerializer
 from mobius.errors import NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.roles import Permission
@@ -21,15 +21,7 @@ class QueueViewSet(ProjectViewSet):
 
     def retrieve(self, request: Request, project: str, integration: str) -> Response:
         """How many rows wait, and what sending them would take."""
-        queue = queue_of(self._integration(integration))
-        shown: dict[str, Any] = {
-            "rows": queue.rows,
-            "over_budget": queue.missing,
-            "usage": usage_json(queue.usage) if queue.usage else None,
-            "rate_per_second": queue.pace.rate_per_second if queue.pace else None,
-            "seconds": round(queue.takes.total_seconds(), 1) if queue.takes is not None else None,
-        }
-        return Response(without_nulls(shown))
+        return Response(queue_json(queue_of(self._integration(integration))))
 
     def discard(self, request: Request, project: str, integration: str) -> Response:
         """Cancel the runs whose rows wait."""

@@ -13,6 +13,7 @@ from mobius.errors import InvalidFields
 _OBJECTS = ("event", "meta", "config", "source")
 # Budgets are Mobius's own (mobius-contract §7.1): accepted and ignored.
 _KNOWN = (*_OBJECTS, "idempotency_key", "budget_usd", "credit_budget")
+LONGEST_SOURCE = 200
 SOURCE_TYPES = ("api", "trigger", "manual", "signal")
 
 
@@ -55,8 +56,8 @@ def _check_source(source: Mapping[str, Any], problems: dict[str, list[str]]) -> 
     for name, value in source.items():
         if name not in ("type", "id", "label"):
             problems[f"source.{name}"] = ["There is no such field. Known fields: id, label, type."]
-        elif not isinstance(value, str) or len(value) > 200:
-            problems[f"source.{name}"] = ["Send text of at most 200 characters."]
+        elif not isinstance(value, str) or len(value) > LONGEST_SOURCE:
+            problems[f"source.{name}"] = [f"Send text of at most {LONGEST_SOURCE} characters."]
     if "source.type" not in problems and source.get("type", "api") not in SOURCE_TYPES:
         problems["source.type"] = [f"Send one of {', '.join(SOURCE_TYPES)}."]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from integrations.api.serializing import usage_json
 from loops.awaiting import Overdue
 from loops.describing import run_json
 from loops.models import Callback, Loop, Run, Step, StepStatus
+from loops.queue import Queue
 from loops.spec import StepKind, StepSpec, TriggerKind
 from loops.spec.triggers import keys_of
 from loops.versions import spec_of
@@ -14,7 +16,7 @@ from mobius.api.serializing import timestamp, without_nulls
 
 JsonObject = dict[str, Any]
 
-__all__ = ["callback_json", "loop_json", "overdue_json", "run_json", "steps_json"]
+__all__ = ["callback_json", "loop_json", "overdue_json", "queue_json", "run_json", "steps_json"]
 
 
 def loop_json(loop: Loop, *, handles: bool = False) -> JsonObject:
@@ -124,3 +126,16 @@ def _coming_json(run: Run, spec: StepSpec) -> JsonObject:
         "completed_at": None,
     }
     return shown | ({"step_name": spec.name} if spec.name else {})
+
+
+def queue_json(queue: Queue) -> JsonObject:
+    """Rows that wait, and what sending them takes."""
+    return without_nulls(
+        {
+            "rows": queue.rows,
+            "over_budget": queue.missing,
+            "usage": usage_json(queue.usage) if queue.usage else None,
+            "rate_per_second": queue.pace.rate_per_second if queue.pace else None,
+            "seconds": round(queue.takes.total_seconds(), 1) if queue.takes is not None else None,
+        }
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from integrations.api.shapes import USAGE
-from loops.api.reading import SOURCE_TYPES
+from loops.api.reading import LONGEST_SOURCE, SOURCE_TYPES
 from loops.api.spec_shapes import AUTHORED, LOOP_NAME
 from loops.models import CallbackState, LoopStatus, RunStatus, StepStatus
 from loops.models.runs import QueueReason
@@ -41,7 +41,12 @@ LOOP = Named(
 )
 
 _SOURCE = closed(
-    {}, {"type": one_of(SOURCE_TYPES), "id": text("clay", maxLength=200), "label": text("Clay", maxLength=200)}
+    {},
+    {
+        "type": one_of(SOURCE_TYPES),
+        "id": text("clay", maxLength=LONGEST_SOURCE),
+        "label": text("Clay", maxLength=LONGEST_SOURCE),
+    },
 )
 
 RUN = Named(

@@ -11,21 +11,18 @@ from django.http import StreamingHttpResponse
 from loops.models import Push, PushRow, RowState
 from loops.pushing.reading import TOLD
 from loops.pushing.releasing import outcomes_of
+from mobius.api.downloads import download
 from mobius.api.renderers import to_json
 from mobius.spreadsheets import guarded, line_writer
 
 BATCH = 500
 """Rows held in memory at once."""
-_TYPES = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 
 
 def failures_file(push: Push) -> StreamingHttpResponse:
     """Every row that is not in the table for sure. Rows in doubt are not among them: they may be there."""
     parts: Iterator[str] | Iterator[bytes] = _csv(push) if push.format == "csv" else _json_lines(push)
-    response = StreamingHttpResponse(parts, content_type=_TYPES[push.format])
-    response.headers["Content-Disposition"] = f'attachment; filename="failed-{push.pk}.{push.format}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return download(parts, format=push.format, name=f"failed-{push.pk}")
 
 
 def failed_rows(push: Push) -> Iterator[PushRow]:

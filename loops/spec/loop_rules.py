@@ -10,6 +10,7 @@ from loops.spec.fields import Fields, JsonObject, Problems
 from loops.spec.scopes import INPUTS, Scope
 from loops.spec.step_rules import check_steps, keys_of
 from loops.spec.trigger_rules import CONCURRENCY, check_triggers
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
 
 MAX_SPEC_BYTES = 256 * 1024
 MAX_TEXT_LENGTH = 10_000  # characters of a description
@@ -23,7 +24,6 @@ _UNENFORCED_LIMITS = (
     *("budget_usd", "credit_budget", "daily_budget_usd", "daily_credit_budget"),
     *("max_agent_turns", "max_duplicate_tool_calls"),
 )
-_MAX_TAGS, _MAX_TAG_KEY, _MAX_TAG_VALUE = 8, 128, 256
 
 
 def problems_of(
@@ -111,15 +111,15 @@ def _check_tags(fields: Fields) -> None:
     tags = fields.object("tags")
     if tags is None:
         return
-    if len(tags.data) > _MAX_TAGS:
-        fields.fault("tags", f"There are more than {_MAX_TAGS} tags.")
+    if len(tags.data) > MOST_TAGS:
+        fields.fault("tags", f"There are more than {MOST_TAGS} tags.")
     for name, value in tags.data.items():
-        if not 1 <= len(name) <= _MAX_TAG_KEY:
-            tags.fault(name, f"A tag's key has from 1 to {_MAX_TAG_KEY} characters.")
-        if name.startswith("mobius:"):
-            tags.fault(name, "Keys that begin with `mobius:` are reserved.")
-        if not isinstance(value, str) or len(value) > _MAX_TAG_VALUE:
-            tags.fault(name, f"A tag's value is text of at most {_MAX_TAG_VALUE} characters.")
+        if not 1 <= len(name) <= LONGEST_TAG_KEY:
+            tags.fault(name, f"A tag's key has from 1 to {LONGEST_TAG_KEY} characters.")
+        if name.startswith(RESERVED_TAGS):
+            tags.fault(name, f"Keys that begin with `{RESERVED_TAGS}` are reserved.")
+        if not isinstance(value, str) or len(value) > LONGEST_TAG_VALUE:
+            tags.fault(name, f"A tag's value is text of at most {LONGEST_TAG_VALUE} characters.")
 
 
 def _check_texts(fields: Fields, keys: list[str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rest_framework.serializers import BaseSerializer
 
+from mobius.api.downloads import FORMATS
 from mobius.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from mobius.api.shapes import Schema, Shape, closed, text
 from mobius.errors import MobiusError
@@ -58,6 +59,16 @@ def done() -> Mapping[int, Answer]:
 
 def ok(shape: Shape) -> Mapping[int, Answer]:
     return {200: Answer(shape=shape)}
+
+
+def made(shape: Shape) -> Mapping[int, Answer]:
+    return {201: Answer(shape=shape, says="Made.")}
+
+
+def saved(*, csv: str, jsonl: str) -> Mapping[int, Answer]:
+    """A file in either format, of which these are examples."""
+    also = {FORMATS["jsonl"]: text(jsonl)}
+    return {200: Answer(shape=text(csv), media_type=FORMATS["csv"], also=also, says="The file.")}
 
 
 def page_query(most: int = MAX_LIMIT) -> dict[str, Schema]:

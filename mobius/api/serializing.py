@@ -12,6 +12,7 @@ from rest_framework.settings import api_settings
 
 from mobius.api.parsing import json_type, quoted
 from mobius.errors import InvalidFields
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
 
 _MOST_NAMED = 10
 _LONGEST_NAME = 64
@@ -83,18 +84,19 @@ def _below(path: str, key: str | int) -> str:
 
 
 class TagsField(serializers.DictField):
-    """Tags (mobius-contract §1): at most 8, keys of 1 to 128 characters, values of up to 256."""
+    """Tags, as `mobius.tags` has them."""
 
-    child = serializers.CharField(max_length=256, allow_blank=True, trim_whitespace=False)
+    child = serializers.CharField(max_length=LONGEST_TAG_VALUE, allow_blank=True, trim_whitespace=False)
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
         if isinstance(data, Mapping):
-            if len(data) > 8:
-                raise serializers.ValidationError("Send at most 8 tags.")
+            if len(data) > MOST_TAGS:
+                raise serializers.ValidationError(f"Send at most {MOST_TAGS} tags.")
             for key in data:
-                if not 1 <= len(key) <= 128 or key.startswith("mobius:"):
-                    sentence = "A tag's key has 1 to 128 characters and does not begin with “mobius:”."
-                    raise serializers.ValidationError(sentence)
+                if not 1 <= len(key) <= LONGEST_TAG_KEY or key.startswith(RESERVED_TAGS):
+                    raise serializers.ValidationError(
+                        f"A tag's key has 1 to {LONGEST_TAG_KEY} characters and does not begin with “{RESERVED_TAGS}”."
+                    )
         return dict(super().to_internal_value(data))
 
 

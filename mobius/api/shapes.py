@@ -14,6 +14,8 @@ from typing import Any
 from django import forms
 from django.db import models
 
+from mobius.tags import LONGEST_TAG_KEY, LONGEST_TAG_VALUE, MOST_TAGS, RESERVED_TAGS
+
 Schema = dict[str, Any]
 """A JSON Schema. Wherever one may stand, a `Named` may stand, too."""
 
@@ -94,10 +96,10 @@ def mapping(values: Shape, example: Any, **more: Any) -> Schema:
 
 
 TAGS = mapping(
-    {"type": "string", "maxLength": 256},
+    {"type": "string", "maxLength": LONGEST_TAG_VALUE},
     {"team": "growth"},
-    maxProperties=8,
-    description="Keys have from 1 to 128 characters and do not begin with `mobius:`.",
+    maxProperties=MOST_TAGS,
+    description=f"Keys have from 1 to {LONGEST_TAG_KEY} characters and do not begin with `{RESERVED_TAGS}`.",
 )
 
 

@@ -27,6 +27,7 @@ ERROR = Named(
                     "details": {
                         "type": "object",
                         "properties": {"fields": mapping({"type": "array", "items": {"type": "string"}}, {})},
+                        "additionalProperties": True,
                         "examples": [{}],
                         "description": "`fields` holds the sentences about each field that is wrong.",
                     }

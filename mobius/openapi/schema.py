@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiSerializerExtension
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent, force_instance
 from drf_spectacular.utils import Direction
@@ -14,7 +14,7 @@ from rest_framework.serializers import BaseSerializer
 
 from loops.api.callbacks import NeverLost
 from mobius.api.operations import Answer, Body, Operation
-from mobius.api.shapes import Named, Schema, Shape, example_of
+from mobius.api.shapes import TAGS, Named, Schema, Shape, example_of
 from mobius.openapi.operations import OPERATIONS, PATH, TAG_OF
 from mobius.openapi.refusals import ALWAYS, Refusal, refusals_of
 from mobius.projects.roles import Permission, Role
@@ -121,6 +121,15 @@ class ClosedSerializer(OpenApiSerializerExtension):
         return {name: value for name, value in schema.items() if name != "description"} | {
             "additionalProperties": False
         }
+
+
+class DescribedTags(OpenApiSerializerFieldExtension):
+    """Tags are taken as they are shown."""
+
+    target_class = "mobius.api.serializing.TagsField"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> Schema:
+        return TAGS
 
 
 def _parameter(place: str, name: str, schema: Schema) -> Schema:

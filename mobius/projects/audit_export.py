@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 
+from mobius.api.downloads import download
 from mobius.api.renderers import to_json
 from mobius.api.serializing import timestamp
 from mobius.projects.audit_models import AuditEvent, AuditEventQuerySet
@@ -15,7 +16,6 @@ from mobius.spreadsheets import harmless, line_writer
 BATCH = 500
 """Lines held in memory at once."""
 
-FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
 COLUMNS = (
     *("id", "created_at", "actor_kind", "actor_id", "actor_name", "ip"),
     *("action", "object_kind", "object_id", "object_name", "changed", "reason"),
@@ -38,10 +38,7 @@ def export(events: AuditEventQuerySet, *, format: str, name: str) -> StreamingHt
     """A file to save, named `name`; `format` is one of FORMATS. Oldest line first; what is written meanwhile is not in
     it."""
     parts: Iterator[str] | Iterator[bytes] = _csv(events) if format == "csv" else _json_lines(events)
-    response = StreamingHttpResponse(parts, content_type=FORMATS[format])
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}.{format}"'
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    return download(parts, format=format, name=name)
 
 
 def in_batches(events: AuditEventQuerySet) -> Iterator[list[AuditEvent]]:

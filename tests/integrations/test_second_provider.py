@@ -56,6 +56,8 @@ with ClaySimulator(unpaced=True) as table:
     run = ok(api.post(f"{root}/loops/push/runs", {"event": {"email": "ada@example.com"}}, format="json"), 202)
     advance(run["id"])
     rows = [row.body for row in table.rows]
+listing = ok(api.get("/v1/openapi.json"), 200)["paths"]["/v1/projects/{project}/integrations/providers"]["get"]
+example = listing["responses"]["200"]["content"]["application/json"]["examples"]["example"]["value"]
 
 print(json.dumps({
     "catalog": [one["name"] for one in catalog],
@@ -65,6 +67,7 @@ print(json.dumps({
     "run": Run.objects.get().status,
     "attempts": sorted({attempt.action for attempt in Attempt.objects.all()}),
     "last_row": rows[-1],
+    "described": [one["name"] for one in example["providers"]],
 }))
 """
 
@@ -111,4 +114,5 @@ def test_a_copy_of_a_provider_s_folder_is_a_second_working_provider(tree: Path) 
         "run": "completed",
         "attempts": ["airtable.webhook.submit"],
         "last_row": {"email": "ada@example.com"},
+        "described": ["airtable"],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from integrations.secrets import SecretUnreadable
-from mobius.api.operations import NOTHING, Answer, Body, Operation, done, ok, page_query
+from mobius.api.operations import NOTHING, Answer, Body, Operation, done, made, ok, page_query
 from mobius.api.shapes import one_of, page_of
 from mobius.errors import AlreadyExists, Conflict
 from mobius.notifying.api.shapes import NEW_SECRET, NEW_WEBHOOK, NOTIFICATION, PINGED, WEBHOOK, WHOLE_NOTIFICATION
@@ -36,7 +36,7 @@ OPERATIONS = {
                 "tags": {"team": "growth"},
             },
         ),
-        answers={201: Answer(shape=NEW_WEBHOOK, says="Made.")},
+        answers=made(NEW_WEBHOOK),
         refuses=(AlreadyExists, WebhookLimitReached),
     ),
     (WebhookViewSet, "retrieve"): Operation(id="getWebhook", summary="Read a webhook", answers=ok(WEBHOOK)),

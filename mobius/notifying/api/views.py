@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from integrations.addresses import URL_LIMIT
 from integrations.secrets import SecretUnreadable
 from mobius.api.pagination import page
-from mobius.api.serializing import RequestSerializer, timestamp, without_nulls
+from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.notifying import sending, subscribing
 from mobius.notifying.models import Endpoint, Notification
@@ -28,14 +28,7 @@ class WebhookSerializer(RequestSerializer):
     url = serializers.CharField(max_length=URL_LIMIT, required=False, allow_blank=True)
     events = serializers.ListField(child=serializers.CharField(max_length=60), required=False, max_length=20)
     enabled = serializers.BooleanField(required=False)
-    tags = serializers.DictField(child=serializers.CharField(max_length=256, allow_blank=True), required=False)
-
-    def validate_tags(self, tags: dict[str, str]) -> dict[str, str]:
-        if len(tags) > 8 or any(not 1 <= len(name) <= 128 or name.startswith("mobius:") for name in tags):
-            raise serializers.ValidationError(
-                "Send at most 8 tags; their keys have from 1 to 128 characters and do not begin with `mobius:`."
-            )
-        return tags
+    tags = TagsField(required=False)
 
 
 class NewWebhookSerializer(WebhookSerializer):

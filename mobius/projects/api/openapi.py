@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mobius.api.operations import Answer, Body, Operation, done, ok, page_query
+from mobius.api.downloads import FORMATS
+from mobius.api.operations import Answer, Body, Operation, done, made, ok, page_query, saved
 from mobius.api.pagination import MAX_LIMIT
 from mobius.api.shapes import items_of, one_of, page_of, text
 from mobius.errors import AlreadyExists, Conflict
@@ -16,7 +17,6 @@ from mobius.projects.api.principals import (
 from mobius.projects.api.projects import ChangedProjectSerializer, NewProjectSerializer, ProjectDirectory
 from mobius.projects.api.shapes import API_KEY, AUDIT_EVENT, CAPABILITIES, NEW_API_KEY, PRINCIPAL, PROJECT
 from mobius.projects.api.views import ApiKeyViewSet, AuditViewSet, NewKeySerializer
-from mobius.projects.audit_export import FORMATS
 from mobius.projects.founding import ExternalIdentityConflict, ProjectArchived, ProjectCapacityReached
 from mobius.projects.keys import PrincipalHasNoRoles
 
@@ -49,7 +49,7 @@ OPERATIONS = {
             example={"name": "Growth", "handle": "growth", "external_ref": "crm-4711", "tags": {"team": "growth"}},
         ),
         answers={
-            201: Answer(shape=PROJECT, says="Made."),
+            **made(PROJECT),
             200: Answer(shape=PROJECT, says="Adopted: it was there already, and nothing was written."),
         },
         refuses=(AlreadyExists, ExternalIdentityConflict, ProjectArchived, ProjectCapacityReached),
@@ -89,7 +89,7 @@ OPERATIONS = {
             shape=NewPrincipalSerializer,
             example={"name": "enrichment", "role_ids": ["operator"], "description": "Starts runs from Clay."},
         ),
-        answers={201: Answer(shape=PRINCIPAL, says="Made.")},
+        answers=made(PRINCIPAL),
         refuses=(AlreadyExists,),
     ),
     (PrincipalViewSet, "retrieve"): Operation(
@@ -117,7 +117,7 @@ OPERATIONS = {
         summary="Make an API key",
         description="The key itself is in this answer and in no other.",
         body=Body(shape=NewKeySerializer, example={"name": "clay", "scope_role_id": "run", "tags": {"team": "growth"}}),
-        answers={201: Answer(shape=NEW_API_KEY, says="Made.")},
+        answers=made(NEW_API_KEY),
         refuses=(AlreadyExists, Conflict, PrincipalHasNoRoles),
     ),
     (ApiKeyViewSet, "retrieve"): Operation(
@@ -138,13 +138,6 @@ OPERATIONS = {
         description="All lines that fit, the oldest first.",
         path={"kind": one_of(FORMATS)},
         query=_SEARCH,
-        answers={
-            200: Answer(
-                shape=text("id,created_at,actor_kind\r\n"),
-                media_type=FORMATS["csv"].partition(";")[0],
-                also={FORMATS["jsonl"].partition(";")[0]: text('{"id":"aud_01k9x3m5tq8d2v7w4hnc"}\n')},
-                says="The file.",
-            )
-        },
+        answers=saved(csv="id,created_at,actor_kind\r\n", jsonl='{"id":"aud_01k9x3m5tq8d2v7w4hnc"}\n'),
     ),
 }

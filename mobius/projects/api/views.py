@@ -9,11 +9,12 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mobius.api.downloads import FORMATS
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
-from mobius.projects.audit_export import FORMATS, audit_json, export
+from mobius.projects.audit_export import audit_json, export
 from mobius.projects.audit_search import found_in
 from mobius.projects.keys import create_key, revoke
 from mobius.projects.models import ApiKey, ServicePrincipal

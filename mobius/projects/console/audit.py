@@ -8,8 +8,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from mobius.api.downloads import FORMATS
 from mobius.errors import InvalidFields
-from mobius.projects.audit_export import FORMATS, export
+from mobius.projects.audit_export import export
 from mobius.projects.audit_search import AuditSearch, found_in
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
