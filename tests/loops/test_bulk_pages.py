@@ -81,6 +81,13 @@ def test_the_question_states_number_budget_and_duration(operator: Client, failed
     assert "Sending them takes a moment at 10 rows a second" in page
 
 
+def test_what_settling_sends_is_said_to_depend_on_the_answer(operator: Client, doubt: Attempt) -> None:
+    page = text(operator.get(f"{SETTLE}?state=in_doubt"))
+
+    assert "If sent again, through clay, at most 1 row." in page
+    assert "Through clay" not in page
+
+
 def test_a_retry_of_all_leads_to_a_page_that_shows_how_far_it_is(
     operator: Client, failed: Run, clay: ClaySimulator
 ) -> None:
