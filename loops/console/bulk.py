@@ -59,7 +59,7 @@ def deliveries_settle(request: ProjectRequest, project: Project) -> HttpResponse
 
 def _ask(request: ProjectRequest, project: Project, deed: Deed, does: BulkDeed) -> HttpResponse:
     """`does`: what the page is about; which of the three ways to settle, its form says."""
-    if trouble := trouble_with(request):
+    if trouble := trouble_with(request, deed.names):
         raise BadRequest(trouble)  # a filter that is left out would find more than was meant
     selection = selection_of(request, deed.names)
     form_class = BulkForm if does.is_about_runs else BulkSettleForm

@@ -88,7 +88,7 @@ def deliveries_found(
         "selection": selection,
         "pills": pills_of(selection, names, counts),
         "chips": chips_of(selection, names, of=named.get(selection.of, "")),
-        "trouble": (trouble := trouble_with(request)),
+        "trouble": (trouble := trouble_with(request, names)),
         "status": 422 if trouble else 200,
         "matching": in_figures(counts.get(selection.state, 0)),
         "here": address_of(selection, NAMES),

@@ -53,7 +53,7 @@ NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop")
 @require_GET
 @project_page(Permission.READ)
 def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    selection, trouble = selection_of(request, NAMES), trouble_with(request)
+    selection, trouble = selection_of(request, NAMES), trouble_with(request, NAMES)
     found = runs_selected(project, replace(selection, state=""))
     counts = counted({state: found.in_status(state) for state in RunStatus.values})
     page = rows(request, (found.in_status(selection.state) if selection.state else found).for_lists())

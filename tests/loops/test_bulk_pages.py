@@ -199,9 +199,10 @@ def test_a_question_without_its_moment_is_refused(operator: Client, failed: Run)
     assert not BulkJob.objects.exists()
 
 
-def test_a_filter_that_cannot_be_read_finds_nothing_instead_of_everything(operator: Client, failed: Run) -> None:
-    assert operator.get(f"{RETRY}?from=yesterday").status_code == 400
-    assert operator.post(f"{RETRY}?from=yesterday", {"asked_at": "2026-01-01T00:00:00Z"}).status_code == 400
+@pytest.mark.parametrize("wrong", [f"{RETRY}?from=yesterday", f"{CANCEL}?status=suspnded", f"{SETTLE}?state=lost"])
+def test_a_filter_that_cannot_be_read_finds_nothing_instead_of_everything(operator: Client, wrong: str) -> None:
+    assert operator.get(wrong).status_code == 400
+    assert operator.post(wrong, {"asked_at": "2026-01-01T00:00:00Z"}).status_code == 400
 
 
 def test_nothing_that_fits_is_said_before_and_after(operator: Client, project: Project, failed: Run) -> None:
