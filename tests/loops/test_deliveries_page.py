@@ -190,6 +190,9 @@ def test_empty_lists_teach(viewer: Client) -> None:
     assert "Nothing was sent yet" in text(viewer.get(DELIVERIES))
     assert "No row is in doubt" in text(viewer.get(DELIVERIES, {"state": "in_doubt"}))
     assert "No delivery fits" in text(viewer.get(DELIVERIES, {"q": "x"}))
+    # Another day, or another integration, may have some.
+    for narrower in ({"q": "x"}, {"to": "2020-01-01"}, {"integration": "intg_another"}):
+        assert "No delivery fits" in text(viewer.get(DELIVERIES, {"state": "in_doubt"} | narrower))
     assert "Nothing came back yet" in text(viewer.get(CALLBACKS))
     assert "No callback fits" in text(viewer.get(CALLBACKS, {"state": "used"}))
 
