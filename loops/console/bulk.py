@@ -174,7 +174,7 @@ def bulk_job_live(request: ProjectRequest, project: Project, job_id: str) -> Htt
     job = _find(project, job_id)
     if not job.is_running:
         return HttpResponse(status=STOP_POLLING, headers={"HX-Refresh": "true"})
-    return render(request, "loops/bulk_progress.html", {"job": job, "shown": ShownJob(job=job)})
+    return render(request, "loops/bulk_progress.html", {"shown": ShownJob(job=job)})
 
 
 @require_POST
