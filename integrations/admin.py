@@ -85,7 +85,7 @@ class PacerAdmin(AuditedSaves, SupportAdmin):
 
 
 class AttemptAdmin(ReadingAdmin):
-    """Registered in loops/admin.py: what settles a delivery moves its run."""
+    """Registered in loops/admin/runs.py: what settles a delivery moves its run."""
 
     not_in_lists = ("body", "response")
     list_display = ("id", "project", "state", "kind", "status_code", "request_id", "run_id", "latency_ms", "created_at")

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Self
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
 
 from integrations.secrets import SecretTextField
 from mobius.ids import ID_LENGTH, first_id, new_id
@@ -120,8 +120,9 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
         return self.filter(integration__project=project_id, state__in=[WebhookState.CURRENT, WebhookState.STAGED])
 
     def history_of(self, integration: Integration) -> Self:
-        """Every webhook that the integration has, or had, the newest first."""
-        return self.filter(integration=integration).order_by("-id")
+        """Every webhook that the integration has, or had: those in use, then the others, the newest first."""
+        is_retired = Case(When(state=WebhookState.RETIRED, then=1), default=0)
+        return self.filter(integration=integration).order_by(is_retired, "-id")
 
     def in_line(self, integration_id: str | None) -> Self:
         """The current webhook and the staged one, held until the end of the transaction where rows can be locked."""

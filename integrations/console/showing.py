@@ -107,7 +107,7 @@ class Connected:
     webhook: Webhook | None
     budget: Budget | None
     successor: Webhook | None
-    webhooks: Sequence[tuple[Webhook, Budget]] = ()  # every one that it has or had, the newest first; not in lists
+    webhooks: Sequence[tuple[Webhook, Budget]] = ()  # those in use, then what it had; not in lists
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,20 +47,22 @@ class ShownAttempt:
 def shown_attempt(attempt: Attempt) -> ShownAttempt:
     """`attempt` with its webhook, whose address and token stay out of every part of it."""
     header = attempt.webhook.auth_header_name
+    body = shown(attempt.body) if attempt.body else PURGED
+    response = shown(attempt.response) if attempt.response else Shown(text="")
     return ShownAttempt(
         attempt=attempt,
-        body=shown(attempt.body) if attempt.body else PURGED,
-        response=shown(attempt.response) if attempt.response else Shown(text=""),
-        raw_body=_raw(attempt.body),
-        raw_response=_raw(attempt.response),
+        body=body,
+        response=response,
+        raw_body=_raw(attempt.body, beside=body),
+        raw_response=_raw(attempt.response, beside=response),
         headers=(("content-type", "application/json"), *(((header, MASK),) if header else ())),
         curl=_curl(header, attempt.body) if 0 < len(attempt.body) <= LONGEST else "",
     )
 
 
-def _raw(text: str) -> Shown:
+def _raw(text: str, *, beside: Shown) -> Shown:
     raw = as_it_is(text)
-    return raw if raw.text != shown(text).text else Shown(text="")
+    return raw if raw.text != beside.text else Shown(text="")
 
 
 def _curl(header: str, body: str) -> str:

@@ -59,7 +59,7 @@ def deliveries_settle(request: ProjectRequest, project: Project) -> HttpResponse
 
 def _ask(request: ProjectRequest, project: Project, deed: Deed, does: BulkDeed) -> HttpResponse:
     """`does`: what the page is about; which of the three ways to settle, its form says."""
-    if trouble := trouble_with(request):
+    if trouble := trouble_with(request, deed.names):
         raise BadRequest(trouble)  # a filter that is left out would find more than was meant
     selection = selection_of(request, deed.names)
     form_class = BulkForm if does.is_about_runs else BulkSettleForm
@@ -92,7 +92,10 @@ def _question(project: Project, deed: Deed, does: BulkDeed, selection: Selection
 
 
 def _effects(project: Project, run_ids: Sequence[str], number: int, start: str) -> list[str]:
-    """What sending the rows of these runs takes of each integration's budget, and how long, at its pace."""
+    """What sending the rows of these runs takes of each integration's budget, and how long, at its pace.
+
+    `start`: how each of the sentences begins.
+    """
     through = Attempt.objects.filter(run_id__in=run_ids, integration__isnull=False).order_by()
     shares = dict(through.values_list("integration").annotate(Count("run_id", distinct=True)))
     integrations = Integration.objects.filter(project=project).select_related("pacer")
@@ -102,12 +105,10 @@ def _effects(project: Project, run_ids: Sequence[str], number: int, start: str) 
     one_only = len(found) == 1
     effects = []
     for integration in found:
-        rows = number if one_only else shares.get(integration.pk, 0)
-        shown = ShownQueue(queue=sending(rows, integration), integration=integration)
-        if rows:
-            effects.append(
-                f"Through {integration.name}, at most {rows_in_words(rows)}. {shown.budget} {shown.duration}"
-            )
+        if to_send := number if one_only else shares.get(integration.pk, 0):
+            shown = ShownQueue(queue=sending(to_send, integration), integration=integration)
+            most = rows_in_words(to_send)
+            effects.append(f"{start} {integration.name}, at most {most}. {shown.budget} {shown.duration}")
     if number > len(run_ids) and not one_only:
         effects.append(f"These figures are of the newest {len(run_ids):,} alone.")
     return effects
@@ -173,7 +174,7 @@ def bulk_job_live(request: ProjectRequest, project: Project, job_id: str) -> Htt
     job = _find(project, job_id)
     if not job.is_running:
         return HttpResponse(status=STOP_POLLING, headers={"HX-Refresh": "true"})
-    return render(request, "loops/bulk_progress.html", {"job": job, "shown": ShownJob(job=job)})
+    return render(request, "loops/bulk_progress.html", {"shown": ShownJob(job=job)})
 
 
 @require_POST

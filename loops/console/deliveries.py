@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +15,8 @@ from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
 from integrations.models import Attempt, AttemptState, Integration
 from loops.console.attempts import shown_attempt
-from loops.console.filtering import (
-    COUNTED_AT_MOST,
-    Names,
-    address_of,
-    chips_of,
-    counted,
-    in_figures,
-    pills_of,
-    selection_of,
-    trouble_with,
-)
-from loops.console.lists import newest_of, news
+from loops.console.filtering import Names, as_asked, counted, news, selection_of
+from loops.console.lists import newest_of
 from loops.console.sending_again import again
 from loops.models import BulkJob, Callback, Run
 from loops.selecting import Selection, deliveries_selected, through_webhooks
@@ -45,9 +36,16 @@ NAMES_OF_ONE = Names(state="state", states=AttemptState)
 @require_GET
 @project_page(Permission.READ)
 def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    integrations = list(Integration.objects.filter(project=project).order_by("name").only("pk", "name"))
-    found = deliveries_found(request, project, selection_of(request, NAMES), NAMES, integrations)
-    return render(request, "loops/deliveries.html", found | {"integrations": integrations}, status=found["status"])
+    integrations = list(Integration.objects.filter(project=project).order_by("name").values_list("pk", "name"))
+    selection = selection_of(request, NAMES)
+    context = deliveries_found(request, project, selection, NAMES, named=dict(integrations))
+    context |= {
+        "integrations": integrations,
+        "may_operate": request.access.allows(Permission.OPERATE),
+        "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
+        "newest": newest_of(request, context["page"], "att"),
+    }
+    return render(request, "loops/deliveries.html", context, status=context["status"])
 
 
 @require_GET
@@ -56,13 +54,9 @@ def integration_deliveries(request: ProjectRequest, project: Project, integratio
     """What went out through one integration."""
     integration = find_integration(project, integration_id)
     selection = replace(selection_of(request, NAMES_OF_ONE), of=integration.pk)
-    found = deliveries_found(request, project, selection, NAMES_OF_ONE, [integration])
-    return render(
-        request,
-        "loops/integration_deliveries.html",
-        on_tab(Tab.DELIVERIES, request, integration) | found,
-        status=found["status"],
-    )
+    found = deliveries_found(request, project, selection, NAMES_OF_ONE)
+    context = on_tab(Tab.DELIVERIES, request, integration) | found
+    return render(request, "loops/integration_deliveries.html", context, status=found["status"])
 
 
 @require_GET
@@ -70,32 +64,24 @@ def integration_deliveries(request: ProjectRequest, project: Project, integratio
 @project_page(Permission.READ)
 def delivery_news(request: ProjectRequest, project: Project) -> HttpResponse:
     """How many rows have gone out since the list was drawn."""
-    return news(request, deliveries_selected(project, selection_of(request, NAMES)), most=COUNTED_AT_MOST)
+    return news(request, deliveries_selected(project, selection_of(request, NAMES)))
 
 
 def deliveries_found(
-    request: ProjectRequest, project: Project, selection: Selection, names: Names, integrations: list[Integration]
+    request: ProjectRequest,
+    project: Project,
+    selection: Selection,
+    names: Names,
+    *,
+    named: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """The page that the address asks for, and what it asks for."""
+    """The page that the address asks for, and what it asks for. `named`: the integrations to choose from, by id."""
     found = deliveries_selected(project, replace(selection, state=""))
     attempts = found.in_state(selection.state) if selection.state else found
     page = rows(request, attempts.without_bodies().with_destination())
-    named = {one.pk: one.name for one in integrations}
     to_count = found if selection.text else through_webhooks(project, selection)
     counts = counted({state: to_count.in_state(state) for state in AttemptState.values})
-    return {
-        "page": page,
-        "selection": selection,
-        "pills": pills_of(selection, names, counts),
-        "chips": chips_of(selection, names, of=named.get(selection.of, "")),
-        "trouble": (trouble := trouble_with(request)),
-        "status": 422 if trouble else 200,
-        "matching": in_figures(counts.get(selection.state, 0)),
-        "here": address_of(selection, NAMES),
-        "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
-        "newest": newest_of(request, page, "att"),
-        "may_operate": request.access.allows(Permission.OPERATE),
-    }
+    return as_asked(request, page, selection, names, counts=counts, named=named or {})
 
 
 @require_GET

@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 
 from django.db import connection
 from django.db.models import QuerySet, TextChoices
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from loops.console.lists import chosen, searched
 from loops.selecting import Selection
+from mobius.api.pagination import Page
 
 COUNTED_AT_MOST = 1_000
 """A list that is longer is not counted to its end: a person reads both as "many"."""
@@ -57,6 +59,31 @@ class Pill:
     chosen: bool
 
 
+def as_asked(
+    request: HttpRequest,
+    page: Page[Any],
+    selection: Selection,
+    names: Names,
+    *,
+    counts: Mapping[str, int],
+    named: Mapping[str, str],
+) -> dict[str, Any]:
+    """What a page shows of a list's filters. `named`: the loops or the integrations to choose from, by id."""
+    trouble = trouble_with(request, names)
+    chips = chips_of(selection, names, of=named.get(selection.of, ""))
+    return {
+        "page": page,
+        "selection": selection,
+        "filtered": bool(selection.state or chips),
+        "pills": pills_of(selection, names, counts),
+        "chips": chips,
+        "trouble": trouble,
+        "status": 422 if trouble else 200,
+        "here": address_of(selection, names),
+        "matching": in_figures(counts.get(selection.state, 0)),
+    }
+
+
 def selection_of(request: HttpRequest, names: Names) -> Selection:
     """What the address asks for."""
     return Selection(
@@ -98,6 +125,13 @@ def in_figures(count: int) -> str:
     return f"{COUNTED_AT_MOST:,}+" if count > COUNTED_AT_MOST else f"{count:,}"
 
 
+def news(request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+    """How many are newer than the newest that the reader has; nothing at all when none is."""
+    after = request.GET.get("after", "")[:_LONGEST_ID]
+    count = queryset.filter(pk__gt=after).order_by()[: COUNTED_AT_MOST + 1].count() if after else 0
+    return render(request, "loops/news.html", {"count": in_figures(count) if count else ""})
+
+
 def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     """How many each of them finds, at most one more than are counted; one statement, and each stops at its end."""
     parts, parameters = [], []
@@ -111,8 +145,11 @@ def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
         return dict(zip(several, cursor.fetchone(), strict=True))
 
 
-def trouble_with(request: HttpRequest) -> str:
-    """What is wrong with the days of the address, for a person; "" when nothing is."""
+def trouble_with(request: HttpRequest, names: Names) -> str:
+    """What is wrong with the address's filters, for a person; "" when nothing is."""
+    state = request.GET.get(names.state, "")
+    if state and state not in names.states.values:
+        return f"There is no {names.state} “{state[:_LONGEST_ID]}”. It is left out as it is."
     wrong = [name for name in ("from", "to") if request.GET.get(name, "").strip() and not _day(request, name)]
     return f"Write the day “{wrong[0]}” like 2026-11-28. It is left out as it is." if wrong else ""
 

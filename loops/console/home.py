@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_safe
 
 from integrations.models import Attempt, Integration, Webhook
-from integrations.usage import Fullness, Usage, usage_of
+from integrations.usage import Fullness, Usage, usage_of_each
 from loops.console.activity import activity_of
 from loops.console.examples import example_event, start_curl
 from loops.console.runs import listed
@@ -76,7 +76,7 @@ def root(request: HttpRequest) -> HttpResponse:
 def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])
     webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
-    shown = [_shown(webhook) for webhook in webhooks[:_INTEGRATIONS_SHOWN]]
+    shown = _shown(webhooks[:_INTEGRATIONS_SHOWN])
     loop = None if runs else _loop_to_start(project)
     in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
     return render(
@@ -98,10 +98,13 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
     )
 
 
-def _shown(webhook: Webhook) -> ShownIntegration:
-    integration = webhook.integration
-    assert integration is not None  # the list is made of integrations
-    return ShownIntegration(integration=integration, webhook=webhook, usage=usage_of(webhook, now=clock.now()))
+def _shown(webhooks: list[Webhook]) -> list[ShownIntegration]:
+    usages = usage_of_each(webhooks, now=clock.now())
+    return [
+        ShownIntegration(integration=webhook.integration, webhook=webhook, usage=usages[webhook.pk])
+        for webhook in webhooks
+        if webhook.integration is not None  # the list is made of integrations
+    ]
 
 
 def _needs_a_person(webhook: Webhook) -> bool:

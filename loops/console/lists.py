@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from django.db.models import Model, QuerySet, TextChoices
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.db.models import Model, TextChoices
+from django.http import HttpRequest
 
 from mobius import clock
 from mobius.api.pagination import Page
@@ -14,8 +13,6 @@ from mobius.ids import first_id
 
 LONGEST_SEARCH = 300
 """Characters: every id that can be searched is shorter."""
-
-_LONGEST_ID = 64
 
 M = TypeVar("M", bound=Model)
 
@@ -25,13 +22,6 @@ def newest_of(request: HttpRequest, page: Page[M], prefix: str) -> str:
     if request.GET.get("cursor"):
         return ""
     return str(page.items[0].pk) if page.items else first_id(prefix, clock.now())
-
-
-def news(request: HttpRequest, queryset: QuerySet[M], *, most: int) -> HttpResponse:
-    """How many are newer than the newest that the reader has; nothing at all when none is."""
-    after = request.GET.get("after", "")[:_LONGEST_ID]
-    count = queryset.filter(pk__gt=after).order_by()[: most + 1].count() if after else 0
-    return render(request, "loops/news.html", {"count": f"{most:,}+" if count > most else count})
 
 
 def chosen(request: HttpRequest, name: str, choices: type[TextChoices]) -> str:

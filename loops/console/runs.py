@@ -11,21 +11,11 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from loops.console.filtering import (
-    COUNTED_AT_MOST,
-    Names,
-    address_of,
-    chips_of,
-    counted,
-    in_figures,
-    pills_of,
-    selection_of,
-    trouble_with,
-)
-from loops.console.lists import newest_of, news
+from loops.console.filtering import Names, as_asked, counted, news, selection_of
+from loops.console.lists import newest_of
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
-from loops.models import BulkJob, Loop, Run, RunQuerySet, RunStatus, Step
+from loops.models import BulkJob, Loop, LoopStatus, Run, RunQuerySet, RunStatus, Step
 from loops.selecting import runs_selected
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
@@ -53,32 +43,20 @@ NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop")
 @require_GET
 @project_page(Permission.READ)
 def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    selection, trouble = selection_of(request, NAMES), trouble_with(request)
+    selection = selection_of(request, NAMES)
     found = runs_selected(project, replace(selection, state=""))
     counts = counted({state: found.in_status(state) for state in RunStatus.values})
     page = rows(request, (found.in_status(selection.state) if selection.state else found).for_lists())
     loops = _loops(project, selection.of)
-    named = {loop.pk: loop.name for loop in loops}
-    return render(
-        request,
-        "loops/runs.html",
-        {
-            "page": page,
-            "runs": listed(page.items),
-            "selection": selection,
-            "pills": pills_of(selection, NAMES, counts),
-            "chips": chips_of(selection, NAMES, of=named.get(selection.of, "")),
-            "trouble": trouble,
-            "here": address_of(selection, NAMES),
-            "loops": loops,
-            "matching": in_figures(counts.get(selection.state, 0)),
-            "active": selection.state in RunStatus.active(),
-            "may_operate": request.access.allows(Permission.OPERATE),
-            "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
-            "newest": newest_of(request, page, "run"),
-        },
-        status=422 if trouble else 200,
-    )
+    context = as_asked(request, page, selection, NAMES, counts=counts, named=dict(loops)) | {
+        "runs": listed(page.items),
+        "loops": loops,
+        "active": selection.state in RunStatus.active(),
+        "may_operate": request.access.allows(Permission.OPERATE),
+        "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
+        "newest": newest_of(request, page, "run"),
+    }
+    return render(request, "loops/runs.html", context, status=context["status"])
 
 
 @require_GET
@@ -86,7 +64,7 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
 @project_page(Permission.READ)
 def run_news(request: ProjectRequest, project: Project) -> HttpResponse:
     """How many runs have come since the list was drawn."""
-    return news(request, runs_selected(project, selection_of(request, NAMES)), most=COUNTED_AT_MOST)
+    return news(request, runs_selected(project, selection_of(request, NAMES)))
 
 
 @require_GET
@@ -161,13 +139,14 @@ def _resting(step: Step) -> str:
     return "Sleeps." if step.kind == "sleep" else "Waits for a callback or an event."
 
 
-def _loops(project: Project, chosen_id: str) -> list[Loop]:
-    """What the filter offers: the newest loops, and the one that is chosen already."""
+def _loops(project: Project, chosen_id: str) -> list[tuple[str, str]]:
+    """What the filter offers, ids and words: the newest loops, and the one that is chosen already."""
     loops = Loop.objects.of_project(project).only("pk", "name", "status")
     newest = list(loops.present().order_by("-pk")[:_LOOPS_TO_CHOOSE_FROM])
     if chosen_id and chosen_id not in {loop.pk for loop in newest}:
         newest += loops.filter(pk=chosen_id)
-    return sorted(newest, key=lambda loop: loop.name.casefold())
+    newest.sort(key=lambda loop: loop.name.casefold())
+    return [(loop.pk, f"{loop.name} (deleted)" if loop.status == LoopStatus.DELETED else loop.name) for loop in newest]
 
 
 def find_run(project: Project, run_id: str) -> Run:

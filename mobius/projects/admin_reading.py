@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.utils import quote
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
@@ -25,6 +26,8 @@ from mobius.api.parsing import parse_json
 from mobius.errors import MobiusError
 
 LONGEST_SHOWN = 4000
+MOST_LINES = 50
+"""In one field of a page."""
 EMPTY = "–"
 
 _PLACEHOLDER = re.compile(r"\$?\{\{[^{}]{0,80}\}\}")
@@ -54,10 +57,18 @@ class ReadOnly:
         return False
 
 
-class SupportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list for large tables: newest first, found by exact ids, in a fixed number of statements."""
+class LeanLists(BaseModelAdmin):  # type: ignore[type-arg]
+    """Lists that read no column for nothing."""
 
     not_in_lists: ClassVar[tuple[str, ...]] = ()  # columns that a list does not show, such as bodies
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer(*self.not_in_lists)
+
+
+class SupportAdmin(LeanLists, admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list for large tables: newest first, found by exact ids, in a fixed number of statements."""
+
     show_full_result_count = False
     paginator = CappedPaginator
     list_per_page = 50
@@ -66,9 +77,6 @@ class SupportAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer(*self.not_in_lists)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """One thing with all its columns, which the list's statement leaves out."""
@@ -87,7 +95,7 @@ class ReadingAdmin(ReadOnly, SupportAdmin):
         return self.fields or ()
 
 
-class ReadingInline(ReadOnly, admin.TabularInline):  # type: ignore[type-arg]
+class ReadingInline(ReadOnly, LeanLists, admin.TabularInline):  # type: ignore[type-arg]
     """Rows below a page, each with a link to its own."""
 
     extra = 0

@@ -47,6 +47,7 @@ LOOKS = {
     # callbacks
     "kept": Look("Kept", "wait", "clock", "It came before a step waits for it."),
     "used": Look("Used", "good", "check", "It is the result of the step that waited for it."),
+    "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
     "update": Look("Update", "neutral", "loop", "It came after another one had been used; the result is unchanged."),
     "late": Look("Late", "neutral", "clock", "It came after the run had ended, and changes nothing."),
     "ambiguous": Look("Ambiguous", "doubt", "question", "Several rows could be meant: somebody must say which one."),
@@ -79,7 +80,6 @@ LOOKS = {
     "empty": Look("Empty", "wait", "alert", "It came without a value."),
     "unfilled": Look("Not filled in", "bad", "alert", "The name of the column came instead of the row's value."),
     "unexpected": Look("Unexpected", "wait", "alert", "It came with another value than the recipe gives it."),
-    "unmatched": Look("Unmatched", "wait", "question", "It came, but satisfied no waiting step."),
 }
 
 

@@ -428,3 +428,12 @@ def test_nothing_changes_by_merely_opening_an_address(admin: Client, integration
         assert admin.get(f"{address}{action}/").status_code == 200
     integration.refresh_from_db()
     assert integration.usable
+
+
+def test_an_integration_whose_webhook_is_gone_still_has_its_pages(
+    admin: Client, integration: Integration, address: str
+) -> None:
+    Webhook.objects.update(state="retired")
+
+    assert "There is no webhook. Reconnect this integration." in words(admin.get(address).content)
+    assert admin.get("/projects/platform/govern/integrations/").status_code == 200

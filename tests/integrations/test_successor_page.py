@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from integrations import connecting
+from integrations.console import showing
 from integrations.models import Integration, Webhook
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 
@@ -64,6 +65,19 @@ def test_staging_without_a_test_says_that_it_does_not_take_over_yet(
 
     assert "The test succeeded" in page
     assert "Ready" in page
+
+
+def test_the_webhook_in_use_is_shown_however_many_successors_were_staged_and_replaced(
+    admin: Client, integration: Integration, address: str, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(showing, "LAST_WEBHOOKS", 2)
+    for name in ("one", "two", "three"):
+        admin.post(f"{address}successor/", fields(clay, webhook_url=clay.url_for(name), stage="1"))
+
+    shown = admin.get(address).context["shown"]
+
+    assert shown.webhook == connecting.current_webhook(integration)
+    assert shown.successor == staged(integration)
 
 
 def test_a_pasted_curl_command_is_taken_apart(

@@ -77,8 +77,15 @@ def test_the_question_states_number_budget_and_duration(operator: Client, failed
 
     assert "Retry 1 run?" in page
     assert "Through clay, at most 1 row." in page
-    assert "of the 49,999 submissions that are left" in page or "of the 50,000 submissions that are left" in page
+    assert "of the 50,000 submissions that are left" in page
     assert "Sending them takes a moment at 10 rows a second" in page
+
+
+def test_what_settling_sends_is_said_to_depend_on_the_answer(operator: Client, doubt: Attempt) -> None:
+    page = text(operator.get(f"{SETTLE}?state=in_doubt"))
+
+    assert "If sent again, through clay, at most 1 row." in page
+    assert "Through clay" not in page
 
 
 def test_a_retry_of_all_leads_to_a_page_that_shows_how_far_it_is(
@@ -192,9 +199,10 @@ def test_a_question_without_its_moment_is_refused(operator: Client, failed: Run)
     assert not BulkJob.objects.exists()
 
 
-def test_a_filter_that_cannot_be_read_finds_nothing_instead_of_everything(operator: Client, failed: Run) -> None:
-    assert operator.get(f"{RETRY}?from=yesterday").status_code == 400
-    assert operator.post(f"{RETRY}?from=yesterday", {"asked_at": "2026-01-01T00:00:00Z"}).status_code == 400
+@pytest.mark.parametrize("wrong", [f"{RETRY}?from=yesterday", f"{CANCEL}?status=suspnded", f"{SETTLE}?state=lost"])
+def test_a_filter_that_cannot_be_read_finds_nothing_instead_of_everything(operator: Client, wrong: str) -> None:
+    assert operator.get(wrong).status_code == 400
+    assert operator.post(wrong, {"asked_at": "2026-01-01T00:00:00Z"}).status_code == 400
 
 
 def test_nothing_that_fits_is_said_before_and_after(operator: Client, project: Project, failed: Run) -> None:

@@ -133,6 +133,19 @@ def test_a_test_of_the_connection_is_listed_without_a_run(
     assert viewer.get(f"{DELIVERIES}{Attempt.objects.get().pk}/").status_code == 200
 
 
+def test_a_row_stands_there_letter_for_letter_too_and_an_answer_that_is_plain_only_once(
+    viewer: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop
+) -> None:
+    ran(push_leads)
+    Attempt.objects.update(body='{"email":"a@b.c"}', response="OK")
+
+    page = text(viewer.get(f"{DELIVERIES}{Attempt.objects.get().pk}/"))
+
+    assert "Row, letter for letter" in page
+    assert "{&quot;email&quot;:&quot;a@b.c&quot;}" in page
+    assert "Answer, letter for letter" not in page
+
+
 def test_a_failed_delivery_says_cause_and_fix(
     viewer: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop
 ) -> None:
@@ -190,6 +203,9 @@ def test_empty_lists_teach(viewer: Client) -> None:
     assert "Nothing was sent yet" in text(viewer.get(DELIVERIES))
     assert "No row is in doubt" in text(viewer.get(DELIVERIES, {"state": "in_doubt"}))
     assert "No delivery fits" in text(viewer.get(DELIVERIES, {"q": "x"}))
+    # Another day, or another integration, may have some.
+    for narrower in ({"q": "x"}, {"to": "2020-01-01"}, {"integration": "intg_another"}):
+        assert "No delivery fits" in text(viewer.get(DELIVERIES, {"state": "in_doubt"} | narrower))
     assert "Nothing came back yet" in text(viewer.get(CALLBACKS))
     assert "No callback fits" in text(viewer.get(CALLBACKS, {"state": "used"}))
 

@@ -76,6 +76,14 @@ def test_a_day_that_is_none_is_refused_with_how_to_write_one(
     assert "like 2026-11-28" in text(answer)
 
 
+@pytest.mark.parametrize("address", [f"{RUNS}?status=lost", f"{DELIVERIES}?state=lost"])
+def test_a_state_that_there_is_not_is_named_above_the_list(viewer: Client, project: Project, address: str) -> None:
+    answer = viewer.get(address)
+
+    assert answer.status_code == 422
+    assert re.search("There is no (status|state) “lost”", text(answer))
+
+
 def test_each_status_says_how_many_it_has_among_what_the_other_filters_leave(viewer: Client, project: Project) -> None:
     run_of(project, MONDAY, RunStatus.FAILED)
     run_of(project, MONDAY + timedelta(hours=1), RunStatus.FAILED)

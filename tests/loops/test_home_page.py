@@ -11,9 +11,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from integrations.connecting import connect
+from integrations.forms import Options
 from integrations.models import Integration, IntegrationStatus, Webhook
 from integrations.providers.clay.simulated_endpoint import Behaviour
 from integrations.providers.clay.simulator import ClaySimulator
+from integrations.providers.contract import Connection
+from integrations.providers.registry import get_provider
 from loops.models import Loop, Run
 from loops.starting import Start, start_run
 from mobius import clock
@@ -147,8 +151,15 @@ def test_the_rows_of_the_last_days_are_drawn_and_stand_in_a_table(
 
 
 def test_the_page_asks_a_bounded_number_of_questions(
-    admin: Client, integration: Integration, push_leads: Loop, django_assert_max_num_queries: Any
+    admin: Client, integration: Integration, clay: ClaySimulator, push_leads: Loop, django_assert_max_num_queries: Any
 ) -> None:
+    for name in ("second", "third", "fourth"):
+        connect(
+            project=integration.project,
+            provider=get_provider("clay"),
+            connection=Connection(webhook_url=clay.url_for(name)),
+            options=Options(name=name),
+        )
     for _ in range(30):
         begin(push_leads)
 
@@ -156,3 +167,4 @@ def test_the_page_asks_a_bounded_number_of_questions(
         page = admin.get(HOME)
 
     assert len(page.context["runs"]) == 10
+    assert len(page.context["integrations"]) == 4

@@ -32,7 +32,7 @@ def when(moment: datetime | None) -> SafeString | str:
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
     """How long ago, or how soon: `3 min ago`, `in 2 h`; older than a month is a date. The title has the moment."""
-    if moment is None:
+    if not moment:  # None, or the empty text by which a template says that what should have it is not there
         return "—"
     distance = timezone.now() - moment
     return _time(moment, _distance(distance) or f"{moment.astimezone(UTC):%d %b %Y}".lstrip("0"), "relative")

@@ -1,4 +1,4 @@
-"""Loops, runs and what came back, for support staff: read only, with bodies masked.
+"""Runs, what they sent and what came back, with bodies masked.
 
 Three things can be done, each with a permission of its own and a page that asks: settle a delivery, cancel a run, retry
 a run.
@@ -6,13 +6,11 @@ a run.
 
 from __future__ import annotations
 
-import json
 from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from integrations.admin import AttemptAdmin
@@ -20,120 +18,16 @@ from integrations.models import Attempt
 from integrations.settling import Decision
 from loops import operating
 from loops.console.forms import ReasonForm, SettleForm
-from loops.console.triggers import without_handles
-from loops.models import Callback, Loop, LoopVersion, Run, RunEvent, SourceEvent, Step, Trigger, Wait
+from loops.models import Callback, Run, RunEvent, SourceEvent, Step, Wait
 from loops.retrying import retry
 from loops.settling import settle
 from mobius.projects.admin_asking import actor, ask, may
-from mobius.projects.admin_reading import ReadingAdmin, ReadingInline, lines, link, masked, preformatted
-
-_MOST_LINES = 50
-
-
-class LoopVersionInline(ReadingInline):
-    model = LoopVersion
-    fields = ("number", "created_at")
-    ordering = ("-number",)
-
-    def get_queryset(self, request):  # type: ignore[no-untyped-def]
-        return super().get_queryset(request).defer("spec")
-
-
-class TriggerInline(ReadingInline):
-    model = Trigger
-    fields = ("key", "kind", "active", "next_fire_at", "last_fired_at")
-    ordering = ("key",)
-
-    def get_queryset(self, request):  # type: ignore[no-untyped-def]
-        return super().get_queryset(request).defer(*TriggerAdmin.not_in_lists)
-
-
-@admin.register(Loop)
-class LoopAdmin(ReadingAdmin):
-    list_display = ("name", "project", "status", "id", "created_at", "updated_at")
-    list_select_related = ("project", "current_version")
-    list_filter = ("status", "created_at")
-    search_fields = ("id__exact", "name__exact", "project__handle__exact")
-    search_help_text = "By exact id, name or project handle."
-    fields = ("id", "project", "name", "status", "current_version", "created_at", "updated_at")
-    inlines: ClassVar = [TriggerInline, LoopVersionInline]
-
-
-@admin.register(LoopVersion)
-class LoopVersionAdmin(ReadingAdmin):
-    not_in_lists = ("spec",)
-    list_display = ("id", "loop", "number", "created_at")
-    list_select_related = ("loop",)
-    search_fields = ("id__exact", "loop__id__exact")
-    search_help_text = "By exact id or loop id."
-    fields = ("id", "loop", "number", "created_at", "authored")
-
-    @admin.display(description="spec, addresses hidden")
-    def authored(self, version: LoopVersion) -> SafeString:
-        shown = json.dumps(without_handles(version.spec), ensure_ascii=False, indent=2)
-        return format_html("<pre>{}</pre>", shown)  # whole: what is cut off may be what support looks for
-
-
-@admin.register(Trigger)
-class TriggerAdmin(ReadingAdmin):
-    not_in_lists = ("config", "http_handle")
-    list_display = ("id", "project", "loop", "key", "kind", "active", "next_fire_at", "last_fired_at")
-    list_select_related = ("project", "loop")
-    list_filter = ("kind", "active", "created_at")
-    search_fields = ("id__exact", "loop__id__exact", "key__exact", "project__handle__exact")
-    search_help_text = "By exact id, loop id, key or project handle."
-    fields = (
-        *("id", "project", "loop", "key", "name", "kind", "active", "signed", "config_without_handle"),
-        *("next_fire_at", "event_type", "heard_loop"),
-        *("last_fired_at", "last_run_link", "last_remark", "created_at", "firings"),
-    )
-
-    @admin.display(description="config, address hidden")
-    def config_without_handle(self, trigger: Trigger) -> SafeString:
-        shown = without_handles({"triggers": [{"config": trigger.config}]})["triggers"][0]["config"]
-        return preformatted(json.dumps(shown, ensure_ascii=False, indent=2))
-
-    @admin.display(description="listens to")
-    def heard_loop(self, trigger: Trigger) -> SafeString | str:
-        return link(Loop, trigger.source_loop)
-
-    @admin.display(description="last run")
-    def last_run_link(self, trigger: Trigger) -> SafeString | str:
-        return link(Run, trigger.last_run)
-
-    @admin.display(description="source events, latest first")
-    def firings(self, trigger: Trigger) -> SafeString | str:
-        latest = trigger.source_events.defer("event").order_by("-pk")[:_MOST_LINES]
-        return lines(
-            [(one.created_at, link(SourceEvent, one.pk), one.get_state_display(), one.remark) for one in latest],
-            "{} {} {} {}",
-        )
-
-
-@admin.register(SourceEvent)
-class SourceEventAdmin(ReadingAdmin):
-    not_in_lists = ("event", "trigger__config", "trigger__http_handle")
-    list_display = ("id", "project", "trigger", "state", "run_id", "remark", "created_at")
-    list_select_related = ("project", "trigger")
-    list_filter = ("state", "created_at")
-    search_fields = ("id__exact", "trigger__id__exact")
-    search_help_text = "By exact id or trigger id."
-    fields = (
-        *("id", "project", "trigger", "cause", "state", "run", "remark", "depth", "due_at", "created_at"),
-        "event_masked",
-    )
-
-    @admin.display(description="run")
-    def run(self, source_event: SourceEvent) -> SafeString | str:
-        return link(Run, source_event.run_id)
-
-    @admin.display(description="event of a pending one, masked")
-    def event_masked(self, source_event: SourceEvent) -> SafeString:
-        return preformatted(masked(source_event.event))
+from mobius.projects.admin_reading import MOST_LINES, ReadingAdmin, ReadingInline, lines, link, masked, preformatted
 
 
 class StepInline(ReadingInline):
     model = Step
+    not_in_lists = ("inputs", "result")
     fields = ("seq", "key", "kind", "status", "attempt", "error_type", "error_message", "started_at", "completed_at")
     ordering = ("seq",)
 
@@ -228,7 +122,7 @@ class RunAdmin(ReadingAdmin):
 
     @admin.display(description="rows sent")
     def attempts(self, run: Run) -> SafeString | str:
-        sent = Attempt.objects.of_run(run.pk).without_bodies()[:_MOST_LINES]
+        sent = Attempt.objects.of_run(run.pk).without_bodies()[:MOST_LINES]
         return lines(
             [(one.created_at, link(Attempt, one.pk), one.get_state_display(), one.status_code or "") for one in sent],
             "{} {} {} {}",
@@ -236,12 +130,12 @@ class RunAdmin(ReadingAdmin):
 
     @admin.display(description="callbacks")
     def callbacks(self, run: Run) -> SafeString | str:
-        came = Callback.objects.filter(run=run).defer("body").order_by("pk")[:_MOST_LINES]
+        came = Callback.objects.filter(run=run).defer("body").order_by("pk")[:MOST_LINES]
         return lines([(one.received_at, link(Callback, one.pk), one.get_state_display()) for one in came], "{} {} {}")
 
     @admin.display(description="timeline, latest first")
     def timeline(self, run: Run) -> SafeString | str:
-        latest = RunEvent.objects.filter(run=run).order_by("-sequence")[:_MOST_LINES]
+        latest = RunEvent.objects.filter(run=run).order_by("-sequence")[:MOST_LINES]
         return lines([(one.created_at, one.sequence, one.event_type, one.step_key) for one in latest], "{} {} {} {}")
 
 

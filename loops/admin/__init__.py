@@ -1,0 +1,7 @@
+"""Everything of loops and their runs, for support staff: read only, but for what a page asks about first."""
+
+from __future__ import annotations
+
+from loops.admin import loops, runs
+
+__all__ = ["loops", "runs"]
