@@ -24,7 +24,9 @@ def call(api: Api, path: str, method: str | None, file: str | None) -> None:
     if not path.startswith("/v1/"):
         raise click.UsageError("PATH begins with /v1/, such as '/v1/projects/{project}/audit'.")
     address = quote(path.replace("{project}", api.client.place.project), safe="/?&=%~!$'()*+,;:@")
-    body = read_object(read_file(file, "the request"), f"The request in {named(file)}") if file else None
     method = method or ("POST" if file else "GET")
+    if file and method == "GET":
+        raise click.UsageError("A GET carries no --input: leave it away, or choose another -X.")
+    body = read_object(read_file(file, "the request"), f"The request in {named(file)}") if file else None
     answer = api.get(address) if method == "GET" else api.write(method, address, body)
     click.echo(answer.text, nl=bool(answer.text))

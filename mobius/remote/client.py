@@ -6,7 +6,6 @@ import http.client
 import io
 import json
 import os
-import shutil
 import time
 import urllib.error
 import urllib.request
@@ -26,6 +25,7 @@ from mobius.remote.troubles import NotOurs, Refused, Trouble, Unreachable, troub
 PATIENCE_SECONDS = 30.0
 _PAUSES = (1.0, 2.0, 4.0)  # as Mobius's own clients (mobius-contract §1.1)
 _LONGEST_PAUSE = 60.0
+_PIECE_BYTES = 65_536
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _UNKNOWN = "Whether the console has done it is not known: look before you ask for it again."
 _SOURCE = {"type": "api", "id": "mobius-cli", "label": "mobius runs start"}
@@ -79,11 +79,14 @@ class Client:
         headers = {"Accept": "application/json", "Content-Type": "text/csv", "Content-Length": str(size)}
         return self._asked("POST", f"{path}?{urlencode(query)}", file, headers, seconds)
 
-    def save(self, path: str, to: IO[bytes]) -> None:
-        """Write the file that `path` gives into `to`. Raises Trouble."""
+    def pieces(self, path: str) -> Iterator[bytes]:
+        """The file that `path` gives, whole. Raises Trouble."""
         try:
             with self._open("GET", path, None, {}, PATIENCE_SECONDS) as response:
-                shutil.copyfileobj(response, to)
+                while piece := response.read(_PIECE_BYTES):
+                    yield piece
+                if response.length:  # a piece that is cut off is no error to http.client
+                    raise http.client.IncompleteRead(b"", response.length)
         except (OSError, http.client.HTTPException) as error:
             raise Unreachable(_cause(error), self.place, seconds=PATIENCE_SECONDS) from None
 

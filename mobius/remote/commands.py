@@ -6,17 +6,16 @@ import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from mobius.remote.place import find_place
-from mobius.remote.printing import JsonObject, print_facts, print_table
+from mobius.remote.place import Place, find_place
+from mobius.remote.printing import JsonObject, plain, print_facts, print_table
 from mobius.remote.troubles import Trouble
-
-T = TypeVar("T")
 
 INTERRUPTED = 130
 _PAGE = 100  # the API's longest (mobius-contract §1)
@@ -46,7 +45,7 @@ class Api:
         if self.as_json:
             click.echo(answer.text)
         else:
-            print_facts(self._understood(lambda: facts(answer.json)))
+            print_facts(facts(answer.json))
 
     def show_list(
         self, answer: Any, columns: Mapping[str, Callable[[JsonObject], Any]], *, empty: str, key: str = "items"
@@ -54,15 +53,15 @@ class Api:
         if self.as_json:
             click.echo(answer.text)
             return
-        rows = self._understood(lambda: [[cell(item) for cell in columns.values()] for item in answer.json[key]])
+        rows = [[cell(item) for cell in columns.values()] for item in answer.json[key]]
         print_table(list(columns), rows, empty=empty)
         if cursor := answer.json.get("next_cursor"):
-            click.echo(f"There are more: add --cursor {cursor}, or a larger --limit.", err=True)
+            self.done(f"There are more: add --cursor {cursor}, or a larger --limit.")
 
     def pages(self, path: str, *, limit: int, **query: Any) -> Any:
         """A list of at most `limit` items, over as many pages as that takes."""
         answer = self.get(path, query | {"limit": min(limit, _PAGE)})
-        whole = self._understood(lambda: dict(answer.json) | {"items": list(answer.json["items"])})
+        whole = dict(answer.json) | {"items": list(answer.json["items"])}
         while len(whole["items"]) < limit and whole.get("next_cursor"):
             left = min(limit - len(whole["items"]), _PAGE)
             more = self.get(path, query | {"limit": left, "cursor": whole.pop("next_cursor")}).json
@@ -70,19 +69,9 @@ class Api:
             answer = type(answer)(text=json.dumps(whole, ensure_ascii=False), json=whole)
         return answer
 
-    def _understood(self, read: Callable[[], T]) -> T:
-        """What `read` finds in an answer. Raises Trouble when that is not of the API's shape."""
-        try:
-            return read()
-        except (KeyError, TypeError, ValueError, AttributeError):
-            raise Trouble(
-                f"{self.client.place.url} answered with something that this command does not understand.",
-                "Is it a Mobius console, and of this version? --json prints the answer as it is.",
-            ) from None
-
     def done(self, sentence: str) -> None:
         """What was done, where the API itself answers nothing."""
-        click.echo(sentence, err=True)
+        click.echo(plain(sentence), err=True)
 
 
 def over_api(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +88,8 @@ def over_api(function: Callable[..., Any]) -> Callable[..., Any]:
         if os.environ.get("NO_COLOR"):
             context.color = False
         try:
-            function(Api(Client(place), as_json=as_json or output == "json"), **given)
+            with _understood(place):
+                function(Api(Client(place), as_json=as_json or output == "json"), **given)
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)
             context.exit(INTERRUPTED)
@@ -107,6 +97,18 @@ def over_api(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_WHERE):
         command = option(command)
     return command
+
+
+@contextmanager
+def _understood(place: Place) -> Iterator[None]:
+    """Raises Trouble when an answer that is read within is not of the API's shape."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise Trouble(
+            f"{place.url} answered with something that this command does not understand.",
+            "Is it a Mobius console, and of this version? --json prints the answer as it is.",
+        ) from error
 
 
 _WHERE = [
@@ -134,6 +136,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone. Raises UsageError where nobody can be asked."""
     if yes:
         return
+    question = plain(question)
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Nobody can be asked here: add --yes.")
     if not click.confirm(question, err=True):
@@ -149,10 +152,12 @@ def named(file: str) -> str:
     return "standard input" if file == STANDARD_INPUT else file
 
 
-def read_file(name: str, what: str) -> str:
-    """The text of a file, or of standard input for `-`. Raises UsageError."""
+def read_file(name: str, what: str, *, first_line: bool = False) -> str:
+    """The text of a file, or of standard input for `-`, of which `first_line` alone may do. Raises UsageError."""
     try:
-        return sys.stdin.read() if name == STANDARD_INPUT else Path(name).read_text(encoding="utf-8")
+        if name == STANDARD_INPUT:
+            return sys.stdin.readline() if first_line else sys.stdin.read()
+        return Path(name).read_text(encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"Cannot read {what} from {named(name)}: {error.strerror}.") from None
     except UnicodeDecodeError:
@@ -175,6 +180,8 @@ def read_object(text: str, what: str, *, of: type = dict) -> Any:
             else ""
         )
         raise click.UsageError(f"{what} is not JSON{at}.") from None
+    except RecursionError:
+        raise click.UsageError(f"{what} is nested too deeply to be read.") from None
     if not isinstance(found, of):
         wanted = 'object, such as {"email": "ada@example.com"}' if of is dict else "array: […]"
         raise click.UsageError(f"{what} must be a JSON {wanted}.")

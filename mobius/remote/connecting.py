@@ -24,13 +24,13 @@ def read_connection(url: str | None, curl_file: str | None, header: str | None, 
     if curl_file:
         pasted = read_file(curl_file, "the curl command")
     elif url == STANDARD_INPUT:
-        pasted = sys.stdin.read().strip()
+        pasted = read_file(url, "the webhook URL").strip()
     else:
         pasted = url or _asked_url()
     body = _taken_apart(pasted, demand_curl=bool(curl_file))
     if header:
         body["auth_header_name"] = header
-        body["auth_header_value"] = sys.stdin.readline().rstrip("\r\n") if value_here else _asked_value(header)
+        body["auth_header_value"] = _read_value(header) if value_here else _asked_value(header)
     return body
 
 
@@ -57,6 +57,10 @@ def _asked_url() -> str:
     while lines[-1].endswith(("\\", "^")):  # the shell's signs that a command goes on
         lines.append(sys.stdin.readline().rstrip("\r\n"))
     return "\n".join(lines)
+
+
+def _read_value(header: str) -> str:
+    return read_file(STANDARD_INPUT, f"the value of {header}", first_line=True).rstrip("\r\n")
 
 
 def _asked_value(header: str) -> str:

@@ -68,10 +68,11 @@ def _first(*sources: tuple[str, str | None]) -> tuple[str, str]:
 def _address(text: str, named_by: str) -> str:
     try:
         parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        host = (parts.hostname or "").encode("idna")  # as the socket will; a..b is a ValueError
+        good = parts.scheme in ("http", "https") and bool(host) and (parts.port is None or parts.port > 0)
     except ValueError:
         good = False
-    if not good or parts.username or parts.query or parts.fragment or not _sendable(text):
+    if not good or "@" in parts.netloc or parts.query or parts.fragment or not _sendable(text):
         raise click.UsageError(
             f"{named_by} must be the console's web address alone, such as {HERE} or https://console.example.com."
         )

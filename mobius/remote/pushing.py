@@ -85,7 +85,7 @@ def push(
             click.echo(checked.text)
         if dry_run or not ready:
             click.get_current_context().exit(0 if ready else _FAILED)
-        confirm(f"Push {ready:,} rows to {plain(integration)}?", yes=yes)
+        confirm(f"Push {ready:,} rows to {integration}?", yes=yes)
         keep()
     begun = api.write("POST", api.at("pushes", uploaded["id"], "start"))
     if no_wait:
@@ -95,8 +95,7 @@ def push(
     if api.as_json:
         click.echo(ended.text)
     if failed:
-        with failed.open("wb") as to:
-            api.client.save(api.at("pushes", uploaded["id"], "failed"), to)
+        _save(api, uploaded["id"], failed)
     _conclude(api, ended.json)
 
 
@@ -108,6 +107,25 @@ def _check_place(failed: Path | None, file: Path) -> None:
         raise click.UsageError("--failed would overwrite the file that is pushed: name another one.")
     if not failed.resolve().parent.is_dir():
         raise click.UsageError(f"--failed {failed}: there is no such folder.")
+    try:
+        is_new = not failed.exists()
+        if is_new or failed.is_file():  # a pipe would take the trial for the end
+            failed.open("ab").close()
+        if is_new:
+            failed.unlink()
+    except OSError as error:
+        raise click.UsageError(f"--failed {failed} cannot be written: {error.strerror}.") from None
+
+
+def _save(api: Api, push_id: str, failed: Path) -> None:
+    try:
+        with failed.open("wb") as to:
+            to.writelines(api.client.pieces(api.at("pushes", push_id, "failed")))
+    except OSError as error:
+        raise Trouble(
+            f"The push has ended, but {failed} could not be written: {error.strerror}.",
+            f"What did not arrive is still on the page of {push_id} in the console.",
+        ) from None
 
 
 def _upload(api: Api, file: Path, integration: str) -> JsonObject:
@@ -148,7 +166,7 @@ def _report(checked: JsonObject) -> None:
     for kind, words in _WORDS.items():
         if reason := found["reasons"].get(kind):
             lines.append(f"{reason['count']:,} {words}:")
-            lines += [f"  line {one['line']:,}: {plain(one['reason'])}" for one in reason["examples"]]
+            lines += [f"  line {one['line']:,}: {one['reason']}" for one in reason["examples"]]
     if not checked["request_id"]:
         lines.append("No column is the request_id: should the file be pushed twice, every row is sent twice.")
     if forecast.get("over_budget"):
@@ -158,7 +176,7 @@ def _report(checked: JsonObject) -> None:
     if forecast.get("seconds") is not None:
         lines.append(f"About {_in_words(forecast['seconds'])} at {forecast['rate_per_second']:g} rows a second.")
     for line in lines:
-        click.echo(line, err=True)
+        click.echo(plain(line), err=True)
 
 
 def _watch(api: Api, push: JsonObject) -> Any:
@@ -218,7 +236,7 @@ def _conclude(api: Api, push: JsonObject) -> None:
     told = [f"{number:,} {state.replace('_', ' ')}" for state, number in sorted(counts.items())]
     api.done(f"{', '.join(told)} ({push['id']})")
     if push["state"] == "paused":
-        api.done(f"It is paused. {plain(push.get('paused_because', ''))} Go on with it on its page in the console.")
+        api.done(f"It is paused. {push.get('paused_because', '')} Go on with it on its page in the console.")
     if counts.get("in_doubt"):
         api.done(
             "Rows in doubt may have arrived: look in the table and settle their deliveries; do not push them again."

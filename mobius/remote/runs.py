@@ -243,4 +243,4 @@ def events(api: Api, run: str, after: int, limit: int) -> None:
     for event in answer.json["items"]:
         click.echo(line_of(event))
     if answer.json["has_more"]:
-        click.echo(f"There are more: add --after {answer.json['next_sequence']}.", err=True)
+        api.done(f"There are more: add --after {answer.json['next_sequence']}.")

@@ -28,7 +28,7 @@ def line_of(event: JsonObject) -> str:
 def ending_of(run: JsonObject) -> str:
     """How a watched run has ended, and what can be done about a failure."""
     because = because_of(run)
-    lines = [f"run {plain(run['id'])} {coloured(run['status'])}{because and ' ' + because}"]
+    lines = [f"run {plain(run['id'])} {coloured(plain(run['status']))}{because and ' ' + plain(because)}"]
     if run["status"] == "failed":
         lines.append(f"What to do: mend the cause, then: mobius runs retry {plain(run['id'])}")
     return "\n".join(lines)

@@ -49,7 +49,7 @@ def follow(client: Client, run_id: str, *, after: int = 0) -> Iterator[JsonObjec
             return
         attempts = 1 if time.monotonic() - asked_at > _LIVED_SECONDS else attempts + 1
         away_since = time.monotonic() if attempts == 1 else away_since
-        if lost is not None and time.monotonic() - away_since > GIVE_UP_SECONDS:
+        if lost is not None and time.monotonic() - away_since + (lost.retry_after or 0) > GIVE_UP_SECONDS:
             raise lost
         _wait(attempts, place, lost)
 

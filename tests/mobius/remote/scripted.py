@@ -53,7 +53,7 @@ class Console:
     def next_answer(self) -> Says:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
-    def mobius(self, *arguments: str, input: str | None = None, **environment: str | None) -> Result:
+    def mobius(self, *arguments: str, input: str | bytes | None = None, **environment: str | None) -> Result:
         """What a command prints and how it ends, with this console and a key in its environment."""
         places = {"MOBIUS_API_URL": self.url, "MOBIUS_API_KEY": KEY, "MOBIUS_PROJECT": None}
         return CliRunner(env=places | environment).invoke(main, list(arguments), input=input)

@@ -224,3 +224,32 @@ def test_json_of_another_service_is_not_understood_and_said_so(body: object) -> 
 
     assert (done.exit_code, done.stdout) == (1, "")
     assert "does not understand" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "runs list --loop x",
+        "runs events run_1",
+        "runs start x --watch",
+        "runs watch run_1",
+        "integrations get clay",
+        "integrations usage intg_1",
+    ],
+)
+@pytest.mark.parametrize("body", [{"items": [7]}, [], b"[" * 100_000])
+def test_no_command_ends_in_a_traceback_over_the_json_of_another_service(command: str, body: object) -> None:
+    stream = {"Content-Type": "text/event-stream"} if "watch" in command and "start" not in command else {}
+    data = b"data: nonsense\n\n" if stream else body
+    with console(Says(body=data, headers=stream)) as api:
+        done = api.mobius(*command.split())
+
+    assert done.exit_code == 1
+    assert "does not understand" in done.stderr
+
+
+def test_a_later_page_that_is_no_page_is_not_understood_and_said_so() -> None:
+    with console(page(*[RUN] * 100, cursor="abc"), Says(body={"message": "hello"})) as api:
+        done = api.mobius("runs", "list", "--limit", "101")
+
+    assert (done.exit_code, "does not understand" in done.stderr) == (1, True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mobius.remote.scripted import RUN, Says, console, page
+from tests.mobius.remote.scripted import KEY, RUN, Says, console, page
 
 LOOP = {"id": "loop_1", "name": "push-lead", "status": "active", "created_at": "2026-11-28T09:30:05Z"}
 LOOP |= {"updated_at": "2026-11-28T09:30:05Z", "steps": [{"kind": "sleep", "config": {"duration": "5m"}}]}
@@ -69,6 +72,8 @@ def test_an_event_comes_from_wherever_it_is_handy(tmp_path: Path, options: list[
         ("integrations connect clay https://a --auth-header-name x", "--auth-header-value-stdin"),
         ("integrations connect clay --curl -", "This is not a curl command"),
         ("api projects", "PATH begins with /v1/"),
+        ("api -X GET /v1/projects --input f", "A GET carries no --input"),
+        (f"runs start x --event {'[' * 100_000}", "--event is nested too deeply"),
     ],
 )
 def test_a_mistake_on_the_command_line_ends_with_2_and_sends_nothing(command: str, says: str) -> None:
@@ -77,6 +82,45 @@ def test_a_mistake_on_the_command_line_ends_with_2_and_sends_nothing(command: st
 
     assert (done.exit_code, api.asked) == (2, [])
     assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (["-"], "the webhook URL"),
+        (["--curl", "-"], "the curl command"),
+        (["https://a", "--auth-header-name", "x", "--auth-header-value-stdin"], "the value of x"),
+    ],
+)
+def test_a_connection_that_is_no_text_is_refused(options: list[str], what: str) -> None:
+    with console(page()) as api:
+        done = api.mobius("integrations", "connect", "clay", *options, input=b"\xff\xfe")
+
+    assert (done.exit_code, api.asked) == (2, [])
+    assert f"Cannot read {what} from standard input: it is not UTF-8 text." in done.stderr
+
+
+def test_a_name_that_would_move_the_cursor_is_told_without_that() -> None:
+    found = page(INTEGRATION | {"name": "\x1b[2Jclay"})
+    with console(found, found, Says(status=204, body=b"")) as api:
+        asked = api.mobius("integrations", "disconnect", "\x1b[2Jclay")
+        done = api.mobius("integrations", "disconnect", "\x1b[2Jclay", "--yes")
+
+    assert "Disconnect “\\x1b[2Jclay”" in asked.stderr
+    assert "“\\x1b[2Jclay” is disconnected." in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_ends_the_command_without_a_word() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with console(page(*[RUN] * 20)) as api, os.fdopen(writing, "wb") as to:
+        place = {"MOBIUS_API_URL": api.url, "MOBIUS_API_KEY": KEY}
+        command = [sys.executable, "-m", "mobius.cli", "runs", "list"]
+        done = subprocess.run(
+            command, env=os.environ | place, stdout=to, stderr=subprocess.PIPE, timeout=30, check=False
+        )
+
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_loop_is_made_from_a_file_and_options_win(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_an_address_may_end_as_people_copy_it(url: str) -> None:
         "http://",
         "http://a:port",
         "https://u:p@a",
+        "http://:p@a",
+        "http://a..b",
         "https://a?b",
         "https://ä",
         "http://[",

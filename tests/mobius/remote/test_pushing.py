@@ -9,13 +9,19 @@ import pytest
 
 from mobius.remote import pushing
 from mobius.remote.client import Client
+from mobius.remote.commands import Api
 from mobius.remote.place import find_place
-from mobius.remote.troubles import Unreachable
+from mobius.remote.troubles import Trouble, Unreachable
 from tests.mobius.remote.scripted import KEY, Says, console
 
 
 @pytest.mark.parametrize(
-    ("failed", "says"), [("leads.csv", "would overwrite the file"), ("missing/x.csv", "there is no such folder")]
+    ("failed", "says"),
+    [
+        ("leads.csv", "would overwrite the file"),
+        ("missing/x.csv", "there is no such folder"),
+        ("x" * 300, "cannot be written: File name too long"),
+    ],
 )
 def test_a_place_where_failures_cannot_be_saved_is_refused_before_anything_is_sent(
     tmp_path: Path, failed: str, says: str
@@ -57,3 +63,20 @@ def test_a_console_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) 
             return f"answer of {path}"
 
     assert next(pushing._answers(Restarting(), "push_1")) == "answer of pushes/push_1"  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_connection() -> None:
+    with console(Says(body=b"email\n")) as api:
+        reached = Api(Client(find_place(url=api.url, key=KEY, project="platform")), as_json=False)
+        with pytest.raises(Trouble, match="/dev/full could not be written: No space left on device"):
+            pushing._save(reached, "push_1", Path("/dev/full"))
+
+
+def test_what_did_not_arrive_is_saved_whole_or_said_to_be_cut_off(tmp_path: Path) -> None:
+    file = tmp_path / "failed.csv"
+    with console(Says(body=b"email\n"), Says(body=b"email\n", cut_off=True)) as api:
+        reached = Api(Client(find_place(url=api.url, key=KEY, project="platform")), as_json=False)
+        pushing._save(reached, "push_1", file)
+        assert file.read_bytes() == b"email\n"
+        with pytest.raises(Unreachable, match="broke off"):
+            pushing._save(reached, "push_1", file)

@@ -97,6 +97,15 @@ def test_full_house_waits_as_long_as_the_console_says() -> None:
     assert (done.exit_code, "Eight streams are open." in done.stderr) == (0, True)
 
 
+def test_a_wait_that_is_longer_than_the_watch_is_given_up_at_once() -> None:
+    full = refusal(429, "rate_limit_exceeded", "Eight streams are open.", Retry_After="999999")
+    with console(full) as api:
+        done = api.mobius("runs", "watch", "run_1")
+
+    assert (done.exit_code, len(api.asked)) == (1, 1)
+    assert "Try again in 999999 seconds." in done.stderr
+
+
 @pytest.mark.parametrize(
     "answer", [refusal(404, "not_found", "There is no such run."), refusal(401, "unauthorized", "No.")]
 )
