@@ -5,6 +5,7 @@ then hands over: `test` to pytest, everything else to the click commands of `mob
 """
 
 import hashlib
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -26,9 +27,18 @@ def ensure_venv() -> None:
         return
     say("creating .venv ...")
     try:
-        venv.create(VENV, with_pip=True, clear=True)
+        venv.create(VENV, with_pip=not has_pip(), clear=True)
     except subprocess.CalledProcessError:
         sys.exit("mobius: this Python cannot make virtual environments (Debian: apt install python3-venv)")
+
+
+def has_pip() -> bool:
+    """Does the running Python have a pip that can install elsewhere? Giving `.venv` its own takes four seconds."""
+    try:
+        major, minor = importlib.metadata.version("pip").split(".")[:2]
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return (int(major), int(minor)) >= (22, 3)
 
 
 def ensure_installed(lock: Path) -> None:
@@ -38,8 +48,9 @@ def ensure_installed(lock: Path) -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     say(f"installing {lock.name} ...")
-    pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
-    if subprocess.call([*pip, "--require-hashes", "-r", str(lock)]):
+    pip = [sys.executable, "-m", "pip", "--python", str(PYTHON)] if has_pip() else [str(PYTHON), "-m", "pip"]
+    quietly = ["-qq", "--disable-pip-version-check"]
+    if subprocess.call([*pip, "install", *quietly, "--require-hashes", "-r", str(lock)]):
         sys.exit("mobius: installing the locked packages failed; see above")
     stamp.write_text(wanted)
 
