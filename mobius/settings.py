@@ -178,7 +178,7 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault(
         "options", "-c statement_timeout=30s -c lock_timeout=20s -c idle_in_transaction_session_timeout=20s"
     )
-    # A connection keeps the plans of the hot statements (mobius/prepared.py); so a pooler needs its session mode.
+    # A connection keeps the plans of the hot statements (mobius/prepared/); so a pooler needs its session mode.
     DATABASES["default"]["OPTIONS"].setdefault("prepare_threshold", 5)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
