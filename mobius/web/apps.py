@@ -1,9 +1,18 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 
 
 class WebConfig(AppConfig):
+    default = True
     name = "mobius.web"
     label = "web"
     verbose_name = "Console"
+
+
+class SupportSiteConfig(admin.AdminConfig):
+    """Django admin with a site of our own."""
+
+    default = False
+    default_site = "mobius.web.support.site.SupportSite"

@@ -1,9 +1,8 @@
-"""Admin actions that ask first: a page that says what will happen and to what, with a form for the reason."""
+"""Deeds that ask first: a page that says what will happen and to what, with a form for the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from django import forms
@@ -14,13 +13,27 @@ from django.contrib.auth.models import User
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.html import format_html, format_html_join
 
 from mobius.errors import MobiusError
-from mobius.projects.auditing import Actor, person
+from mobius.projects.auditing import LONGEST_REASON, Actor, person
+from mobius.web.support.linking import page_of
 
 M = TypeVar("M", bound=Model)
 F = TypeVar("F", bound=forms.Form)
 MOST_AT_ONCE = 100
+
+
+class WhyForm(forms.Form):
+    """Support acts for somebody else, so that each deed says why."""
+
+    reason = forms.CharField(
+        label="Reason",
+        max_length=LONGEST_REASON,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text="Written down in the audit, with your name.",
+        error_messages={"required": "Say why, such as: the customer asked for it in ticket 123."},
+    )
 
 
 def may(request: HttpRequest, permission: str) -> bool:
@@ -51,8 +64,7 @@ def ask(
         return None
     form = form_class(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
-        for thing in things:
-            _do(request, thing, partial(do, thing, form))
+        _do(request, things, lambda thing: do(thing, form))
         return None
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),
@@ -60,7 +72,7 @@ def ask(
         "title": title,
         "button": button,
         "explanation": explanation,
-        "things": things,
+        "things": [(thing, page_of(thing, thing.pk)) for thing in things],
         "action": action,
         "checkbox": ACTION_CHECKBOX_NAME,
         "form": form,
@@ -68,10 +80,16 @@ def ask(
     return TemplateResponse(request, "admin/ask.html", context, status=422 if form.errors else 200)
 
 
-def _do(request: HttpRequest, thing: Model, deed: Callable[[], object]) -> None:
-    try:
-        deed()
-    except MobiusError as error:
-        messages.error(request, f"Not done: {thing}. {error.message}")
-    else:
-        messages.success(request, f"Done: {thing}.")
+def _do(request: HttpRequest, things: list[M], deed: Callable[[M], object]) -> None:
+    """What the database or a rule refuses is said for each; what was done is counted, with a link to each."""
+    done = []
+    for thing in things:
+        shown = format_html('<a href="{}">{}</a>', page_of(thing, thing.pk), thing)
+        try:
+            deed(thing)
+        except MobiusError as error:
+            messages.error(request, format_html("Not done: {}. {}", shown, error.message))
+        else:
+            done.append((shown,))
+    if done:
+        messages.success(request, format_html("Done, {}: {}.", len(done), format_html_join(", ", "{}", done)))
