@@ -30,7 +30,7 @@ from mobius.web.support.reading import (
     EMPTY,
     MOST_LINES,
     ReadingAdmin,
-    ReadingInline,
+    ReadingStack,
     SupportAdmin,
     lines,
     masked_text,
@@ -39,16 +39,19 @@ from mobius.web.support.reading import (
 from mobius.web.support.saving import AuditedSaves, ReasonedForm
 from mobius.web.support.searching import Search
 from mobius.web.support.site import Counter
+from mobius.web.templatetags.console import when
 
 NEARLY_FULL = 0.9
 
 
-class WebhookInline(ReadingInline):
+class WebhookInline(ReadingStack):
     model = Webhook
     show_change_link = False
     fields = (
-        *("masked_url", "state_shown", "fingerprint", "auth_header_name", "auth_header", "rotated_at"),
-        *("used", "in_flight", "submission_limit", "refusals_in_a_row", "last_success_at", "last_failure_at"),
+        ("state_shown", "fingerprint"),
+        ("auth_header_name", "auth_header", "rotated_at"),
+        ("used", "in_flight", "submission_limit"),
+        ("refusals_in_a_row", "last_success_at", "last_failure_at"),
     )
     ordering = ("-pk",)
     state_shown = badge("state")
@@ -67,9 +70,9 @@ class WebhookInline(ReadingInline):
         return "set" if webhook.auth_header_name else "not set"
 
     @admin.display(description="last rotated")
-    def rotated_at(self, webhook: Webhook) -> Any:
+    def rotated_at(self, webhook: Webhook) -> SafeString | str:
         secret: WebhookSecret | None = getattr(webhook, "secret", None)
-        return secret.updated_at if secret else None
+        return when(secret.updated_at) if secret else EMPTY
 
 
 class NearlyFull(Pick):
@@ -118,7 +121,7 @@ class IntegrationAdmin(ReadingAdmin):
     def has_resume_permission(self, request: HttpRequest) -> bool:
         return may(request, "integrations.resume_integration")
 
-    @admin.action(description="Pause integrations", permissions=["pause"])
+    @admin.action(description="Pause", permissions=["pause"])
     def pause_integrations(self, request: HttpRequest, integrations: QuerySet[Integration]) -> HttpResponse | None:
         return ask(
             self,
@@ -132,7 +135,7 @@ class IntegrationAdmin(ReadingAdmin):
             do=lambda one, form: pause(one, why=form.cleaned_data["reason"], by=actor(request)),
         )
 
-    @admin.action(description="Resume integrations", permissions=["resume"])
+    @admin.action(description="Resume", permissions=["resume"])
     def resume_integrations(self, request: HttpRequest, integrations: QuerySet[Integration]) -> HttpResponse | None:
         return ask(
             self,

@@ -48,17 +48,17 @@ class PushAdmin(ReadingAdmin):
     def has_steer_permission(self, request: HttpRequest) -> bool:
         return may(request, "loops.steer_push")
 
-    @admin.action(description="Pause pushes", permissions=["pause"])
+    @admin.action(description="Pause", permissions=["pause"])
     def pause_pushes(self, request: HttpRequest, pushes: QuerySet[Push]) -> HttpResponse | None:
         sentence = "No further row is started until somebody resumes them. The few that are in line already go on."
         return self._ask(request, pushes, "pause", sentence, operating.pause)
 
-    @admin.action(description="Resume pushes", permissions=["steer"])
+    @admin.action(description="Resume", permissions=["steer"])
     def resume_pushes(self, request: HttpRequest, pushes: QuerySet[Push]) -> HttpResponse | None:
         sentence = "Their rows go out again at the table's pace, and spend credits there."
         return self._ask(request, pushes, "resume", sentence, operating.resume)
 
-    @admin.action(description="Cancel pushes", permissions=["steer"])
+    @admin.action(description="Cancel", permissions=["steer"])
     def cancel_pushes(self, request: HttpRequest, pushes: QuerySet[Push]) -> HttpResponse | None:
         sentence = "What was not sent yet is never sent. A push that was never started is deleted with its rows."
         return self._ask(request, pushes, "cancel", sentence, operating.cancel)
@@ -138,7 +138,7 @@ class BulkJobAdmin(ReadingAdmin):
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         return may(request, "loops.cancel_bulkjob")
 
-    @admin.action(description="Cancel bulk jobs", permissions=["cancel"])
+    @admin.action(description="Cancel", permissions=["cancel"])
     def cancel_jobs(self, request: HttpRequest, jobs: QuerySet[BulkJob]) -> HttpResponse | None:
         return ask(
             self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q
@@ -17,6 +17,7 @@ from mobius.web.support.filters import Created, Pick, went_wrong
 from mobius.web.support.linking import link, list_of
 from mobius.web.support.reading import MOST_LINES, ReadingAdmin, ReadingInline, lines, masked, preformatted
 from mobius.web.support.searching import Search
+from mobius.web.templatetags.console import when
 
 
 class TriggerInline(ReadingInline):
@@ -103,8 +104,8 @@ class TriggerAdmin(ReadingAdmin):
         return preformatted(json.dumps(shown, ensure_ascii=False, indent=2))
 
     @admin.display(description="signing secret last made")
-    def rotated_at(self, trigger: Trigger) -> Any:
-        return TriggerSecret.objects.filter(trigger=trigger).values_list("created_at", flat=True).first()
+    def rotated_at(self, trigger: Trigger) -> SafeString | str:
+        return when(TriggerSecret.objects.filter(trigger=trigger).values_list("created_at", flat=True).first())
 
     @admin.display(description="listens to")
     def heard_loop(self, trigger: Trigger) -> SafeString | str:
@@ -134,8 +135,7 @@ class SourceEventAdmin(ReadingAdmin):
     search = Search(
         elsewhere=lambda text: [Run.objects.filter(pk=text).exclude(source_event_id="").values_list("source_event_id")],
         of={"trg": "trigger"},
-        project="trigger",
-        help="By exact id, run id, trigger id or project handle.",
+        help="By exact id, run id or trigger id.",
     )
     fields = (
         *("id", "project", "trigger", "cause", "outcome", "run", "remark", "depth", "due_at", "created_at"),

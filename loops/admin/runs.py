@@ -41,12 +41,12 @@ class StepInline(ReadingInline):
 @admin.register(Attempt)
 class SettlingAdmin(AttemptAdmin):
     actions = ("settle_deliveries",)
-    fields = (*AttemptAdmin.fields, "timeline")
+    fields = (*("run" if name == "run_id" else name for name in AttemptAdmin.fields), "timeline")
 
     def has_settle_permission(self, request: HttpRequest) -> bool:
         return may(request, "integrations.settle_attempt")
 
-    @admin.action(description="Settle deliveries in doubt", permissions=["settle"])
+    @admin.action(description="Settle", permissions=["settle"])
     def settle_deliveries(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
         def settle_one(attempt: Attempt, form: SettleForm) -> None:
             settle(
@@ -64,6 +64,10 @@ class SettlingAdmin(AttemptAdmin):
             form_class=SettleForm,
             do=settle_one,
         )
+
+    @admin.display(description="run")
+    def run(self, attempt: Attempt) -> SafeString | str:
+        return link(Run, attempt.run_id)
 
     @admin.display(description="timeline")
     def timeline(self, attempt: Attempt) -> SafeString | str:
@@ -124,7 +128,7 @@ class RunAdmin(ReadingAdmin):
     def has_retry_permission(self, request: HttpRequest) -> bool:
         return may(request, "loops.retry_run")
 
-    @admin.action(description="Cancel runs", permissions=["cancel"])
+    @admin.action(description="Cancel", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
         return ask(
             self,
@@ -138,7 +142,7 @@ class RunAdmin(ReadingAdmin):
             do=lambda run, form: operating.cancel(run, by=actor(request), reason=form.cleaned_data["reason"]),
         )
 
-    @admin.action(description="Retry failed runs", permissions=["retry"])
+    @admin.action(description="Retry", permissions=["retry"])
     def retry_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
         return ask(
             self,

@@ -89,7 +89,7 @@ class MailAdmin(ReadingAdmin):
     def has_resend_permission(self, request: HttpRequest) -> bool:
         return may(request, "alerting.resend_mail")
 
-    @admin.action(description="Send mails again", permissions=["resend"])
+    @admin.action(description="Send again", permissions=["resend"])
     def resend_mails(self, request: HttpRequest, mails: QuerySet[Mail]) -> HttpResponse | None:
         return ask(
             self,

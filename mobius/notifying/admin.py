@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
@@ -17,6 +17,7 @@ from mobius.web.support.filters import Created, Pick, went_wrong
 from mobius.web.support.linking import link, list_of
 from mobius.web.support.reading import MOST_LINES, ReadingAdmin, lines, masked, masked_text, preformatted
 from mobius.web.support.searching import Search
+from mobius.web.templatetags.console import when
 
 
 class Failing(Pick):
@@ -40,9 +41,9 @@ class EndpointAdmin(ReadingAdmin):
     )
 
     @admin.display(description="signing secret last rotated")
-    def rotated_at(self, endpoint: Endpoint) -> Any:
+    def rotated_at(self, endpoint: Endpoint) -> SafeString | str:
         made = SigningSecret.objects.filter(endpoint=endpoint).order_by("-version")
-        return made.values_list("created_at", flat=True).first()
+        return when(made.values_list("created_at", flat=True).first())
 
     @admin.display(description="latest deliveries")
     def latest(self, endpoint: Endpoint) -> SafeString | str:
@@ -77,7 +78,7 @@ class NotificationAdmin(ReadingAdmin):
     def has_redeliver_permission(self, request: HttpRequest) -> bool:
         return may(request, "notifying.redeliver_notification")
 
-    @admin.action(description="Send notifications again", permissions=["redeliver"])
+    @admin.action(description="Send again", permissions=["redeliver"])
     def redeliver_notifications(self, request: HttpRequest, told: QuerySet[Notification]) -> HttpResponse | None:
         return ask(
             self,

@@ -94,7 +94,7 @@ class ApiKeyAdmin(ReadingAdmin):
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return may(request, "projects.revoke_apikey")
 
-    @admin.action(description="Revoke keys", permissions=["revoke"])
+    @admin.action(description="Revoke", permissions=["revoke"])
     def revoke_keys(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> HttpResponse | None:
         return ask(
             self,

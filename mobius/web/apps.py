@@ -16,3 +16,10 @@ class SupportSiteConfig(admin.AdminConfig):
 
     default = False
     default_site = "mobius.web.support.site.SupportSite"
+
+    def ready(self) -> None:
+        """A queue of rings says nothing to support: they are gone once they are heard."""
+        super().ready()
+        site = self.module.site
+        rings = [model for model in site._registry if model._meta.app_label == "procrastinate"]
+        site.unregister(rings)

@@ -51,7 +51,7 @@ class NewestFirst(ChangeList):
     def _newest(self) -> list[Any]:
         rows, wanted = self._from_here(self.queryset), self.list_per_page + 1
         asked = {name.partition("__")[0] for name in self.get_filters_params()} - {Created.parameter_name}
-        floor = self._floor() if asked and not self.query else None
+        floor = self._floor() if asked or self.query else None
         if floor is None:
             return list(rows[:wanted])
         found = list(rows.filter(pk__gte=floor)[:wanted])
@@ -59,6 +59,8 @@ class NewestFirst(ChangeList):
             return found
         if asked & set(self.model_admin.indexed_filters):
             return list(self.model_admin.by_index(rows)[:wanted])
+        if self.query:  # every search has an index
+            return list(rows[:wanted])
         self.looked_through, self.older_url = LOOKS_THROUGH, self.get_query_string({PAGE_VAR: floor})
         return found
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.utils import flatten
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -116,7 +117,7 @@ class ReadingAdmin(ReadOnly, SupportAdmin):
         return self.fields or ()
 
 
-class ReadingInline(ReadOnly, LeanLists, admin.TabularInline):  # type: ignore[type-arg]
+class Below(ReadOnly, LeanLists):
     """Rows below a page, each with a link to its own."""
 
     extra = 0
@@ -124,7 +125,15 @@ class ReadingInline(ReadOnly, LeanLists, admin.TabularInline):  # type: ignore[t
     verbose_name_plural = None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields or ()
+        return flatten(self.fields or ())
+
+
+class ReadingInline(Below, admin.TabularInline):  # type: ignore[type-arg]
+    """As a table."""
+
+
+class ReadingStack(Below, admin.StackedInline):  # type: ignore[type-arg]
+    """One under the other, for what has many columns."""
 
 
 def masked(value: Any) -> str:

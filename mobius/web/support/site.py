@@ -42,6 +42,7 @@ class SupportSite(AdminSite):
 
     index_title = "Support"
     index_template = "admin/support.html"
+    enable_nav_sidebar = False  # a list of runs needs the width
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)

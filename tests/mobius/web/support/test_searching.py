@@ -53,7 +53,7 @@ def known(secrets_planted: list[str]) -> dict[str, str]:
         (RunEvent, ["run"]),
         (LedgerEntry, ["attempt", "request_id", "destination"]),
         (LoopVersion, ["loop"]),
-        (SourceEvent, ["run", "trigger", "project"]),
+        (SourceEvent, ["run", "trigger"]),
         (Notification, ["run", "endpoint", "project"]),
         (Integration, ["fingerprint", "destination", "project"]),
         (PushRow, ["push"]),
