@@ -25,9 +25,8 @@ from integrations.models import (
 from mobius.web.support.asking import WhyForm, actor, ask, may
 from mobius.web.support.drawing import badge
 from mobius.web.support.filters import Created, Pick, created, went_wrong
-from mobius.web.support.linking import link
+from mobius.web.support.linking import EMPTY, link
 from mobius.web.support.reading import (
-    EMPTY,
     MOST_LINES,
     ReadingAdmin,
     ReadingStack,
@@ -38,7 +37,7 @@ from mobius.web.support.reading import (
 )
 from mobius.web.support.saving import AuditedSaves, ReasonedForm
 from mobius.web.support.searching import Search
-from mobius.web.support.site import Counter
+from mobius.web.support.site import Counter, count
 from mobius.web.templatetags.console import when
 
 NEARLY_FULL = 0.9
@@ -96,7 +95,7 @@ class WantsAttention(Pick):
 class IntegrationAdmin(ReadingAdmin):
     actions = ("pause_integrations", "resume_integrations")
     console = ("integration", "pk")
-    list_display = ("id", "name", "provider", "project", "state", "attention", "rows", "created_at")
+    list_display = ("id", "state", "name", "provider", "project", "attention", "rows", "created_at")
     list_select_related = ("project", "pacer")
     list_filter = ("status", NearlyFull, WantsAttention, "provider", Created)
     search = Search(
@@ -133,6 +132,7 @@ class IntegrationAdmin(ReadingAdmin):
             explanation="Nothing is sent until somebody resumes them. Rows wait; none is lost.",
             form_class=WhyForm,
             do=lambda one, form: pause(one, why=form.cleaned_data["reason"], by=actor(request)),
+            refuse=lambda one: "" if one.usable else "It sends nothing already.",
         )
 
     @admin.action(description="Resume", permissions=["resume"])
@@ -147,6 +147,7 @@ class IntegrationAdmin(ReadingAdmin):
             explanation="The rows that wait are sent at once, at the table's pace, and spend credits there.",
             form_class=WhyForm,
             do=lambda one, form: resume(one, why=form.cleaned_data["reason"], by=actor(request)),
+            refuse=_why_not_resume,
         )
 
     @admin.display(description="rows")
@@ -164,6 +165,11 @@ class IntegrationAdmin(ReadingAdmin):
             [(one.created_at, link(Attempt, one.pk), one.get_state_display(), one.status_code or "") for one in sent],
             "{} {} {} {}",
         )
+
+
+def _why_not_resume(integration: Integration) -> str:
+    nothing_is_wrong = integration.usable and not integration.held and not integration.attention
+    return "It is neither paused nor flagged." if nothing_is_wrong else ""
 
 
 class PaceForm(ReasonedForm):
@@ -218,17 +224,7 @@ class AttemptAdmin(ReadingAdmin):
 
     not_in_lists = ("body", "response")
     console = ("delivery", "pk")
-    list_display = (
-        "id",
-        "project",
-        "outcome",
-        "kind",
-        "status_code",
-        "request_id",
-        "run_id",
-        "latency_ms",
-        "created_at",
-    )
+    list_display = ("id", "outcome", "project", "status_code", "request_id", "run_id", "created_at")
     list_select_related = ("project",)
     list_filter = (
         "state",
@@ -289,7 +285,7 @@ def _destinations() -> QuerySet[Webhook, str]:
     return Webhook.objects.order_by().values_list("destination", flat=True)
 
 
-admin.site.count(
+count(
     Counter(
         label="rows in doubt",
         model=Attempt,
@@ -297,7 +293,7 @@ admin.site.count(
         query={"state__exact": AttemptState.IN_DOUBT},
     )
 )
-admin.site.count(
+count(
     Counter(
         label="webhooks over 90 % of their budget",
         model=Integration,
@@ -305,7 +301,7 @@ admin.site.count(
         query={"budget": "nearly_full"},
     )
 )
-admin.site.count(
+count(
     Counter(
         label="integrations paused",
         model=Integration,

@@ -274,7 +274,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
-DATETIME_FORMAT = "j M Y, H:i:s e"  # in Django admin, whose times are UTC
+FORMAT_MODULE_PATH = "mobius.web.formats"
 
 # --- API ------------------------------------------------------------------------------------------------------------
 

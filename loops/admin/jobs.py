@@ -27,7 +27,7 @@ class PushAdmin(ReadingAdmin):
     actions = ("pause_pushes", "resume_pushes", "cancel_pushes")
     not_in_lists = ("columns", "mapping", "report")
     console = ("push", "pk")
-    list_display = ("id", "name", "project", "outcome", "rows", "integration_name", "created_by", "created_at")
+    list_display = ("id", "outcome", "name", "project", "rows", "integration_name", "created_by", "created_at")
     list_select_related = ("project",)
     list_filter = ("state", Created)
     search = Search(
@@ -98,7 +98,7 @@ class PushRowAdmin(ReadingAdmin):
     not_in_lists = ("content",)
     console = ("push", "push_id")
     owner = "push.project"
-    list_display = ("id", "push", "number", "outcome", "reason", "run_id")
+    list_display = ("id", "outcome", "push", "number", "reason", "run_id")
     list_select_related = ("push",)
     list_filter = ("state", went_wrong("state", *RowState.did_not_arrive()))
     indexed_filters = ("state",)
@@ -123,7 +123,7 @@ class BulkJobAdmin(ReadingAdmin):
     actions = ("cancel_jobs",)
     not_in_lists = ("trouble",)
     console = ("bulk_job", "pk")
-    list_display = ("id", "deed", "project", "outcome", "total", "done", "left_alone", "actor_name", "created_at")
+    list_display = ("id", "outcome", "deed", "project", "total", "done", "left_alone", "actor_name", "created_at")
     list_select_related = ("project",)
     list_filter = ("state", "deed", Created)
     search = Search(
@@ -150,12 +150,13 @@ class BulkJobAdmin(ReadingAdmin):
             explanation="They do no more. What they did stays done.",
             form_class=WhyForm,
             do=lambda job, form: bulk.cancel(job, by=actor(request), why=form.cleaned_data["reason"]),
+            refuse=lambda job: "" if job.is_running else f"It has ended already: it is {job.state}.",
         )
 
     @admin.display(description="done to what these filters found")
     def filters(self, job: BulkJob) -> SafeString:
         return preformatted(json.dumps(job.selection, indent=2))
 
-    @admin.display(description="left alone")
+    @admin.display(description="left alone, for example")
     def troubles(self, job: BulkJob) -> SafeString | str:
         return lines([(one["id"], one["reason"]) for one in job.trouble[:MOST_LINES]], "{} {}")

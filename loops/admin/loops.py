@@ -36,7 +36,7 @@ class PausedItself(Pick):
 @admin.register(Loop)
 class LoopAdmin(ReadingAdmin):
     console = ("loop", "pk")
-    list_display = ("id", "name", "project", "state", "paused_because", "created_at", "updated_at")
+    list_display = ("id", "state", "name", "project", "paused_because", "created_at", "updated_at")
     list_select_related = ("project",)
     list_filter = ("status", PausedItself, Created)
     search = Search(ids=("pk", "name"), project="project", help="By exact id, name or project handle.")
@@ -129,7 +129,7 @@ class TriggerAdmin(ReadingAdmin):
 class SourceEventAdmin(ReadingAdmin):
     not_in_lists = ("event", "trigger__config", "trigger__http_handle")
     console = ("loop", "trigger.loop_id")
-    list_display = ("id", "project", "trigger", "outcome", "run_id", "remark", "created_at")
+    list_display = ("id", "outcome", "project", "trigger", "run_id", "remark", "created_at")
     list_select_related = ("project", "trigger")
     list_filter = ("state", went_wrong("state", SourceEventState.REFUSED), Created)
     search = Search(

@@ -21,7 +21,7 @@ from loops.console.forms import SettleForm
 from loops.models import Callback, CallbackState, Run, RunEvent, RunStatus, SourceEvent, Step, Wait
 from loops.retrying import retry
 from loops.settling import settle
-from mobius.projects.models import AuditEvent
+from mobius.projects.audit_models import AuditEvent
 from mobius.web.support.asking import WhyForm, actor, ask, may
 from mobius.web.support.drawing import badge
 from mobius.web.support.filters import Created, created, went_wrong
@@ -41,7 +41,7 @@ class StepInline(ReadingInline):
 @admin.register(Attempt)
 class SettlingAdmin(AttemptAdmin):
     actions = ("settle_deliveries",)
-    fields = (*("run" if name == "run_id" else name for name in AttemptAdmin.fields), "timeline")
+    fields: ClassVar[Any] = (*("run" if name == "run_id" else name for name in AttemptAdmin.fields), "timeline")
 
     def has_settle_permission(self, request: HttpRequest) -> bool:
         return may(request, "integrations.settle_attempt")
@@ -98,7 +98,7 @@ class RunAdmin(ReadingAdmin):
     actions = ("cancel_runs", "retry_runs")
     console = ("run", "pk")
     not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
-    list_display = ("id", "project", "loop", "state", "error_type", "attempt", "created_at", "completed_at")
+    list_display = ("id", "state", "project", "loop", "error_type", "created_at", "completed_at")
     list_select_related = ("project", "loop")
     list_filter = ("status", went_wrong("status", RunStatus.FAILED), Created)
     indexed_filters = ("status",)
@@ -140,6 +140,7 @@ class RunAdmin(ReadingAdmin):
             explanation="They end at once and cannot be brought back. Rows that were sent stay in the table.",
             form_class=WhyForm,
             do=lambda run, form: operating.cancel(run, by=actor(request), reason=form.cleaned_data["reason"]),
+            refuse=lambda run: f"It has ended already: it is {run.status}." if run.has_ended else "",
         )
 
     @admin.action(description="Retry", permissions=["retry"])
@@ -201,7 +202,7 @@ class StepAdmin(ReadingAdmin):
     not_in_lists = ("inputs", "result")
     console = ("run", "run_id")
     owner = "run.project"
-    list_display = ("id", "kind", "state", "attempt", "error_type", "created_at", "completed_at")
+    list_display = ("id", "state", "kind", "attempt", "error_type", "created_at", "completed_at")
     list_filter = (created("pk", "run"),)
     search = Search(ids=("pk", "run"), help="By exact id or run id.")
     fields = (
@@ -223,7 +224,7 @@ class StepAdmin(ReadingAdmin):
 class WaitAdmin(ReadingAdmin):
     console = ("run", "run_id")
     owner = "run.project"
-    list_display = ("id", "run_id", "event_type", "outcome", "expires_at", "created_at", "closed_at")
+    list_display = ("id", "outcome", "run_id", "event_type", "expires_at", "created_at", "closed_at")
     list_filter = ("state", Created)
     search = Search(ids=("pk", "run"), of={"loop": "loop"}, help="By exact id, run id or loop id.")
     fields = ("id", "run", "step", "event_type", "source_step_id", "outcome", "created_at", "expires_at", "closed_at")
@@ -234,7 +235,7 @@ class WaitAdmin(ReadingAdmin):
 class CallbackAdmin(ReadingAdmin):
     not_in_lists = ("body",)
     console = ("callback", "pk")
-    list_display = ("id", "project", "run_id", "outcome", "request_id", "repeats", "received_at")
+    list_display = ("id", "outcome", "project", "run_id", "request_id", "repeats", "received_at")
     list_select_related = ("project",)
     list_filter = ("state", went_wrong("state", CallbackState.UNMATCHED, CallbackState.AMBIGUOUS), Created)
     search = Search(

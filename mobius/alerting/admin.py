@@ -18,7 +18,7 @@ from mobius.web.support.filters import Created, Pick, went_wrong
 from mobius.web.support.linking import link
 from mobius.web.support.reading import MOST_LINES, ReadingAdmin, lines
 from mobius.web.support.searching import Search
-from mobius.web.support.site import Counter
+from mobius.web.support.site import Counter, count
 
 
 class Open(Pick):
@@ -62,7 +62,7 @@ class MailAdmin(ReadingAdmin):
     actions = ("resend_mails",)
     not_in_lists = ("text",)
     console = ("alerts",)
-    list_display = ("id", "subject", "project", "address", "kind", "outcome", "attempts", "created_at")
+    list_display = ("id", "outcome", "subject", "project", "address", "kind", "attempts", "created_at")
     list_select_related = ("project",)
     list_filter = ("state", went_wrong("state", MailState.FAILED), "kind", Created)
     search = Search(
@@ -104,7 +104,7 @@ class MailAdmin(ReadingAdmin):
         )
 
 
-admin.site.count(
+count(
     Counter(
         label="loops with callbacks overdue",
         model=Alert,

@@ -60,7 +60,7 @@ class NotificationAdmin(ReadingAdmin):
     actions = ("redeliver_notifications",)
     not_in_lists = ("body", "response", "tries", "endpoint__url")
     console = ("webhook_delivery", "endpoint_id", "pk")
-    list_display = ("id", "project", "endpoint", "event_type", "outcome", "attempts", "status_code", "created_at")
+    list_display = ("id", "outcome", "project", "endpoint", "event_type", "attempts", "status_code", "created_at")
     list_select_related = ("project", "endpoint")
     list_filter = ("state", went_wrong("state", NotificationState.FAILED), Created)
     search = Search(

@@ -54,7 +54,7 @@ class ServicePrincipalAdmin(AuditedSaves, SupportAdmin):
     kind = "principal"
     console = ("api_keys",)
     form = ReasonedForm
-    list_display = ("id", "name", "project", "outcome", "role", "created_at")
+    list_display = ("id", "outcome", "name", "project", "role", "created_at")
     list_select_related = ("project",)
     list_filter = ("state", Created)
     search = Search(ids=("pk", "name"), project="project", help="By exact id, name or project handle.")
@@ -78,7 +78,7 @@ class ApiKeyAdmin(ReadingAdmin):
 
     actions = ("revoke_keys",)
     console = ("api_keys",)
-    list_display = ("id", "name", "key_prefix", "project", "role", "live", "last_used_at", "created_at")
+    list_display = ("id", "live", "name", "key_prefix", "project", "may", "last_used_at", "created_at")
     list_select_related = ("project", "principal", "created_by")
     list_filter = ("role", Revoked, Created)
     search = Search(
@@ -106,7 +106,12 @@ class ApiKeyAdmin(ReadingAdmin):
             explanation="They open nothing from now on, and cannot be brought back. Whoever uses them is refused.",
             form_class=WhyForm,
             do=lambda key, form: revoke(key, why=form.cleaned_data["reason"], by=actor(request)),
+            refuse=lambda key: "It is revoked already." if key.revoked_at else "",
         )
+
+    @admin.display(description="role")
+    def may(self, key: ApiKey) -> str:
+        return key.role
 
     @admin.display(boolean=True)
     def live(self, key: ApiKey) -> bool:
@@ -116,17 +121,7 @@ class ApiKeyAdmin(ReadingAdmin):
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadingAdmin):
     console = ("audit",)
-    list_display = (
-        "id",
-        "project",
-        "actor_name",
-        "action",
-        "object_kind",
-        "object_shown",
-        "reason",
-        "ip",
-        "created_at",
-    )
+    list_display = ("id", "created_at", "project", "actor_name", "action", "object_shown", "reason")
     list_select_related = ("project",)
     list_filter = ("actor_kind", Created)
     search = Search(

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
-from django.contrib.admin import apps as admin
+from django.contrib import admin
+from django.contrib.admin import apps
 
 
 class WebConfig(AppConfig):
@@ -11,7 +12,7 @@ class WebConfig(AppConfig):
     verbose_name = "Console"
 
 
-class SupportSiteConfig(admin.AdminConfig):
+class SupportSiteConfig(apps.AdminConfig):
     """Django admin with a site of our own."""
 
     default = False
@@ -20,6 +21,6 @@ class SupportSiteConfig(admin.AdminConfig):
     def ready(self) -> None:
         """A queue of rings says nothing to support: they are gone once they are heard."""
         super().ready()
-        site = self.module.site
+        site = admin.site
         rings = [model for model in site._registry if model._meta.app_label == "procrastinate"]
         site.unregister(rings)

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.html import format_html, format_html_join
 
-from mobius.errors import MobiusError
+from mobius.errors import Conflict, MobiusError
 from mobius.projects.auditing import LONGEST_REASON, Actor, person
 from mobius.web.support.linking import page_of
 
@@ -56,15 +56,19 @@ def ask(
     explanation: str,
     form_class: type[F],
     do: Callable[[M, F], object],
+    refuse: Callable[[M], str] = lambda thing: "",
 ) -> HttpResponse | None:
-    """The page that asks; once it is answered, do it to each thing and say what became of it."""
+    """The page that asks; once it is answered, do it to each thing and say what became of it.
+
+    `refuse` says why there is nothing to do to a thing, where the deed itself would not.
+    """
     things = list(chosen[: MOST_AT_ONCE + 1])
     if len(things) > MOST_AT_ONCE:
         messages.error(request, f"Choose at most {MOST_AT_ONCE} at once.")
         return None
     form = form_class(request.POST if "confirmed" in request.POST else None)
     if form.is_valid():
-        _do(request, things, lambda thing: do(thing, form))
+        _do(request, things, lambda thing: do(thing, form), refuse)
         return None
     context: dict[str, Any] = {
         **model_admin.admin_site.each_context(request),
@@ -80,12 +84,14 @@ def ask(
     return TemplateResponse(request, "admin/ask.html", context, status=422 if form.errors else 200)
 
 
-def _do(request: HttpRequest, things: list[M], deed: Callable[[M], object]) -> None:
+def _do(request: HttpRequest, things: list[M], deed: Callable[[M], object], refuse: Callable[[M], str]) -> None:
     """What the database or a rule refuses is said for each; what was done is counted, with a link to each."""
     done = []
     for thing in things:
         shown = format_html('<a href="{}">{}</a>', page_of(thing, thing.pk), thing)
         try:
+            if refusal := refuse(thing):
+                raise Conflict(refusal)
             deed(thing)
         except MobiusError as error:
             messages.error(request, format_html("Not done: {}. {}", shown, error.message))

@@ -56,7 +56,7 @@ class LinkedPages(admin.ModelAdmin):  # type: ignore[type-arg]
         if obj is not None:
             context |= {
                 "console_page": self.console_page(request, obj),
-                "deeds": [(name, label) for _, name, label in self.get_actions(request).values()],
+                "deeds": [(deed[1], deed[2]) for deed in self.get_actions(request).values() if deed],
                 "asking": list_of(obj, q=obj.pk),
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
@@ -79,7 +79,7 @@ class LinkedPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
 
 def _may_open(user: Any, handle: str, page: str) -> bool:
-    needs: Permission = resolve(page).func.needs
+    needs: Permission = resolve(page).func.needs  # type: ignore[attr-defined]  # `project_page` says it
     try:
         return access_for(user, handle).allows(needs)
     except NotFound:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
 from django.http import HttpRequest
 
 from mobius.web.support.filters import Created
@@ -25,7 +26,7 @@ class NewestFirst(ChangeList):
     older_url = ""
     looked_through = 0  # rows, the newest ones; there may be others further back
 
-    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return ["-pk"]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -57,8 +58,9 @@ class NewestFirst(ChangeList):
         found = list(rows.filter(pk__gte=floor)[:wanted])
         if len(found) == wanted:
             return found
-        if asked & set(self.model_admin.indexed_filters):
-            return list(self.model_admin.by_index(rows)[:wanted])
+        model_admin: Any = self.model_admin
+        if asked & set(model_admin.indexed_filters):
+            return list(model_admin.by_index(rows)[:wanted])
         if self.query:  # every search has an index
             return list(rows[:wanted])
         self.looked_through, self.older_url = LOOKS_THROUGH, self.get_query_string({PAGE_VAR: floor})

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.options import BaseModelAdmin
+from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin
 from django.contrib.admin.utils import flatten
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -63,8 +63,8 @@ class LongLists(admin.ModelAdmin):  # type: ignore[type-arg]
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER  # they count the whole table, once for each choice
     list_per_page = 50
-    ordering: Any = ("-pk",)
-    sortable_by: Any = ()
+    ordering: ClassVar[Any] = ("-pk",)
+    sortable_by: ClassVar[Any] = ()
     search: ClassVar[Search]
     indexed_filters: ClassVar[tuple[str, ...]] = ()  # columns: see `by_index`
 
@@ -79,7 +79,7 @@ class LongLists(admin.ModelAdmin):  # type: ignore[type-arg]
         return ("pk",)  # that there is something to search by; what that is, `search` knows
 
     @property
-    def search_help_text(self) -> Any:
+    def search_help_text(self) -> str:  # type: ignore[override]  # nobody writes it
         return self.search.help
 
     def get_search_results(
@@ -117,7 +117,7 @@ class ReadingAdmin(ReadOnly, SupportAdmin):
         return self.fields or ()
 
 
-class Below(ReadOnly, LeanLists):
+class Below(ReadOnly, LeanLists, InlineModelAdmin):  # type: ignore[type-arg]
     """Rows below a page, each with a link to its own."""
 
     extra = 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
 from mobius.projects.models import Project
 
+Q = TypeVar("Q", bound=QuerySet[Any])
 MOST_FOUND = 500
 """Rows that one id stands in, such as a request_id that a loop sends with every row."""
 LONGEST = 300
@@ -57,7 +58,7 @@ class Search:
         return rows.filter(**{f"{self.project}__in": related._default_manager.filter(project=project)})
 
 
-def in_every_project(rows: QuerySet[Any]) -> QuerySet[Any]:
+def in_every_project(rows: Q) -> Q:
     """All of them, in words that let an index answer that begins with the project."""
     return rows.filter(project__in=Project.objects.order_by())
 

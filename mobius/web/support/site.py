@@ -9,7 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.db.models import Model, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 from mobius.web.support.linking import list_of
 
@@ -37,6 +38,14 @@ class Counter:
         return f"{self.model._meta.app_label}.view_{self.model._meta.model_name}"
 
 
+_counters: list[Counter] = []
+
+
+def count(counter: Counter) -> None:
+    """From now on the first page shows this number, too."""
+    _counters.append(counter)
+
+
 class SupportSite(AdminSite):
     """Django's own, with the name of this environment in its header and counters on its first page."""
 
@@ -46,17 +55,12 @@ class SupportSite(AdminSite):
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
-        self.counters: list[Counter] = []
         environment = settings.MOBIUS_ENVIRONMENT
         self.site_header = self.site_title = f"Mobius console · {environment}" if environment else "Mobius console"
-
-    def count(self, counter: Counter) -> None:
-        """From now on the first page shows this number, too."""
-        self.counters.append(counter)
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         return super().each_context(request) | {"is_production": settings.MOBIUS_ENVIRONMENT.lower() in _PRODUCTION}
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        seen = [counter for counter in self.counters if request.user.has_perm(counter.permission)]
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+        seen = [counter for counter in _counters if request.user.has_perm(counter.permission)]
         return super().index(request, {"counters": [one.counted() for one in seen], **(extra_context or {})})

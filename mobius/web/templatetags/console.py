@@ -101,7 +101,7 @@ def admin_link(context: template.Context, thing: Model) -> SafeString | str:
     permission = f"{thing._meta.app_label}.view_{thing._meta.model_name}"
     if not (user.is_staff and admin.site.is_registered(type(thing)) and user.has_perm(permission)):
         return ""
-    return format_html('<p><a href="{}">Open in admin</a></p>', page_of(thing, thing.pk))
+    return format_html('<p class="soft"><a href="{}">Open in admin</a></p>', page_of(thing, thing.pk))
 
 
 @register.inclusion_tag("partials/status_badge.html")

@@ -16,6 +16,7 @@ from integrations.providers.clay.simulator import ClaySimulator
 from loops.models import BulkJob, Loop, Push, Run
 from loops.pushing import operating
 from loops.starting import Start, start_run
+from mobius import clock
 from mobius.alerting.models import Mail
 from mobius.notifying.models import Notification
 from mobius.projects.auditing import SYSTEM
@@ -117,6 +118,33 @@ def do(client: Client, thing: Any, action: str, **more: str) -> str:
 
 
 # --- one after the other ---
+
+
+@pytest.mark.parametrize(
+    ("model", "action", "sentence"),
+    [
+        (Run, "cancel_runs", "It has ended already: it is completed."),
+        (Integration, "resume_integrations", "It is neither paused nor flagged."),
+        (Integration, "pause_integrations", "It sends nothing already."),
+        (ApiKey, "revoke_keys", "It is revoked already."),
+        (BulkJob, "cancel_jobs", "It has ended already: it is completed."),
+    ],
+)
+def test_where_there_is_nothing_to_do_the_page_says_so(
+    secrets_planted: list[str], lead: Client, model: Any, action: str, sentence: str
+) -> None:
+    if action == "pause_integrations":
+        Integration.objects.update(status="inactive")
+    ApiKey.objects.update(revoked_at=clock.now())
+    BulkJob.objects.update(state="completed")
+    thing = model._default_manager.all()[0]
+    before = state_of(thing)
+
+    shown = do(lead, thing, action)
+
+    assert sentence in shown
+    assert "Done, " not in shown
+    assert state_of(thing) == before
 
 
 def test_an_integration_is_paused_and_resumed(lead: Client, integration: Integration) -> None:

@@ -14,9 +14,13 @@ from django.test import Client
 from django.urls import reverse
 
 from integrations.models import Attempt, Integration, KeyCheck, LedgerEntry, Pacer, Webhook, WebhookSecret
+from integrations.settling import Decision
 from loops.models import BulkJob, Callback, Loop, Push, PushRow, Run, RunEvent, SourceEvent, Trigger, TriggerSecret
+from loops.settling import settle
+from mobius import clock
 from mobius.alerting.models import Alert, Mail, Recipient
 from mobius.notifying.models import Endpoint, Notification, SigningSecret
+from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
 from mobius.web.support.reading import masked, masked_text
@@ -88,6 +92,31 @@ def test_the_page_of_a_run_tells_its_story(secrets_planted: list[str], support: 
     assert "run.completed" in shown
     assert "wait.opened" in shown
     assert "a… (15 characters)" in shown
+    assert re.search(r"\d+ [A-Z][a-z]+ 20\d\d, \d\d:\d\d:\d\d UTC", shown), "times to the second, in UTC"
+
+
+def test_the_page_of_a_delivery_tells_its_story(in_doubt: Attempt, support: Client) -> None:
+    settle(in_doubt, Decision.ARRIVED, reason="looked into the table", by=SYSTEM)
+    body = {"body": {"score": 7}, "body_digest": "x", "received_at": clock.now()}
+    came = Callback.objects.create(project_id=in_doubt.project_id, step_id=in_doubt.step_id, **body)
+
+    shown = support.get(page(Attempt, "change", in_doubt.pk)).content.decode()
+
+    assert "attempt 1: Accepted" in shown
+    assert page(Callback, "change", came.pk) in shown
+    assert page(Run, "change", in_doubt.run_id) in shown
+    assert "looked into the table" in shown
+
+
+def test_a_story_of_more_than_twenty_lines_leads_to_all_of_it(secrets_planted: list[str], support: Client) -> None:
+    run = Run.objects.get()
+    for number in range(30):
+        RunEvent.objects.create(run=run, sequence=100 + number, event_type="run.retried", created_at=clock.now())
+
+    shown = support.get(page(Run, "change", run.pk)).content.decode()
+
+    assert shown.count("run.retried") == 20
+    assert f"{page(RunEvent, 'changelist')}?q={run.pk}" in shown
 
 
 def test_a_trigger_leads_to_what_it_started_and_a_run_back_to_what_started_it(
@@ -111,6 +140,9 @@ def test_the_page_of_an_integration_shows_its_webhook_masked(secrets_planted: li
 
     assert Webhook.objects.get().masked_url in shown
     assert "x-auth" in shown
+    assert ">set<" in shown
+    assert Webhook.objects.get().url_fingerprint[:12] in shown
+    assert f"{WebhookSecret.objects.only('updated_at').get().updated_at:%H:%M:%S} UTC" in shown, "last rotated"
 
 
 # --- nothing can be written ---
