@@ -226,6 +226,7 @@ class AttemptAdmin(ReadingAdmin):
     console = ("delivery", "pk")
     list_display = ("id", "outcome", "project", "status_code", "request_id", "run_id", "created_at")
     list_select_related = ("project",)
+    page_select_related = ("integration", "webhook")
     list_filter = (
         "state",
         went_wrong("state", *(one for one in AttemptState if one.is_without_a_row), AttemptState.IN_DOUBT),
@@ -267,6 +268,7 @@ class AttemptAdmin(ReadingAdmin):
 class LedgerEntryAdmin(ReadingAdmin):
     console = ("delivery", "attempt_id")
     owner = "attempt.project"
+    page_select_related = ("attempt__project",)
     list_display = ("id", "request_id", "destination", "attempt_id", "created_at")
     list_filter = (created("attempt_id", "att"),)
     search = Search(

@@ -98,6 +98,7 @@ class PushRowAdmin(ReadingAdmin):
     not_in_lists = ("content",)
     console = ("push", "push_id")
     owner = "push.project"
+    page_select_related = ("push__project",)
     list_display = ("id", "outcome", "push", "number", "reason", "run_id")
     list_select_related = ("push",)
     list_filter = ("state", went_wrong("state", *RowState.did_not_arrive()))

@@ -100,6 +100,7 @@ class RunAdmin(ReadingAdmin):
     not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
     list_display = ("id", "state", "project", "loop", "error_type", "created_at", "completed_at")
     list_select_related = ("project", "loop")
+    page_select_related = ("loop_version",)
     list_filter = ("status", went_wrong("status", RunStatus.FAILED), Created)
     indexed_filters = ("status",)
     search = Search(
@@ -202,6 +203,7 @@ class StepAdmin(ReadingAdmin):
     not_in_lists = ("inputs", "result")
     console = ("run", "run_id")
     owner = "run.project"
+    page_select_related = ("run__project",)
     list_display = ("id", "state", "kind", "attempt", "error_type", "created_at", "completed_at")
     list_filter = (created("pk", "run"),)
     search = Search(ids=("pk", "run"), help="By exact id or run id.")
@@ -224,6 +226,7 @@ class StepAdmin(ReadingAdmin):
 class WaitAdmin(ReadingAdmin):
     console = ("run", "run_id")
     owner = "run.project"
+    page_select_related = ("run__project", "step")
     list_display = ("id", "outcome", "run_id", "event_type", "expires_at", "created_at", "closed_at")
     list_filter = ("state", Created)
     search = Search(ids=("pk", "run"), of={"loop": "loop"}, help="By exact id, run id or loop id.")
@@ -263,6 +266,7 @@ class RunEventAdmin(ReadingAdmin):
     not_in_lists = ("payload",)
     console = ("run", "run_id")
     owner = "run.project"
+    page_select_related = ("run__project",)
     list_display = ("__str__", "event_type", "step_key", "created_at")
     search = Search(ids=(), of={"run": "run"}, help="By exact run id.")
     fields = ("run", "sequence", "event_type", "step_key", "created_at", "payload")

@@ -50,7 +50,7 @@ def test_no_app_has_two_ends() -> None:
 
 
 def test_the_group_support_is_made_once_however_often_it_is_made(db: None) -> None:
-    migration: Any = importlib.import_module("mobius.web.migrations.0001_support_groups")
+    migration: Any = importlib.import_module("mobius.web.migrations.0001_support_group")
     for _ in range(2):
         migration.make_support_groups(apps, SimpleNamespace(connection=connection))
 

@@ -96,6 +96,7 @@ class SupportAdmin(LinkedPages, LeanLists, LongLists):
     """Things that support looks up, each with a page that leads to the console and to what was done to it."""
 
     actions: Any = None
+    page_select_related: ClassVar[tuple[str, ...]] = ()  # beside what the list joins
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -103,7 +104,7 @@ class SupportAdmin(LinkedPages, LeanLists, LongLists):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """One thing with all its columns, which the list's statement leaves out."""
         related = self.list_select_related if isinstance(self.list_select_related, list | tuple) else ()
-        things = self.model._default_manager.select_related(*related)
+        things = self.model._default_manager.select_related(*related, *self.page_select_related)
         try:
             return things.filter(pk=self.model._meta.pk.to_python(object_id)).first()
         except (ValidationError, ValueError):

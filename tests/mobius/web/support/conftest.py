@@ -53,7 +53,7 @@ ASK = {
 @pytest.fixture
 def support_group(db: None) -> Group:
     """As the migration makes it; tests with transactions of their own empty the table."""
-    migration = importlib.import_module("mobius.web.migrations.0001_support_groups")
+    migration = importlib.import_module("mobius.web.migrations.0001_support_group")
     migration.make_support_groups(apps, SimpleNamespace(connection=connection))
     return Group.objects.get(name="Support")
 
