@@ -98,7 +98,7 @@ class RunAdmin(ReadingAdmin):
     actions = ("cancel_runs", "retry_runs")
     console = ("run", "pk")
     not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
-    list_display = ("id", "state", "project", "loop", "error_type", "created_at", "completed_at")
+    list_display = ("id", "state", "project", "loop", "error_type", "attempt", "created_at")
     list_select_related = ("project", "loop")
     page_select_related = ("loop_version",)
     list_filter = ("status", went_wrong("status", RunStatus.FAILED), Created)
