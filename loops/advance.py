@@ -40,6 +40,8 @@ from mobius.errors import MobiusError
 from mobius.prepared import Select
 
 logger = logging.getLogger(__name__)
+Played = tuple[Turn, Sending | None]
+"""A turn, and the row that is to go out after it."""
 
 
 def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -77,10 +79,12 @@ def pass_on(run: Run) -> bool:
 def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     """Take those of the runs that are ready and play the next turn of each, in one transaction; what is then left to
     do for each. When that fails, each is to be advanced by itself, and it shows whose fault it was."""
+    played: dict[str, Played] = {}
     try:
-        played = together(partial(_play_next_turns, run_ids, go_on), working=True, light=True)
-    except Exception:
-        return {run_id: partial(advance, run_id) for run_id in run_ids}
+        together(partial(_play_next_turns, run_ids, go_on, played), working=True, light=True)
+    except Exception as error:
+        perhaps = {} if was_in_the_way(error) else played
+        return {run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id)) for run_id in run_ids}
     return {
         run_id: partial(_carry_on, run_id, turn, sending)
         for run_id, (turn, sending) in played.items()
@@ -88,8 +92,7 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     }
 
 
-def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn, Sending | None]]:
-    played: dict[str, tuple[Turn, Sending | None]] = {}
+def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool], played: dict[str, Played]) -> None:
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
@@ -98,11 +101,10 @@ def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str,
         for run_id in run_ids:  # in the order in which they were rung
             if (run := ready.get(run_id)) is None:
                 continue
-            if len(played) == 1:
+            if played:
                 wait_no_more()
             turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
             played[run_id] = turn, _play_turn(turn, None, go_on)
-    return played
 
 
 def _copy(run: Run) -> Run:
@@ -113,23 +115,30 @@ def _copy(run: Run) -> Run:
 
 
 def _carry_on(
-    run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool], *, fresh: Run | None = None
+    run_id: str,
+    turn: Turn | None,
+    sending: Sending | None,
+    go_on: Callable[[], bool],
+    *,
+    fresh: Run | None = None,
+    perhaps: Played | None = None,
 ) -> None:
     """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run: it is
-    `fresh`, or else it is read."""
+    `fresh`, or else it is read. `perhaps` it was taken before: the database did not answer when that was committed."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
     sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
     alone = False
     while True:
+        tried: list[Played] = []
         try:
-            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on, fresh)
+            next_turn = partial(_next_turn, run_id, turn, claim, sent, go_on, fresh, perhaps, tried)
             fresh = None  # whatever comes of it, it is written or read from now on
             turn, sending = together(next_turn, working=True, light=True, alone=alone)
-            alone = False
+            alone, perhaps = False, None
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
-            turn = None
+            turn, perhaps = None, None
             continue
         except Exception as error:
             if is_passing(error):
@@ -137,7 +146,8 @@ def _carry_on(
                 if was_in_the_way(error) and not alone:
                     alone = True
                     continue
-                if claim is None or not go_on():
+                perhaps = tried[0] if tried else perhaps
+                if (claim is None and perhaps is None) or not go_on():
                     raise  # nothing of ours is lost: the database holds the run as it was
                 logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
                 wait_a_moment()
@@ -154,6 +164,31 @@ def _carry_on(
             return
     if sent is not None:
         record_alone(sent, go_on)
+
+
+def _next_turn(
+    run_id: str,
+    before: Turn | None,
+    claim: int | None,
+    sent: Sent | None,
+    go_on: Callable[[], bool],
+    fresh: Run | None,
+    perhaps: Played | None,
+    tried: list[Played],
+) -> tuple[Turn | None, Sending | None]:
+    """The turn just played, and the row that is to go out next, if any: `perhaps` the one that has been written before.
+    No turn: the run is not ours to go on with. What the caller is to commit is `tried`, should that fail."""
+    if perhaps is not None and _is_written(perhaps[0].run):
+        return perhaps
+    turn, sending = _play_next_turn(run_id, before, claim, sent, go_on, fresh)
+    if turn is not None:
+        tried.append((turn, sending))
+    return turn, sending
+
+
+def _is_written(run: Run) -> bool:
+    """Does the database hold the run as we have left it? Nobody else writes these guards."""
+    return Run.objects.filter(pk=run.pk, claim=run.claim, revision=run.revision).exists()
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))
