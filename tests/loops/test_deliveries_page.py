@@ -195,7 +195,7 @@ def test_two_hundred_deliveries_are_paged_by_key_with_few_questions(
     assert all("LIMIT 1001" in query["sql"] for query in asked if "COUNT(" in query["sql"])
     second = viewer.get(DELIVERIES, {"cursor": first.context["page"].next_cursor})
     ids = [attempt.pk for page in (first, second) for attempt in page.context["page"].items]
-    assert ids == list(Attempt.objects.order_by("-pk").values_list("pk", flat=True)[:40])
+    assert ids == list(Attempt.objects.order_by("-pk").values_list("pk", flat=True)[:100])
     assert viewer.get(DELIVERIES, {"cursor": "nonsense"}).status_code == 400
 
 
@@ -303,7 +303,7 @@ def test_two_hundred_callbacks_are_paged_with_few_questions(viewer: Client, proj
         page = viewer.get(CALLBACKS).context["page"]
 
     assert len(asked) <= 7
-    assert len(page.items) == 20
+    assert len(page.items) == 50
     assert page.has_more
 
 

@@ -186,7 +186,7 @@ PAGES |= {
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
 }
 PAGES |= {
-    f"{O}/pushes/new/": Write("push.create", {"integration": "clay", "text": "email\nada@example.com\n"}),
+    f"{O}/pushes/new/": Write("push.create", {"integration": "<integration_id>", "text": "email\nada@example.com\n"}),
     f"{O}/pushes/<push_id>/check/": Write("push.check", {"request_id": "", "key-1": "email"}),
     f"{O}/pushes/<push_id>/start/": Write("push.start"),
     f"{O}/pushes/<push_id>/pause/": Write("push.pause", thing=RUNNING),
