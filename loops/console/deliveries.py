@@ -98,6 +98,7 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
         "may_operate": request.access.allows(Permission.OPERATE),
         "one": shown_attempt(attempt),
         "attempt": attempt,
+        "loop_id": run.loop_id if run else "",
         "attempts": attempts,
         "again": again(attempt, run, is_latest=attempts[-1].pk == attempt.pk),
         "callbacks": callbacks[:CALLBACKS_SHOWN] if attempt.step_id else (),

@@ -353,7 +353,7 @@ def test_a_row_whose_run_cannot_go_on_says_why_and_what_to_do_instead(
 
     shown = text(operator.get(f"{DELIVERIES}{Attempt.objects.get().pk}/"))
 
-    assert "loop is deleted. So start a new run to send it." in shown
+    assert "loop is deleted. So send it as a new request." in shown
     assert "/retry/" not in shown
 
 

@@ -194,9 +194,12 @@ PAGES |= {
     f"{O}/pushes/<push_id>/cancel/": Write("push.cancel", thing=RUNNING),
 }
 WRITING = ("post", "put", "patch", "delete")
-ELSEWHERE = {"/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"}
+ELSEWHERE = {
+    *("/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"),
+    f"{O}/deliveries/<delivery_id>/anew/",
+}
 """Signing in has a line of its own, tested with the sign-in; signing out changes nothing but the browser, and a ping
-nothing at all."""
+nothing at all. The lines of a row that is sent anew are tested where a row really leaves."""
 
 
 def api_routes() -> Iterator[str]:
