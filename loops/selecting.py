@@ -1,4 +1,4 @@
-"""Which runs or deliveries somebody means: what a list shows, and what a bulk job goes through."""
+"""Which runs, deliveries or callbacks somebody means: what a list shows, and what a bulk job goes through."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db.models import QuerySet, Value
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from integrations.models import Attempt, AttemptQuerySet, Webhook
-from loops.models import Run, RunQuerySet
+from loops.models import Callback, CallbackQuerySet, Run, RunQuerySet
 from mobius.ids import first_id
 from mobius.projects.models import Project
 
@@ -23,7 +24,8 @@ class Selection:
     """Filters that all hold; an empty one holds for everything."""
 
     state: str = ""
-    of: str = ""  # the id of a run's loop, or of the integration that a delivery went through
+    of: str = ""  # the id of a run's loop, or of the integration that a delivery went through or a callback answers
+    through: str = ""  # the id of the integration that a row of the run went through, or waits at
     since: str = ""  # the first day, in UTC, such as 2026-11-28
     until: str = ""  # the last day
     text: str = ""  # a whole id of whatever kind
@@ -43,11 +45,14 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
         runs = runs.in_status(selection.state)
     if selection.of:
         runs = runs.of_loop(selection.of)
+    if selection.through:
+        sent = Attempt.objects.filter(run_id=OuterRef("pk"), integration=selection.through)
+        runs = runs.filter(Exists(sent) | Q(waits_at=selection.through))
     if text := selection.text:
         of_project = Run.objects.of_project(project)
         of_runs = (of_project.holding_key(text), of_project.children_of(text))
-        sent = Attempt.objects.of_project(project)
-        rows = (sent.sent_under(text), sent.sent_for(text))
+        among = Attempt.objects.of_project(project)
+        rows = (among.sent_under(text), among.sent_for(text))
         runs = runs.filter(pk__in={text, *found_ids(*of_runs), *found_ids(*rows, field="run_id")})
     return runs
 
@@ -76,16 +81,37 @@ def through_webhooks(project: Project, selection: Selection) -> AttemptQuerySet:
     return _within(attempts.filter(webhook__in=webhooks), "att", selection)
 
 
+def callbacks_selected(project: Project, selection: Selection) -> CallbackQuerySet:
+    """By text: its id, its run's id, or the request_id that it came under."""
+    callbacks = _within(Callback.objects.of_project(project), "cbk", selection)
+    if selection.state:
+        callbacks = callbacks.in_state(selection.state)
+    if selection.of:
+        callbacks = callbacks.for_rows_among(Attempt.objects.filter(integration=selection.of))
+    if text := selection.text:
+        among = Callback.objects.of_project(project)
+        callbacks = callbacks.filter(pk__in=[text, *found_ids(among.known_as(text), among.of_run(text))])
+    return callbacks
+
+
 def found_ids(*look_ups: QuerySet[Any], field: str = "pk") -> list[str]:
-    """The ids of what they find, of each the newest."""
-    # One query for each index; OR would have the database read them all.
-    return [pk for one in look_ups for pk in one.order_by("-pk").values_list(field, flat=True)[:_FOUND_AT_MOST]]
+    """The ids of what they find, of each the newest; one statement."""
+    # Each is answered by an index of its own; OR would have the database read them all.
+    parts, parameters = [], []
+    for one in look_ups:
+        sliced = one.order_by("-pk").values_list(field)[:_FOUND_AT_MOST]
+        sql, given = sliced.query.get_compiler(connection=connection).as_sql()
+        parts.append(f"SELECT * FROM ({sql}) AS found")  # noqa: S608 - as Django compiled it
+        parameters += given
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), parameters)
+        return [pk for (pk,) in cursor.fetchall()]
 
 
-Q = TypeVar("Q", bound=QuerySet[Any])
+Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
-def _within(queryset: Q, prefix: str, selection: Selection) -> Q:
+def _within(queryset: Rows, prefix: str, selection: Selection) -> Rows:
     """Ids know the time, so that the index of ids answers."""
     if selection.since:
         queryset = queryset.filter(pk__gte=first_id(prefix, _midnight(selection.since)))

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_GET
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt, AttemptState, Integration
+from integrations.models import Attempt, AttemptState
 from loops.console.attempts import shown_attempt
-from loops.console.filtering import Names, as_asked, counted, news, selection_of
+from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
 from loops.console.sending_again import again
 from loops.models import BulkJob, Callback, Run
@@ -36,7 +36,7 @@ NAMES_OF_ONE = Names(state="state", states=AttemptState)
 @require_GET
 @project_page(Permission.READ)
 def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    integrations = list(Integration.objects.filter(project=project).order_by("name").values_list("pk", "name"))
+    integrations = integrations_of(project)
     selection = selection_of(request, NAMES)
     context = deliveries_found(request, project, selection, NAMES, named=dict(integrations))
     context |= {
