@@ -17,6 +17,7 @@ from integrations.models import Attempt, AttemptState
 from loops.console.attempts import shown_attempt
 from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
+from loops.console.next_step import next_step
 from loops.console.sending_again import again
 from loops.models import BulkJob, Callback, Run
 from loops.selecting import Selection, deliveries_selected, through_webhooks
@@ -45,6 +46,8 @@ def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
         "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
         "newest": newest_of(request, context["page"], "att"),
     }
+    if not context["page"].items and not context["filtered"]:
+        context |= next_step(request, project)
     return render(request, "loops/deliveries.html", context, status=context["status"])
 
 

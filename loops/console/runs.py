@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
+from loops.console.next_step import next_step
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
 from loops.models import BulkJob, Loop, LoopStatus, Run, RunQuerySet, RunStatus, Step
@@ -58,6 +59,8 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
         "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
         "newest": newest_of(request, page, "run"),
     }
+    if not page.items and not context["filtered"]:
+        context |= next_step(request, project)
     return render(request, "loops/runs.html", context, status=context["status"])
 
 

@@ -193,8 +193,11 @@ def test_a_bad_cursor_is_a_bad_request(viewer: Client) -> None:
     assert viewer.get(RUNS, {"limit": "0"}).status_code == 400
 
 
-def test_an_empty_list_leads_to_the_loops(viewer: Client) -> None:
-    assert "Go to the loops" in text(viewer.get(RUNS))
+def test_an_empty_list_tells_a_viewer_who_does_the_next_step(viewer: Client) -> None:
+    page = text(viewer.get(RUNS))
+
+    assert "No run yet" in page
+    assert "An admin of this project connects one" in page
 
 
 # --- why a run is where it is ----------------------------------------------------------------------------------------
