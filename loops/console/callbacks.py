@@ -74,7 +74,11 @@ def overdue_list(request: ProjectRequest, project: Project) -> HttpResponse:
     return render(
         request,
         "loops/callbacks_overdue.html",
-        {"overdue": [_listed(one) for one in found.items], "has_more": found.has_more},
+        {
+            "overdue": [_listed(one) for one in found.items],
+            "has_more": found.has_more,
+            "may_operate": request.access.allows(Permission.OPERATE),
+        },
     )
 
 

@@ -289,6 +289,19 @@ def test_a_cancelled_run_says_what_became_of_its_row(
     Attempt.objects.update(state=AttemptState.SENDING)
     assert "A row may have been created in the table." in why(viewer, run)
 
+    Attempt.objects.update(state=AttemptState.IN_DOUBT)
+    assert f"What to do: Look for the request_id {run.pk} in the Clay table." in why(viewer, run)
+
+
+@pytest.mark.parametrize("code", ["conflict", "secret_unreadable", "something_new"])
+def test_whatever_failed_there_is_one_thing_to_do(
+    viewer: Client, integration: Integration, push_leads: Loop, code: str
+) -> None:
+    run = ran(push_leads)
+    Run.objects.update(status=RunStatus.FAILED, error_type=code, error_message="It broke.")
+
+    assert re.search("It broke.*What to do: .+ retry the run", why(viewer, run))
+
 
 def test_a_running_run_says_what_it_does(viewer: Client, integration: Integration, push_leads: Loop) -> None:
     run = ran(push_leads)
