@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -46,14 +47,17 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
     if selection.of:
         runs = runs.of_loop(selection.of)
     if selection.through:
-        sent = Attempt.objects.filter(run_id=OuterRef("pk"), integration=selection.through)
-        runs = runs.filter(Exists(sent) | Q(waits_at=selection.through))
+        waiting = Run.objects.standing_at(selection.through)
+        ids = found_ids(_newest(_sent_through(selection.through), "run_id"), _newest(waiting, "pk"))
+        few = len(ids) <= _FOUND_AT_MOST
+        runs = runs.filter(_one_of(ids) if few else _has_sent_through(selection.through, "pk"))
     if text := selection.text:
         of_project = Run.objects.of_project(project)
         of_runs = (of_project.holding_key(text), of_project.children_of(text))
         among = Attempt.objects.of_project(project)
         rows = (among.sent_under(text), among.sent_for(text))
-        runs = runs.filter(pk__in={text, *found_ids(*of_runs), *found_ids(*rows, field="run_id")})
+        ids = found_ids(*(_newest(one, "pk") for one in of_runs), *(_newest(one, "run_id") for one in rows))
+        runs = runs.filter(pk__in={text, *ids})
     return runs
 
 
@@ -67,7 +71,7 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
         attempts = attempts.in_state(selection.state)
     if text := selection.text:
         look_ups = (among.sent_under(text), among.sent_for(text), among.of_run(text))
-        attempts = attempts.filter(pk__in=[text, *found_ids(*look_ups)])
+        attempts = attempts.filter(pk__in=[text, *found_ids(*(_newest(one, "pk") for one in look_ups))])
     return attempts
 
 
@@ -75,9 +79,7 @@ def through_webhooks(project: Project, selection: Selection) -> AttemptQuerySet:
     """As `deliveries_selected`, without its text, for those who count states: the index of webhooks holds them."""
     webhooks, attempts = Webhook.objects.filter(project=project), Attempt.objects.all()
     if selection.of:
-        webhooks = webhooks.filter(integration=selection.of)
-        # As an expression: else the index of integrations, which holds no states, is taken for the better one.
-        attempts = attempts.alias(through=Coalesce("integration_id", Value(""))).filter(through=selection.of)
+        webhooks, attempts = webhooks.filter(integration=selection.of), _by_integration(selection.of)
     return _within(attempts.filter(webhook__in=webhooks), "att", selection)
 
 
@@ -87,25 +89,54 @@ def callbacks_selected(project: Project, selection: Selection) -> CallbackQueryS
     if selection.state:
         callbacks = callbacks.in_state(selection.state)
     if selection.of:
-        callbacks = callbacks.for_rows_among(Attempt.objects.filter(integration=selection.of))
+        ids = found_ids(_newest(_sent_through(selection.of), "run_id"))
+        few = len(ids) <= _FOUND_AT_MOST
+        callbacks = callbacks.filter(_one_of(ids, "run_id") if few else _has_sent_through(selection.of, "run_id"))
     if text := selection.text:
         among = Callback.objects.of_project(project)
-        callbacks = callbacks.filter(pk__in=[text, *found_ids(among.known_as(text), among.of_run(text))])
+        look_ups = (among.known_as(text), among.of_run(text))
+        callbacks = callbacks.filter(pk__in=[text, *found_ids(*(_newest(one, "pk") for one in look_ups))])
     return callbacks
 
 
-def found_ids(*look_ups: QuerySet[Any], field: str = "pk") -> list[str]:
-    """The ids of what they find, of each the newest; one statement."""
+def found_ids(*look_ups: QuerySet[Any]) -> list[str]:
+    """What these look-ups of one column find, each of at most one more than `_FOUND_AT_MOST`; one statement."""
     # Each is answered by an index of its own; OR would have the database read them all.
     parts, parameters = [], []
     for one in look_ups:
-        sliced = one.order_by("-pk").values_list(field)[:_FOUND_AT_MOST]
-        sql, given = sliced.query.get_compiler(connection=connection).as_sql()
+        sql, given = one.query.get_compiler(connection=connection).as_sql()
         parts.append(f"SELECT * FROM ({sql}) AS found")  # noqa: S608 - as Django compiled it
         parameters += given
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), parameters)
         return [pk for (pk,) in cursor.fetchall()]
+
+
+def _newest(queryset: QuerySet[Any], field: str) -> QuerySet[Any]:
+    return queryset.order_by("-pk").values_list(field)[: _FOUND_AT_MOST + 1]
+
+
+def _one_of(ids: Collection[str], field: str = "pk") -> Q:
+    return Q(**{f"{field}__in": set(ids) or {""}})  # no id is empty
+
+
+def _sent_through(integration_id: str) -> AttemptQuerySet:
+    return Attempt.objects.filter(integration=integration_id).exclude(run_id="")
+
+
+def _has_sent_through(integration_id: str, field: str) -> Q:
+    """That the run whose id is in `field` has sent a row through this integration, or waits to.
+
+    For an integration through which many have: the newest of them soon show, and each is asked by itself.
+    """
+    sent = _by_integration(integration_id).filter(run_id=OuterRef(field))
+    waits = Q(waits_at=integration_id) if field == "pk" else Q()
+    return Q(Exists(sent)) | waits
+
+
+def _by_integration(integration_id: str) -> AttemptQuerySet:
+    """As an expression: else the index of integrations is taken for the better one, whatever else is asked for."""
+    return Attempt.objects.alias(through=Coalesce("integration_id", Value(""))).filter(through=integration_id)
 
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])

@@ -15,9 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from integrations.connecting import pause
 from integrations.models import Attempt, AttemptState, Integration
 from integrations.providers.clay.simulator import ClaySimulator
+from loops import selecting
 from loops.callbacks import receive_by_request_id
 from loops.console import filtering
 from loops.models import Run, RunStatus
+from loops.selecting import Selection
 from mobius.ids import first_id
 from mobius.projects.models import Project
 from tests.loops.flow import LOST, NAP, begin, go, loop_of, push
@@ -146,6 +148,13 @@ def test_deliveries_are_filtered_by_integration_state_and_day(
     assert page.context["chips"][0].value == integration.name
 
 
+@pytest.fixture(params=[1_000, 0], ids=["few", "many"])
+def _through(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows went through an integration, and more than can be named."""
+    monkeypatch.setattr(selecting, "_FOUND_AT_MOST", request.param)
+
+
+@pytest.mark.usefixtures("_through")
 def test_runs_are_filtered_by_the_integration_that_their_rows_went_through(
     viewer: Client, project: Project, attempt: Attempt, integration: Integration
 ) -> None:
@@ -161,6 +170,7 @@ def test_runs_are_filtered_by_the_integration_that_their_rows_went_through(
     assert listed(viewer.get(RUNS, {"integration": "intg_another"})) == []
 
 
+@pytest.mark.usefixtures("_through")
 def test_a_run_whose_row_waits_at_an_integration_is_among_its_runs(
     viewer: Client, project: Project, integration: Integration
 ) -> None:
@@ -170,6 +180,7 @@ def test_a_run_whose_row_waits_at_an_integration_is_among_its_runs(
     assert listed(viewer.get(RUNS, {"integration": integration.pk})) == [run.pk]
 
 
+@pytest.mark.usefixtures("_through")
 def test_callbacks_are_filtered_by_integration_state_and_day(
     viewer: Client, project: Project, integration: Integration, clay: ClaySimulator
 ) -> None:
@@ -233,6 +244,22 @@ def test_a_filtered_page_asks_few_questions(viewer: Client, attempt: Attempt, ad
         viewer.get(address, asked_for)
 
     assert len(asked) <= 12
+
+
+def test_whether_a_run_went_through_an_integration_is_answered_by_the_index_of_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    monkeypatch.setattr(selecting, "found_ids", lambda *_: ["too", "many"])
+    monkeypatch.setattr(selecting, "_FOUND_AT_MOST", 1)
+    for found in (
+        selecting.runs_selected(project, Selection(through="intg_1")),
+        selecting.callbacks_selected(project, Selection(of="intg_1")),
+    ):
+        plan = found.order_by("-pk").explain()
+        assert re.search(r"integrations_attempt_run_id", plan), plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) -> None:
