@@ -30,7 +30,10 @@ def again(attempt: Attempt, run: Run | None, *, is_latest: bool) -> Again:
     if attempt.is_open or not over:
         return found
     can_start = run is not None and run.purged_at is None and run.loop.status != LoopStatus.DELETED
-    return replace(found, anew=not why_not_anew(attempt), start_anew=can_start and CALLBACK_PLACEHOLDER in attempt.body)
+    if can_start and CALLBACK_PLACEHOLDER in attempt.body:
+        sentence = f"{found.sentence} The result of such a row comes back to its run, so a new run sends another."
+        return replace(found, sentence=sentence, start_anew=True)
+    return replace(found, anew=not why_not_anew(attempt))
 
 
 def _again(attempt: Attempt, run: Run | None, *, is_latest: bool) -> Again:

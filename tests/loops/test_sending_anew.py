@@ -146,6 +146,7 @@ def test_a_row_whose_result_comes_back_to_its_run_is_sent_by_a_new_run_instead(
     start = f"/projects/platform/build/loops/{run.loop_id}/?run={run.pk}"
     shown = text(operator.get(f"{DELIVERIES}{attempt.pk}/"))
 
+    assert "comes back to its run, so a new run sends another." in shown
     assert f'href="{start}#start"' in shown
     assert page_of(attempt) not in shown
     assert "grace@example.com" in text(operator.get(start))

@@ -54,7 +54,7 @@ class ValueType(enum.StrEnum):
 _TYPE_WORDS = {
     ValueType.TEXT: "Text",
     ValueType.NUMBER: "Number",
-    ValueType.BOOLEAN: "True or false",
+    ValueType.BOOLEAN: "True/false",
     ValueType.NULL: "Null",
     ValueType.JSON: "JSON",
 }
