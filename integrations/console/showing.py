@@ -16,6 +16,7 @@ from mobius.projects.models import Project
 
 LAST_ATTEMPTS = 20
 LAST_WEBHOOKS = 20
+SHARING_SHOWN = 10
 _ANSWER_SHOWN = 2000
 
 _STAGE_WORDS = {
@@ -197,6 +198,12 @@ def capability_map(provider: Provider) -> list[tuple[str, str]]:
         ("Event samples", _yes_or_no(can.event_samples)),
         ("Live status", _yes_or_no(can.live_status)),
     ]
+
+
+def sharing_pace(integration: Integration) -> list[str]:
+    """The names of the others whose rows leave at one pace with its own."""
+    others = Integration.objects.filter(pacer=integration.pacer_id).exclude(pk=integration.pk)
+    return list(others.order_by("name").values_list("name", flat=True)[:SHARING_SHOWN])
 
 
 def last_attempts(integration: Integration) -> list[Attempt]:

@@ -86,6 +86,15 @@ def test_a_delivery_leads_to_its_run(admin: Client, integration: Integration, ad
     assert f'href="{reverse("console:run", args=["platform", "run_1"])}"' in admin.get(address).content.decode()
 
 
+def test_who_shares_the_pace_is_named(admin: Client, integration: Integration, address: str) -> None:
+    assert "shared with" not in admin.get(address).content.decode()
+    Integration.objects.create(
+        project=integration.project, name="second", provider="clay", pacer=integration.pacer, status="active"
+    )
+
+    assert "shared with <bdi>second</bdi>" in admin.get(address).content.decode()
+
+
 def test_the_forecast_is_a_date(admin: Client, integration: Integration, address: str) -> None:
     for _ in range(12):
         probe(integration)
