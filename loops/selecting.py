@@ -30,6 +30,7 @@ class Selection:
     since: str = ""  # the first day, in UTC, such as 2026-11-28
     until: str = ""  # the last day
     text: str = ""  # a whole id of whatever kind
+    ids: str = ""  # of those that somebody has picked, joined by commas
 
     def __bool__(self) -> bool:
         return any(asdict(self).values())
@@ -44,6 +45,8 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
     runs = _within(Run.objects.of_project(project), "run", selection)
     if selection.state:
         runs = runs.in_status(selection.state)
+    if selection.ids:
+        runs = runs.filter(pk__in=selection.ids.split(","))
     if selection.of:
         runs = runs.of_loop(selection.of)
     if selection.through:
@@ -67,6 +70,8 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
     if selection.of:
         among = among.filter(integration=selection.of)
     attempts = _within(among, "att", selection)
+    if selection.ids:
+        attempts = attempts.filter(pk__in=selection.ids.split(","))
     if selection.state:
         attempts = attempts.in_state(selection.state)
     if text := selection.text:

@@ -16,7 +16,7 @@ from django.shortcuts import render
 from integrations.models import Integration
 from loops.console.lists import chosen, searched
 from loops.selecting import Selection
-from mobius.api.pagination import Page
+from mobius.api.pagination import MAX_LIMIT, Page
 from mobius.projects.models import Project
 
 COUNTED_AT_MOST = 1_000
@@ -38,7 +38,7 @@ class Names:
     @property
     def words(self) -> dict[str, tuple[str, str]]:
         """Of each filter, its name in the address and its word."""
-        others = {"since": ("from", "From"), "until": ("to", "To"), "text": ("q", "Search")}
+        others = {"since": ("from", "From"), "until": ("to", "To"), "text": ("q", "Search"), "ids": ("id", "Chosen")}
         of = {"of": (self.of, self.of_word)} if self.of else {}
         through = {"through": (self.through, "Integration")} if self.through else {}
         return {"state": (self.state, self.state.capitalize())} | of | through | others
@@ -101,6 +101,7 @@ def selection_of(request: HttpRequest, names: Names) -> Selection:
         since=_day(request, "from"),
         until=_day(request, "to"),
         text=searched(request),
+        ids=",".join(_picked(request)),
     )
 
 
@@ -159,6 +160,12 @@ def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", parameters)
         return dict(zip(several, cursor.fetchone(), strict=True))
+
+
+def _picked(request: HttpRequest) -> list[str]:
+    """What was ticked, each in a parameter of its own, or all in one."""
+    ids = [one.strip()[:_LONGEST_ID] for value in request.GET.getlist("id") for one in value.split(",")]
+    return list(dict.fromkeys(one for one in ids if one))[:MAX_LIMIT]
 
 
 def trouble_with(request: HttpRequest, names: Names) -> str:
