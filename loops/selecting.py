@@ -134,7 +134,8 @@ def _has_sent_through(integration_id: str, field: str) -> Q:
 
     For an integration through which many have: the newest of them soon show, and each is asked by itself.
     """
-    sent = _by_integration(integration_id).filter(run_id=OuterRef(field))
+    # As a range: for an equation PostgreSQL would first read everything that ever went through into a hash table.
+    sent = _by_integration(integration_id).filter(run_id__gte=OuterRef(field), run_id__lte=OuterRef(field))
     waits = Q(waits_at=integration_id) if field == "pk" else Q()
     return Q(Exists(sent)) | waits
 
