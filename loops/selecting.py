@@ -59,7 +59,7 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
         of_runs = (of_project.holding_key(text), of_project.children_of(text))
         among = Attempt.objects.of_project(project)
         rows = (among.sent_under(text), among.sent_for(text))
-        ids = found_ids(*(_newest(one, "pk") for one in of_runs), *(_newest(one, "run_id") for one in rows))
+        ids = found_ids(*(_known_as(one, "pk") for one in of_runs), *(_known_as(one, "run_id") for one in rows))
         runs = runs.filter(pk__in={text, *ids})
     return runs
 
@@ -75,8 +75,8 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
     if selection.state:
         attempts = attempts.in_state(selection.state)
     if text := selection.text:
-        look_ups = (among.sent_under(text), among.sent_for(text), among.of_run(text))
-        attempts = attempts.filter(pk__in=[text, *found_ids(*(_newest(one, "pk") for one in look_ups))])
+        look_ups = (among.sent_under(text), among.sent_for(text), Attempt.objects.of_run(text))
+        attempts = attempts.filter(pk__in=[text, *found_ids(*(_known_as(one, "pk") for one in look_ups))])
     return attempts
 
 
@@ -98,9 +98,8 @@ def callbacks_selected(project: Project, selection: Selection) -> CallbackQueryS
         few = len(ids) <= _FOUND_AT_MOST
         callbacks = callbacks.filter(_one_of(ids, "run_id") if few else _has_sent_through(selection.of, "run_id"))
     if text := selection.text:
-        among = Callback.objects.of_project(project)
-        look_ups = (among.known_as(text), among.of_run(text))
-        callbacks = callbacks.filter(pk__in=[text, *found_ids(*(_newest(one, "pk") for one in look_ups))])
+        look_ups = (Callback.objects.of_project(project).known_as(text), Callback.objects.of_run(text))
+        callbacks = callbacks.filter(pk__in=[text, *found_ids(*(_known_as(one, "pk") for one in look_ups))])
     return callbacks
 
 
@@ -119,6 +118,12 @@ def found_ids(*look_ups: QuerySet[Any]) -> list[str]:
 
 def _newest(queryset: QuerySet[Any], field: str) -> QuerySet[Any]:
     return queryset.order_by("-pk").values_list(field)[: _FOUND_AT_MOST + 1]
+
+
+def _known_as(queryset: QuerySet[Any], field: str) -> QuerySet[Any]:
+    # Ordered by an expression: else an index of ids is taken, which knows the order, and is read to its end for want of
+    # what is looked for.
+    return queryset.order_by(Coalesce("pk", Value("")).desc()).values_list(field)[: _FOUND_AT_MOST + 1]
 
 
 def _one_of(ids: Collection[str], field: str = "pk") -> Q:
