@@ -316,6 +316,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
         """Ids know the time, and the index of states and ids answers by itself."""
         return self.filter(id__gte=first_id("att", moment), state__in=list(states))
 
+    def made_before(self, moment: datetime) -> Self:
+        """Ids know the time, so that an index that ends in them answers by itself."""
+        return self.filter(id__lt=first_id("att", moment))
+
     def without_bodies(self) -> Self:
         return self.defer("body", "response")
 

@@ -233,6 +233,36 @@ class ApiKey(models.Model):
         return self.revoked_at is None and not self.disabled and in_time
 
 
+class RefusedCallQuerySet(models.QuerySet["RefusedCall"]):
+    def of_key(self, key: ApiKey) -> Self:
+        """The latest first."""
+        return self.filter(key=key).order_by("-pk")
+
+    def of_keys(self, keys: Iterable[ApiKey]) -> Self:
+        """The latest first."""
+        return self.filter(key__in=list(keys)).order_by("-pk")
+
+
+class RefusedCall(models.Model):
+    """A call with a live key that `/v1` refused: when, where and why, and nothing of what was sent."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="refused_calls", db_index=False)
+    method = models.CharField(max_length=8)
+    path = models.CharField(max_length=200)
+    status = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=60)
+    fields = models.CharField(max_length=200, blank=True)  # the names of those that were wrong
+    called_at = models.DateTimeField()
+
+    objects = RefusedCallQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "id"], name="refused_calls_by_key")]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}: {self.status} {self.code}"
+
+
 class Throttle(models.Model):
     """How much somebody has asked for lately, where several processes share it (`mobius.projects.throttling`)."""
 

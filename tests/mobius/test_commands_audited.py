@@ -70,8 +70,8 @@ def test_a_purge_is_audited(project: Project) -> None:
     event = AuditEvent.objects.get()
     assert (event.action, event.project_id) == ("body.purge", None)
     assert event.reason == (
-        "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 pushes, 0 webhook deliveries, "
-        "0 alert mails."
+        "Older than 30 days, and forgotten: 0 attempts, 0 runs, 0 callbacks, 0 pushes, 0 bulk jobs, "
+        "0 webhook deliveries, 0 alert mails."
     )
 
 

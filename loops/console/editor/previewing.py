@@ -65,7 +65,7 @@ def preview(layout: Layout, names: Names) -> None:
 def _has_expression(entry: Entry) -> bool:
     if entry.holds == Holds.EXPRESSION:
         return entry.value.strip() != ""
-    return entry.holds == Holds.TEMPLATE and OPENING in entry.value
+    return entry.holds == Holds.TEMPLATE and not entry.typed_type and OPENING in entry.value
 
 
 def _preview(entry: Entry, names: Names) -> Preview:
