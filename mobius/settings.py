@@ -222,9 +222,12 @@ LOGOUT_REDIRECT_URL = "login"
 # The pair, never the name alone: else strangers could lock the owner out (safety §6).
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "mobius.web.access.typed_name"
+AXES_CLIENT_IP_CALLABLE = "mobius.web.access.typing_address"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 1  # hours
 AXES_RESET_ON_SUCCESS = True
+# What is tried while the lock holds neither prolongs it nor is kept: a stranger could make its record grow for ever.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_CALLABLE = "mobius.web.views.locked"
 AXES_DISABLE_ACCESS_LOG = True  # the audit has it
 AXES_ENABLE_ADMIN = False
