@@ -20,10 +20,10 @@ from integrations import invoking
 from mobius.api import streaming
 from mobius.api.envelope import Problem
 from mobius.api.renderers import to_json
+from mobius.api.requests import LARGEST_BODY
 from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
-_LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -90,7 +90,7 @@ class Server:
             threads=24,
             connection_limit=1000,
             channel_timeout=120,
-            max_request_body_size=_LARGEST_BODY,
+            max_request_body_size=LARGEST_BODY,
             ident=None,
             clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
