@@ -58,6 +58,6 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
     That it does refuse is tested by `tests/mobius/projects/test_auditing.py`.
     """
-    if connection.vendor == "sqlite":
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute("DROP TRIGGER audit_refuses_delete")
+    on_postgresql = "DROP TRIGGER audit_refuses_truncate ON projects_auditevent"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER audit_refuses_delete" if connection.vendor == "sqlite" else on_postgresql)
