@@ -13,8 +13,8 @@ from django.db.models import Q
 from integrations.connecting import disconnect
 from integrations.models import Integration
 from loops import bulk
-from loops.models import BulkJob, Push, PushRow, PushState, RowState, Run, Trigger
-from mobius.notifying.interest import note_change
+from loops.models import BulkJob, Push, PushRow, PushState, RowState, Run
+from loops.triggers.registering import forget_all
 from mobius.notifying.models import Endpoint, Notification
 from mobius.notifying.subscribing import delete_endpoint
 from mobius.projects.auditing import SYSTEM
@@ -27,8 +27,7 @@ LONGEST_DRAIN = timedelta(days=30)
 def begin_nothing_new(project: Project) -> None:
     """Its triggers go with their addresses, no further row of a push starts, and bulk jobs end. In the transaction
     that deletes the project."""
-    Trigger.objects.filter(project=project).delete()
-    note_change()
+    forget_all(project)
     for push_id in Push.objects.of_project(project).in_state(PushState.RUNNING).values_list("pk", flat=True):
         Push.objects.held(push_id).get()  # nobody starts rows of it meanwhile
         waiting = PushRow.objects.of_push(push_id).waiting().order_by()

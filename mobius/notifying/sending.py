@@ -89,7 +89,7 @@ def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> 
     endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
     now = clock.now()
     try:
-        url, secrets = str(endpoint.url), _secrets(endpoint, now)
+        url, secrets = _url(endpoint), _secrets(endpoint, now)
     except SecretUnreadable as error:
         with transaction.atomic():
             switch_off(endpoint, because=error.message, now=now)
@@ -108,7 +108,7 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
     test = Notification(endpoint=endpoint, event_type="ping", body=body_of("ping", {"webhook_id": endpoint.pk}))
     keys = [secret] if secret else _secrets(endpoint, now)
     with WAITING_CALLS.one():
-        exchange = _post(url or str(endpoint.url), test, endpoint, keys, now)
+        exchange = _post(url or _url(endpoint), test, endpoint, keys, now)
     return Ping(
         success=exchange.accepted,
         status_code=exchange.status,
@@ -141,8 +141,18 @@ def redeliver(notification: Notification, *, by: Actor) -> Notification:
     return held
 
 
+def _url(endpoint: Endpoint) -> str:
+    """Raises SecretUnreadable, also when nobody could read it and it was erased."""
+    if not endpoint.url:
+        raise SecretUnreadable("Its address could not be read with the present key and was erased. Give it a new one.")
+    return str(endpoint.url)
+
+
 def _secrets(endpoint: Endpoint, now: datetime) -> list[str]:
-    return [str(one.secret) for one in SigningSecret.objects.valid(endpoint.pk, now)]
+    """Raises SecretUnreadable as above."""
+    if secrets := [str(one.secret) for one in SigningSecret.objects.valid(endpoint.pk, now)]:
+        return secrets
+    raise SecretUnreadable("Its secret could not be read with the present key and was erased. Rotate the secret.")
 
 
 def _post(url: str, notification: Notification, endpoint: Endpoint, secrets: list[str], now: datetime) -> Exchange:

@@ -14,6 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from integrations.addresses import UnsafeUrl, read_url
 from integrations.secrets import SecretUnreadable
 from mobius import clock
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.errors import AlreadyExists, Conflict, InvalidFields
 from mobius.notifying.interest import note_change
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
@@ -95,6 +96,8 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
         if changes.get("enabled"):
             endpoint.disabled_because, endpoint.failing_since, endpoint.failures_in_a_row = "", None, 0
         endpoint.save()
+        if "url" in changed:
+            erase_after_commit()
         note_change()
         _note(by, "update", endpoint, changed=changed)
     return endpoint
@@ -105,6 +108,7 @@ def delete_endpoint(endpoint: Endpoint, *, by: Actor) -> None:
     """Its log goes with it."""
     _note(by, "delete", endpoint)
     endpoint.delete()
+    erase_after_commit()
     note_change()
 
 
@@ -114,6 +118,7 @@ def rotate_secret(endpoint: Endpoint, *, by: Actor) -> NewSecret:
     endpoint.refresh_from_db(from_queryset=Endpoint.objects.select_for_update())
     now, text = clock.now(), new_secret()
     SigningSecret.objects.filter(endpoint=endpoint, version__lt=endpoint.secret_version).delete()
+    erase_after_commit()
     SigningSecret.objects.filter(endpoint=endpoint).update(expires_at=now + OVERLAP)
     endpoint.secret_version += 1
     endpoint.updated_at, endpoint.updated_by = now, by.name
