@@ -125,8 +125,8 @@ OPERATIONS = {
     (IntegrationViewSet, "update"): Operation(
         id="updateIntegration",
         summary="Change an integration",
-        description="`credentials` and `config` are each replaced whole; what is not given stays, but a stored header is "
-        "not sent to another address: with another `webhook_url` send `credentials`, too. "
+        description="`credentials` and `config` are each replaced whole; what is not given stays. But a stored header "
+        "is sent to no other address: with another `webhook_url` send `credentials`, too. "
         "`status: inactive` pauses it, `active` resumes it.",
         body=Body(
             shape=ChangedIntegrationSerializer,
