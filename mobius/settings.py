@@ -332,7 +332,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "text": {"()": "mobius.logs.TextFormatter", "format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "mobius.logs.JsonFormatter"},
     },
     "filters": {"redact": {"()": "mobius.redacting.RedactingFilter"}},
