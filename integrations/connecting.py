@@ -20,7 +20,7 @@ from integrations.providers.contract import Connection, Provider
 from integrations.secrets import fingerprint, prove_key
 from mobius import clock
 from mobius.engine.sqlite3.erasing import erase_after_commit
-from mobius.errors import AlreadyExists, Conflict
+from mobius.errors import AlreadyExists, Conflict, NotFound
 from mobius.ids import new_id
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
@@ -82,7 +82,7 @@ def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> 
     if integration.held or (integration.status, integration.attention) == (IntegrationStatus.INACTIVE, reason):
         return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
-    integration.save(update_fields=["status", "attention", "updated_at"])
+    save(integration, "status", "attention")
     note(by, "pause", integration, reason=reason)
     return integration
 
@@ -101,9 +101,16 @@ def activate(integration: Integration) -> Integration:
     """Send again, as a part of something else that the audit names; but not what is held since a restore."""
     if not integration.held:
         integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
-    integration.save(update_fields=["status", "attention", "held_since", "updated_at"])
+    save(integration, "status", "attention", "held_since")
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
     return integration
+
+
+def save(integration: Integration, *fields: str) -> None:
+    """Write these fields. Raises NotFound when somebody has disconnected it meanwhile."""
+    if Integration.objects.select_for_update(no_key=True).filter(pk=integration.pk).values("pk").first() is None:
+        raise NotFound("Somebody has disconnected this integration meanwhile.")
+    integration.save(update_fields=[*fields, "updated_at"])
 
 
 def clear_attention(integration: Integration) -> None:
@@ -124,7 +131,7 @@ def set_name(integration: Integration, name: str) -> None:
     integration.name = name
     try:
         with transaction.atomic():
-            integration.save(update_fields=["name", "updated_at"])
+            save(integration, "name")
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
 

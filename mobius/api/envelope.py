@@ -12,6 +12,7 @@ from typing import Any
 from django.core import exceptions as django_errors
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import Resolver404
 from django.views import defaults
 from rest_framework import exceptions as drf_errors
@@ -174,6 +175,14 @@ def _log(exception: BaseException, problem: Problem, request: HttpRequest | None
     logger.error("%s failed unexpectedly [%s]", what, name, exc_info=exception)
     # What error trackers listen to, and Django's test client, which raises the exception in the test.
     got_request_exception.send(sender=None, request=request)
+
+
+def refusal_page(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    """For what a verb refused and its page did not foresee, such as that somebody else was quicker. None: no refusal."""
+    if not isinstance(exception, errors.MobiusError) or exception.http_status >= 500:
+        return None
+    context = {"status": exception.http_status, "message": exception.message}
+    return render(request, "refused.html", context, status=exception.http_status)
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from mobius.api.envelope import Problem, answer, describe, is_api
+from mobius.api.envelope import Problem, answer, describe, is_api, refusal_page
 from mobius.ids import new_id
 
 LARGEST_BODY = 32 * 1024 * 1024
@@ -67,8 +67,8 @@ class ApiMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """For plain Django views under `/v1`; DRF's views have answered their exceptions already."""
-        return answer(exception, request) if is_api(request) else None
+        """For plain Django views under `/v1`, whose DRF views have answered their exceptions already; and for pages."""
+        return answer(exception, request) if is_api(request) else refusal_page(request, exception)
 
     def _refuse_unmeasured(self, request: HttpRequest) -> HttpResponse | None:
         """WSGI takes a chunked body without a length for an empty one: say so instead of losing it."""

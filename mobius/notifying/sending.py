@@ -20,7 +20,7 @@ from integrations.providers.contract import Exchange, Failure, OutgoingRequest
 from integrations.secrets import SecretUnreadable
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
-from mobius.errors import Conflict
+from mobius.errors import Conflict, NotFound
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
 from mobius.notifying.signing import signed_headers
 from mobius.notifying.subscribing import switch_off
@@ -118,9 +118,11 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
 
 
 def redeliver(notification: Notification, *, by: Actor) -> Notification:
-    """Send it again, with ten new attempts and under its own id. Raises Conflict."""
+    """Send it again, with ten new attempts and under its own id. Raises Conflict, and NotFound."""
     with transaction.atomic():
-        held = Notification.objects.select_for_update().with_endpoint().get(pk=notification.pk)
+        held = Notification.objects.select_for_update().with_endpoint().filter(pk=notification.pk).first()
+        if held is None:
+            raise NotFound("Somebody has deleted this webhook, and its log with it.")
         if held.due_at is not None:
             raise Conflict("This delivery is under way already.")
         if not held.endpoint.enabled:
