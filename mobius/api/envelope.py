@@ -178,7 +178,7 @@ def _log(exception: BaseException, problem: Problem, request: HttpRequest | None
 
 
 def refusal_page(request: HttpRequest, exception: Exception) -> HttpResponse | None:
-    """For what a verb refused and its page did not foresee, such as that somebody else was quicker. None: no refusal."""
+    """For what a verb refused and its page did not foresee, as when somebody else was quicker. None: no refusal."""
     if not isinstance(exception, errors.MobiusError) or exception.http_status >= 500:
         return None
     context = {"status": exception.http_status, "message": exception.message}
