@@ -18,6 +18,15 @@ class TextFormatter(logging.Formatter):
         return super().formatMessage(record)
 
 
+class NoFaultOfOurs(logging.Filter):
+    """For what Django calls an error though a stranger sent it: a warning, in one line, which nobody is mailed."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.exc_info = None
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """Time, level, logger, message and, when there is one, the traceback."""
 

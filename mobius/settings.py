@@ -328,6 +328,13 @@ _HANDLERS = ["console", "mail"] if ADMINS else ["console"]
 DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "mobius.tracebacks.NamesOnly"
 
+# What Django logs as an error, with its traceback, whenever a stranger sends an odd request (SuspiciousOperation).
+_ODD_REQUESTS = """
+    SuspiciousOperation DisallowedHost DisallowedRedirect RequestDataTooBig TooManyFieldsSent TooManyFilesSent
+    SuspiciousMultipartForm SuspiciousFileOperation SuspiciousSession InvalidSessionKey
+    DisallowedModelAdminLookup DisallowedModelAdminToField
+""".split()
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -335,7 +342,10 @@ LOGGING = {
         "text": {"()": "mobius.logs.TextFormatter", "format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "mobius.logs.JsonFormatter"},
     },
-    "filters": {"redact": {"()": "mobius.redacting.RedactingFilter"}},
+    "filters": {
+        "redact": {"()": "mobius.redacting.RedactingFilter"},
+        "no_fault_of_ours": {"()": "mobius.logs.NoFaultOfOurs"},
+    },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT, "filters": ["redact"]},
         "mail": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR", "filters": ["redact"]},
@@ -344,6 +354,7 @@ LOGGING = {
     "loggers": {
         "django": {"level": "WARNING", "propagate": True, "handlers": []},
         "django.request": {"level": "ERROR"},
+        **{f"django.security.{name}": {"filters": ["no_fault_of_ours"]} for name in _ODD_REQUESTS},
         "axes": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},  # at INFO it writes three lines a run
         "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret
