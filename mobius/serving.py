@@ -24,6 +24,8 @@ from mobius.api.requests import LARGEST_BODY
 from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
+_MOST_CONNECTIONS = 1000
+_ROOM = 100  # for those that come, however many keep silent
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -88,7 +90,7 @@ class Server:
             host=host,
             port=port,
             threads=24,
-            connection_limit=1000,
+            connection_limit=_MOST_CONNECTIONS,
             channel_timeout=120,
             max_request_body_size=LARGEST_BODY,
             ident=None,
@@ -119,7 +121,17 @@ class Server:
         self._server.task_dispatcher.shutdown(timeout=1)
 
     def _turn(self, seconds: float) -> None:
+        if len(self._sockets) > _MOST_CONNECTIONS - _ROOM:
+            self._make_room()
         wasyncore.loop(timeout=seconds, use_poll=sys.platform != "win32", map=self._sockets, count=1)
+
+    def _make_room(self) -> None:
+        """Let those go that have said nothing for the longest: whoever opens a thousand connections and keeps silent,
+        or drips a request into each, must not shut out everybody else. Who is being answered stays."""
+        channels = [one for one in self._sockets.values() if isinstance(one, _Channel)]
+        silent = [one for one in channels if not one.requests and not one.total_outbufs_len]
+        for channel in sorted(silent, key=lambda one: one.last_activity)[:_ROOM]:
+            channel.will_close = True
 
     def _busy(self) -> bool:
         return any(

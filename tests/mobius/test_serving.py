@@ -10,15 +10,25 @@ from typing import Any
 
 import pytest
 
+from mobius import serving
 from mobius.serving import Server, _Channel
 
 LARGE = b"0123456789abcdef" * 256 * 1024  # more than the far side's buffers hold
 
 
 def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
     body = LARGE if environ["PATH_INFO"] == "/large" else b"small"
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with few places."""
+    monkeypatch.setattr(serving, "_MOST_CONNECTIONS", 40)
+    monkeypatch.setattr(serving, "_ROOM", 10)
 
 
 @pytest.fixture
@@ -78,3 +88,22 @@ def test_the_loop_has_nothing_to_do_for_an_answer_that_is_just_being_sent(
     ask(port, "/small")
 
     assert had_something_to_do == [False]  # head and body together
+
+
+def test_whoever_opens_all_connections_and_keeps_silent_shuts_nobody_out(crowded: None, port: int) -> None:
+    answered: list[bytes] = []
+    early = threading.Thread(target=lambda: answered.append(ask(port, "/slow")))
+    early.start()
+    time.sleep(0.2)
+    silent = []
+    try:
+        for _ in range(120):
+            silent.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+            silent[-1].sendall(b"GET /small HTTP/1.1\r\nX-Never-Ends: ")
+
+        assert [ask(port, "/small")[-5:] for _ in range(3)] == [b"small"] * 3
+        early.join()
+        assert answered[0].endswith(b"small"), "who is being answered stays"
+    finally:
+        for one in silent:
+            one.close()
