@@ -26,6 +26,8 @@ from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 _ANSWERS_END_WITHIN_SECONDS = 5
 _MOST_CONNECTIONS = 1000
 _ROOM = 100  # for those that come, however many keep silent
+_STUCK_AFTER_SECONDS = 60.0
+_LOOKS_EVERY_SECONDS = 5.0
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -84,6 +86,7 @@ class Server:
 
     def __init__(self, application: Any, *, host: str, port: int) -> None:
         self._sockets: dict[int, Any] = {}
+        self._looks_at = 0.0
         self._server: Any = create_server(
             application,
             map=self._sockets,
@@ -123,15 +126,27 @@ class Server:
     def _turn(self, seconds: float) -> None:
         if len(self._sockets) > _MOST_CONNECTIONS - _ROOM:
             self._make_room()
+        if time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + _LOOKS_EVERY_SECONDS
+            self._give_up_stuck()
         wasyncore.loop(timeout=seconds, use_poll=sys.platform != "win32", map=self._sockets, count=1)
 
     def _make_room(self) -> None:
         """Let those go that have said nothing for the longest: whoever opens a thousand connections and keeps silent,
         or drips a request into each, must not shut out everybody else. Who is being answered stays."""
-        channels = [one for one in self._sockets.values() if isinstance(one, _Channel)]
-        silent = [one for one in channels if not one.requests and not one.total_outbufs_len]
+        silent = [one for one in self._channels() if not one.requests and not one.total_outbufs_len]
         for channel in sorted(silent, key=lambda one: one.last_activity)[:_ROOM]:
             channel.will_close = True
+
+    def _give_up_stuck(self) -> None:
+        """Hang up on those that take nothing of their answer: a thread waits for each, and would for ever."""
+        now = time.time()
+        for channel in self._channels():
+            if channel.total_outbufs_len and now - channel.last_activity > _STUCK_AFTER_SECONDS:
+                channel.handle_close()
+
+    def _channels(self) -> list[_Channel]:
+        return [one for one in self._sockets.values() if isinstance(one, _Channel)]
 
     def _busy(self) -> bool:
         return any(

@@ -182,7 +182,10 @@ def refusal_page(request: HttpRequest, exception: Exception) -> HttpResponse | N
     if not isinstance(exception, errors.MobiusError) or exception.http_status >= 500:
         return None
     context = {"status": exception.http_status, "message": exception.message}
-    return render(request, "refused.html", context, status=exception.http_status)
+    page = render(request, "refused.html", context, status=exception.http_status)
+    for header, value in _headers_of(exception).items():
+        page.headers[header] = value
+    return page
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:

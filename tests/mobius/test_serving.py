@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -16,9 +17,12 @@ from mobius.serving import Server, _Channel
 LARGE = b"0123456789abcdef" * 256 * 1024  # more than the far side's buffers hold
 
 
-def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/slow":
         time.sleep(1)
+    if environ["PATH_INFO"] == "/endless":
+        start_response("200 OK", [])
+        return itertools.repeat(LARGE)
     body = LARGE if environ["PATH_INFO"] == "/large" else b"small"
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
@@ -29,6 +33,13 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server with few places."""
     monkeypatch.setattr(serving, "_MOST_CONNECTIONS", 40)
     monkeypatch.setattr(serving, "_ROOM", 10)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that gives up soon."""
+    monkeypatch.setattr(serving, "_STUCK_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "_LOOKS_EVERY_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -106,4 +117,17 @@ def test_whoever_opens_all_connections_and_keeps_silent_shuts_nobody_out(crowded
         assert answered[0].endswith(b"small"), "who is being answered stays"
     finally:
         for one in silent:
+            one.close()
+
+
+def test_whoever_reads_nothing_of_a_large_answer_holds_no_thread_for_ever(impatient: None, port: int) -> None:
+    stuck = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(24)]  # as many as threads
+    try:
+        for one in stuck:
+            one.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.5)
+
+        assert ask(port, "/small").endswith(b"small")
+    finally:
+        for one in stuck:
             one.close()
