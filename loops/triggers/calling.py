@@ -80,6 +80,8 @@ def call(trigger: Trigger, event: JsonObject, *, key: str = "") -> Called:
 
 
 def _call(trigger: Trigger, event: JsonObject, key: str) -> Called:
+    if not Trigger.objects.filter(pk=trigger.pk).exists():  # deleted just now: a commit that others share would fail
+        raise NotFound("There is no such trigger.")
     now = clock.now()
     source_event = SourceEvent(project_id=trigger.project_id, trigger=trigger, cause=key, created_at=now)
     try:

@@ -13,7 +13,7 @@ from django.test import Client
 
 from integrations import connecting
 from integrations.models import Integration
-from loops.authoring import delete_loop
+from loops.authoring import create_loop, delete_loop, update_loop
 from loops.models import Loop, Push
 from loops.pushing import operating
 from mobius.alerting.models import Recipient
@@ -22,8 +22,8 @@ from mobius.notifying.models import Endpoint
 from mobius.notifying.subscribing import delete_endpoint
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.members import remove_member
-from mobius.projects.models import Membership
-from tests.cast import Api
+from mobius.projects.models import Membership, Project
+from tests.cast import PUSH_LEADS, Api
 from tests.inventory import Things, filled
 from tests.mobius.test_every_write import API, PAGES, given, root, things  # noqa: F401  (fixtures)
 
@@ -114,3 +114,32 @@ def test_the_page_says_that_somebody_was_quicker(
 
     assert answer.status_code == 404
     assert "Somebody has disconnected this integration meanwhile." in answer.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_belongs_to_something_that_is_deleted_at_the_same_moment_is_refused(
+    api: Api, client: Client, project: Project
+) -> None:
+    """The commit finds it out."""
+    hook = {"kind": "http", "key": "form"}
+    loop = create_loop(project=project, authored=PUSH_LEADS | {"triggers": [hook]})
+    client.force_login(User.objects.create_superuser("root"))
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        found = execute(sql, *more)
+        if sql.startswith("SELECT") and 'FROM "loops_trigger"' in sql:
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM loops_trigger")
+        return found
+
+    answers = []
+    for ask in (
+        lambda: api.post(f"{api.root}/loops/{loop.pk}/triggers/form/secret"),
+        lambda: client.post(f"/projects/platform/build/loops/{loop.pk}/triggers/form/secret/"),
+    ):
+        with connection.execute_wrapper(meanwhile):
+            answers.append(ask())
+        update_loop(loop, {"description": str(len(answers))})  # it is there again
+
+    assert [one.status_code for one in answers] == [404, 404]
+    assert all("was deleted at the same moment" in one.content.decode() for one in answers)
