@@ -40,6 +40,7 @@ def connect(
     The same address keeps its count and its ledger; another address starts its own. Raises Conflict when the address
     belongs to another integration of the project.
     """
+    hold(project.pk)
     name = options.name or provider.id
     integration = Integration.objects.filter(project=project, provider=provider.id, name=name).first()
     pacer = pacer_for(project=project, provider=provider, options=options, integration=integration)
@@ -65,6 +66,7 @@ def rotate(
 ) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
     remember("", auth_header_value)
+    hold(integration.project_id)
     prove_key(hold=True)
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name
@@ -92,6 +94,7 @@ def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
     """Send again, also after a restore. The sweep wakes the rows that wait."""
     if integration.status == IntegrationStatus.ACTIVE and not integration.held and not integration.attention:
         return integration
+    hold(integration.project_id)
     note(by, "resume", integration)
     integration.held_since = None
     return activate(integration)
@@ -121,6 +124,7 @@ def clear_attention(integration: Integration) -> None:
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
     with transaction.atomic():
+        hold(integration.project_id)
         set_name(integration, name)
         note(by, "rename", integration, changed=["name"])
     return integration
@@ -139,11 +143,18 @@ def set_name(integration: Integration, name: str) -> None:
 @transaction.atomic
 def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
+    hold(integration.project_id)
     note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
     erase_after_commit()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
+
+
+def hold(project_id: str) -> None:
+    """Until the transaction ends nobody else changes what the project is connected to. Two who did so at once would
+    make an integration twice, or hold what the other waits for."""
+    Project.objects.select_for_update(no_key=True).get(pk=project_id)
 
 
 def current_webhook(integration: Integration) -> Webhook:

@@ -102,9 +102,11 @@ class IntegrationViewSet(ProjectViewSet):
             mine = mine.filter(status=status)
         return Response(page(mine, request.query_params, serialize_all=integrations_json, max_limit=MAX_PAGE))
 
+    @transaction.atomic
     def create(self, request: Request, project: str) -> Response:
         wanted = NewIntegrationSerializer.read(request.data)
         provider = get_provider(wanted["provider"])
+        connecting.hold(self.project.pk)
         if Integration.objects.filter(project=self.project, provider=provider.id, name=wanted["name"]).exists():
             raise AlreadyExists(f"There is an integration named {wanted['name']} already.")
         integration = self._connect(provider, wanted["name"], wanted)

@@ -105,7 +105,8 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
 
 @transaction.atomic
 def delete_endpoint(endpoint: Endpoint, *, by: Actor) -> None:
-    """Its log goes with it."""
+    """Its log goes with it. Raises NotFound."""
+    _hold(endpoint)
     _note(by, "delete", endpoint)
     endpoint.delete()
     erase_after_commit()
