@@ -86,10 +86,12 @@ def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> 
     notification = Notification.objects.filter(pk=notification_id, state=NotificationState.PROCESSING).first()
     if notification is None:
         return
-    endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
     now = clock.now()
     try:
+        endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
         url, secrets = _url(endpoint), _secrets(endpoint, now)
+    except Endpoint.DoesNotExist:  # deleted just now, and this notification with it
+        return
     except SecretUnreadable as error:
         with transaction.atomic():
             switch_off(endpoint, because=error.message, now=now)
