@@ -75,6 +75,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
                 sent, _ = self._flush_exception(partial(self._send_now, data))
         if sent and sent == len(data):
             return sent
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()  # from now on the far side is waited for
         return sent + int(super().write_soon(data[sent:] if sent else data))
 
     def _send_now(self, data: bytes, *, do_close: bool) -> int:

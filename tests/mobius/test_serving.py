@@ -23,7 +23,9 @@ def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
     if environ["PATH_INFO"] == "/endless":
         start_response("200 OK", [])
         return itertools.repeat(LARGE)
-    body = LARGE if environ["PATH_INFO"] == "/large" else b"small"
+    if environ["PATH_INFO"] == "/late":
+        time.sleep(0.9)
+    body = LARGE if environ["PATH_INFO"] in ("/large", "/late") else b"small"
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
 
@@ -131,3 +133,12 @@ def test_whoever_reads_nothing_of_a_large_answer_holds_no_thread_for_ever(impati
     finally:
         for one in stuck:
             one.close()
+
+
+def test_who_was_long_silent_has_as_long_to_read_as_others(impatient: None, port: int) -> None:
+    """An event stream, for instance, whose reader pauses for a moment."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        time.sleep(0.7)
+        connection.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        time.sleep(1.2)
+        assert b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")[2] == LARGE
