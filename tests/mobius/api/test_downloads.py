@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mobius.api import downloads
 from mobius.api.downloads import download
-from mobius.atonce import DOWNLOADS
 from tests.cast import Api
 
 PAGE = "/projects/platform/govern/audit/export.csv"
 
 
 @pytest.fixture
-def busy() -> Any:
+def busy() -> None:
     """As many downloads as there may be are under way."""
-    leaving = [DOWNLOADS.enter() for _ in range(4)]
-    yield
-    for leave in leaving:
-        leave()
+    for _ in range(4):
+        downloads.DOWNLOADS.enter()
 
 
 @pytest.mark.django_db
