@@ -83,6 +83,10 @@ class Integration(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "provider", "name"], name="one_integration_per_name"),
         ]
+        permissions = [
+            ("pause_integration", "Can pause integrations"),
+            ("resume_integration", "Can resume integrations"),
+        ]
 
     def __str__(self) -> str:
         return self.name

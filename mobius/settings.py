@@ -73,6 +73,7 @@ MOBIUS_LISTENS_ON = env.str("MOBIUS_LISTENS_ON", default="")  # set by `mobius s
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
 MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
+MOBIUS_ENVIRONMENT = env.str("MOBIUS_ENVIRONMENT", default="").strip()  # in the header of Django admin
 MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
 # A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
 MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
@@ -91,7 +92,7 @@ MOBIUS_LOG_LEVEL = env.str("MOBIUS_LOG_LEVEL", default="INFO").upper()
 
 INSTALLED_APPS = [
     "mobius.web",  # before admin: its templates win
-    "django.contrib.admin",
+    "mobius.web.apps.SupportSiteConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -276,6 +277,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "mobius.web.formats"
 
 # --- API ------------------------------------------------------------------------------------------------------------
 

@@ -81,6 +81,7 @@ class BulkJob(models.Model):
             models.UniqueConstraint(fields=["project", "actor_id", "asked_at"], name="one_bulk_job_per_question"),
         ]
         indexes = [models.Index(fields=["project", "id"], name="bulk_jobs_by_project")]
+        permissions = [("cancel_bulkjob", "Can cancel bulk jobs")]
 
     def __str__(self) -> str:
         return self.id

@@ -226,6 +226,7 @@ class ApiKey(models.Model):
                 fields=["project", "name"], condition=Q(revoked_at=None), name="one_live_api_key_per_name"
             ),
         ]
+        permissions = [("revoke_apikey", "Can revoke API keys")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"

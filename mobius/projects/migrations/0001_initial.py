@@ -119,6 +119,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'API key',
+                'permissions': [('revoke_apikey', 'Can revoke API keys')],
             },
         ),
         migrations.CreateModel(
