@@ -336,7 +336,7 @@ class Attempt(models.Model):
     """One POST that may create a row, written down before it leaves."""
 
     id = _id_field("att")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attempts")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     integration = models.ForeignKey(
         Integration, on_delete=models.SET_NULL, null=True, blank=True, related_name="attempts", db_index=False
     )

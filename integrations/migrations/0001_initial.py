@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
                 ('latency_ms', models.PositiveIntegerField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='projects.project')),
+                ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='projects.project')),
                 ('integration', models.ForeignKey(blank=True, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='attempts', to='integrations.integration')),
                 ('webhook', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.RESTRICT, related_name='attempts', to='integrations.webhook')),
             ],

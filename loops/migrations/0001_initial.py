@@ -121,9 +121,9 @@ class Migration(migrations.Migration):
                 ('purged_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
                 ('updated_at', models.DateTimeField()),
-                ('loop', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='loops.loop')),
-                ('loop_version', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='runs', to='loops.loopversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='projects.project')),
+                ('loop', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='loops.loop')),
+                ('loop_version', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.RESTRICT, related_name='runs', to='loops.loopversion')),
+                ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='projects.project')),
             ],
             options={
                 'permissions': [('cancel_run', 'Can cancel runs'), ('retry_run', 'Can retry runs')],
@@ -156,7 +156,7 @@ class Migration(migrations.Migration):
                 ('step_key', models.CharField(blank=True, max_length=100)),
                 ('payload', models.JSONField(default=dict)),
                 ('created_at', models.DateTimeField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='events', to='loops.run')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='events', to='loops.run')),
             ],
         ),
         migrations.CreateModel(
@@ -181,7 +181,7 @@ class Migration(migrations.Migration):
                 ('completed_at', models.DateTimeField(blank=True, null=True)),
                 ('created_at', models.DateTimeField()),
                 ('updated_at', models.DateTimeField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='loops.run')),
+                ('run', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='steps', to='loops.run')),
             ],
         ),
         migrations.CreateModel(

@@ -141,9 +141,12 @@ class Run(models.Model):
     """One execution of a loop version."""
 
     id = id_field("run")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
-    loop = models.ForeignKey("loops.Loop", on_delete=models.CASCADE, related_name="runs")
-    loop_version = models.ForeignKey("loops.LoopVersion", on_delete=models.RESTRICT, related_name="runs")
+    # A row is written four times, and each time into every index: no index beside those below, which begin like it.
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    loop = models.ForeignKey("loops.Loop", on_delete=models.CASCADE, related_name="runs", db_index=False)
+    loop_version = models.ForeignKey(
+        "loops.LoopVersion", on_delete=models.RESTRICT, related_name="runs", db_index=False
+    )
     status = models.CharField(max_length=16, choices=RunStatus.choices, default=RunStatus.QUEUED)
     name = models.CharField(max_length=160, blank=True)
     description = models.CharField(max_length=320, blank=True)
@@ -225,7 +228,7 @@ class Run(models.Model):
 class RunEvent(models.Model):
     """One line of a run's log (mobius-contract §8). Holds no secret."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     sequence = models.PositiveIntegerField()
     event_type = models.CharField(max_length=40)
     step_key = models.CharField(max_length=100, blank=True)

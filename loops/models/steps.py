@@ -66,7 +66,7 @@ class Step(models.Model):
     """One step of a run that has begun. Steps that are still to come have no row; the version says what they are."""
 
     id = models.CharField(primary_key=True, max_length=STEP_ID_LENGTH)  # `<run id>:<step key>` (mobius-contract §1.3)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     key = models.CharField(max_length=100)
     seq = models.PositiveIntegerField()
     name = models.CharField(max_length=200, blank=True)

@@ -23,6 +23,7 @@ from procrastinate.worker import Worker as Listener
 
 from mobius.engine.doorbell import Answer, Work, ring
 from mobius.engine.liveness import BEATS, Heart
+from mobius.engine.postgresql.base import go_by_index
 from mobius.engine.procrastinate import JOB, QUEUE, listening_app
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Worker:
         return carried
 
     def _work(self) -> None:
+        go_by_index()
         while (call := self._given.get()) is not None:
             try:
                 call.work(self._may_go_on)
@@ -111,6 +113,7 @@ class Worker:
     def _keep_watch(self) -> None:
         """Take what is rung and what is due, as much as there are free hands: often while there is much to do, now and
         then when not. It is how a worker that is awake finds runs that nobody rings for, and lost rings are found."""
+        go_by_index()
         awake_until = 0.0
         while not self._closing.is_set():
             self._wake.clear()

@@ -8,11 +8,44 @@ can be read on our side.
 from __future__ import annotations
 
 import select
+import threading
+from typing import Any
 
 from django.db.backends.postgresql import base
 
+_BY_INDEX = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+
+
+class _Thread(threading.local):
+    goes_by_index = False
+
+
+_thread = _Thread()
+
+
+def go_by_index() -> None:
+    """Let this thread's connections find rows by an index, whatever PostgreSQL thinks of that.
+
+    It judges by what it counted last, keeps the plan for as long as the connection, and reads all of a table that was
+    small then: in the first minutes of a new console every statement of a run, the slower the more runs there are.
+    """
+    _thread.goes_by_index = True
+
+
+class SchemaEditor(base.DatabaseSchemaEditor):
+    def _create_like_index_sql(self, model: Any, field: Any) -> None:
+        """Nobody looks for an id by its beginning: for that Django makes a second index on each of them."""
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = SchemaEditor
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if _thread.goes_by_index:
+            with self.connection.cursor() as cursor:
+                cursor.execute(_BY_INDEX)
+
     def is_usable(self) -> bool:
         """After an error Django's own question is asked: the connection stands, but does the server answer?"""
         if self.connection is None or self.connection.closed:
