@@ -13,12 +13,11 @@ from django.utils.safestring import SafeString
 
 from mobius.api.parsing import parse_json
 from mobius.errors import MobiusError
+from mobius.timespans import in_largest_unit
 from mobius.web.icons import draw
 from mobius.web.states import Look, look_of
 
 register = template.Library()
-
-_STEPS = [(60, "s"), (60, "min"), (24, "h"), (30, "d")]
 
 
 @register.filter
@@ -50,14 +49,12 @@ def _in_words(moment: datetime) -> str:
 
 def _distance(distance: timedelta) -> str:
     """In the largest unit that fits; empty beyond thirty days."""
-    amount = abs(distance.total_seconds())
-    if amount < 1:
+    if abs(distance) < timedelta(seconds=1):
         return "just now"
-    for size, unit in _STEPS:
-        if amount < size:
-            return f"{int(amount)} {unit} ago" if distance > timedelta(0) else f"in {int(amount)} {unit}"
-        amount /= size
-    return ""
+    amount = in_largest_unit(abs(distance))
+    if not amount:
+        return ""
+    return f"{amount} ago" if distance > timedelta(0) else f"in {amount}"
 
 
 @register.filter
