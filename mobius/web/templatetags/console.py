@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from mobius.api.parsing import parse_json
 from mobius.errors import MobiusError
-from mobius.timespans import in_largest_unit
+from mobius.timespans import in_largest_unit, measured
 from mobius.web.icons import draw
 from mobius.web.states import Look, look_of
 
@@ -81,6 +81,12 @@ def pretty_json(value: Any) -> str:
 def counted(number: int) -> str:
     """`50,000`."""
     return f"{number:,}"
+
+
+@register.filter
+def latency(milliseconds: int | None) -> str:
+    """`840 ms`, `12.3 s`; a dash where nothing was measured."""
+    return "—" if milliseconds is None else measured(timedelta(milliseconds=milliseconds))
 
 
 @register.simple_tag
