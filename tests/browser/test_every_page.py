@@ -23,8 +23,6 @@ Check = Callable[[Page], None]
 
 P = "/projects/<handle>/"
 OF_NO_PROJECT = {"/", "/login/", "/logout/", "/account/password/", "/healthz", "/readyz", "/metrics"}
-INSTEAD = {f"{P}build/loops/<loop_id>/triggers/": {"loop_id": "hooked", "key": "trigger"}}
-"""What placeholders below an address stand for, where the usual thing has none of its pages."""
 ALSO = [f"{P}build/loops/<hooked>/", f"{P}operate/runs/<failed_run>/", f"{P}operate/runs/<failed_run>/retry/"]
 """Pages that look otherwise for another thing."""
 
@@ -36,13 +34,6 @@ def room_of(path: str) -> str:
 
 IN_PROJECTS = [path for path in [*console_addresses(), *ALSO] if path not in OF_NO_PROJECT]
 ROOMS = sorted({room_of(path) for path in IN_PROJECTS})
-
-
-def address_of(path: str, things: Things) -> str:
-    for below, others in INSTEAD.items():
-        if path.startswith(below):
-            things = things | {name: things[other] for name, other in others.items()}
-    return filled(path, things)
 
 
 def is_page(client: Client, address: str) -> bool:
@@ -71,7 +62,7 @@ def test_every_address_is_of_a_project_or_known_to_be_of_none() -> None:
 def test_every_page_is_sound(open_as: OpenAs, root: User, inventory: Things, assert_sound: Check, room: str) -> None:
     client = Client()
     client.force_login(root)
-    addresses = [address_of(path, inventory) for path in IN_PROJECTS if room_of(path) == room]
+    addresses = [filled(path, inventory) for path in IN_PROJECTS if room_of(path) == room]
     assert [address for address in addresses if re.search("[<>]", address)] == [], "the inventory has no such thing"
     pages = [address for address in addresses if is_page(client, address)]
     assert pages
