@@ -78,7 +78,7 @@ class Budget:
         return [
             ("Used", f"{usage.used:,}"),
             ("In doubt", f"{usage.possibly_used:,}"),
-            ("In flight", f"{usage.in_flight:,}"),
+            ("On the way", f"{usage.in_flight:,}"),
             ("Left", "No limit" if usage.left is None else f"{usage.left:,}"),
         ]
 

@@ -71,10 +71,22 @@ def pages(request: pytest.FixtureRequest, root: User, inventory: Things) -> list
     return found
 
 
+_STRAY_TIMES = r"""() => {
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (/\b\d{1,2}:\d{2}\b/.test(data) && !parentElement.closest("time, code, pre, textarea")) found.push(data.trim());
+  }
+  return found;
+}"""
+
+
 def test_every_page_is_sound(open_as: OpenAs, root: User, pages: list[str], assert_sound: Check) -> None:
     def check(address: str) -> None:
         page = open_as(root, address)
         assert page.get_by_role("heading", level=1).count() == 1, f"{address} has not one heading"
+        assert page.evaluate(_STRAY_TIMES) == [], f"{address} tells a time that is not the reader's own"
         assert_all_within_reach(page)
         assert_sound(page)
 
