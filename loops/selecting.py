@@ -61,7 +61,7 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
     if selection.state:
         attempts = attempts.in_state(selection.state)
     if text := selection.text:
-        look_ups = (among.sent_under(text), among.sent_for(text), among.of_run(text))
+        look_ups = (among.sent_under(text), among.sent_for(text), Attempt.objects.of_run(text))
         attempts = attempts.filter(pk__in=[text, *found_ids(*look_ups)])
     return attempts
 
@@ -71,15 +71,16 @@ def through_webhooks(project: Project, selection: Selection) -> AttemptQuerySet:
     webhooks, attempts = Webhook.objects.filter(project=project), Attempt.objects.all()
     if selection.of:
         webhooks = webhooks.filter(integration=selection.of)
-        # As an expression: else the index of integrations, which holds no states, is taken for the better one.
-        attempts = attempts.alias(through=Coalesce("integration_id", Value(""))).filter(through=selection.of)
+        attempts = attempts.known_by_others_to_be_through(selection.of)
     return _within(attempts.filter(webhook__in=webhooks), "att", selection)
 
 
 def found_ids(*look_ups: QuerySet[Any], field: str = "pk") -> list[str]:
     """The ids of what they find, of each the newest."""
-    # One query for each index; OR would have the database read them all.
-    return [pk for one in look_ups for pk in one.order_by("-pk").values_list(field, flat=True)[:_FOUND_AT_MOST]]
+    # One query for each index; OR would have the database read them all. Ordered by an expression: else an index of ids
+    # is taken, which knows the order, and is read to its end for want of what is looked for.
+    newest = Coalesce("pk", Value("")).desc()
+    return [pk for one in look_ups for pk in one.order_by(newest).values_list(field, flat=True)[:_FOUND_AT_MOST]]
 
 
 Q = TypeVar("Q", bound=QuerySet[Any])

@@ -41,7 +41,9 @@ def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
 def integration_callbacks(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     """What came back for the rows of one integration."""
     integration = find_integration(project, integration_id)
-    of_its_rows = Callback.objects.of_project(project).for_rows_among(Attempt.objects.through(integration))
+    of_its_rows = Callback.objects.of_project(project).for_rows_among(
+        Attempt.objects.known_by_others_to_be_through(integration.pk)
+    )
     found = callbacks_found(request, of_its_rows)
     return render(request, "loops/integration_callbacks.html", on_tab(Tab.CALLBACKS, request, integration) | found)
 
@@ -49,11 +51,16 @@ def integration_callbacks(request: ProjectRequest, project: Project, integration
 def callbacks_found(request: ProjectRequest, among: CallbackQuerySet) -> dict[str, Any]:
     """The page that the address asks for, and what it asks for."""
     listed = among.without_bodies()
-    state, text = chosen(request, "state", CallbackState), searched(request)
+    state, text, project = chosen(request, "state", CallbackState), searched(request), request.access.project
     if state:
         listed = listed.in_state(state)
     if text:
-        listed = listed.filter(pk__in=[text, *found_ids(among.known_as(text), among.of_run(text))])
+        listed = listed.filter(
+            pk__in=[
+                text,
+                *found_ids(Callback.objects.of_project(project).known_as(text), Callback.objects.of_run(text)),
+            ]
+        )
     return {
         "page": rows(request, listed),
         "state": state,

@@ -140,6 +140,7 @@ def crowd_of_runs(project: Project, clay: ClaySimulator, things: Things) -> Run:
         callbacks.receive_by_request_id(project, {"request_id": f"push8-{run.pk}", "score": number})
     for _ in range(MANY):
         begin(loop)
+        begin(loop_of(project, push(), waiting()))
     work_off()
     integration = project.integrations.get()
     go_on(started(integration, leads(MANY)), turns=3)

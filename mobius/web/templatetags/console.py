@@ -84,9 +84,9 @@ def counted(number: int) -> str:
 
 
 @register.filter
-def latency(milliseconds: int | None) -> str:
-    """`840 ms`, `12.3 s`; a dash where nothing was measured."""
-    return "—" if milliseconds is None else measured(timedelta(milliseconds=milliseconds))
+def latency(milliseconds: Any) -> str:
+    """A number of them, as `840 ms` or `12.3 s`; a dash where nothing was measured."""
+    return "—" if milliseconds in (None, "") else measured(timedelta(milliseconds=milliseconds))
 
 
 @register.simple_tag

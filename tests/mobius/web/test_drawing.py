@@ -51,7 +51,7 @@ def test_a_distance_is_told_in_the_largest_unit_that_fits(before: timedelta, wor
 
 
 def test_a_latency_is_short_to_read_however_long_it_was() -> None:
-    assert [latency(ms) for ms in (None, 0, 84, 20_004)] == ["—", "0 ms", "84 ms", "20.0 s"]
+    assert [latency(ms) for ms in (None, "", 0, 84, 20_004)] == ["—", "—", "0 ms", "84 ms", "20.0 s"]
 
 
 def test_json_is_indented_and_other_text_is_left_alone() -> None:
