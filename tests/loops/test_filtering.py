@@ -23,6 +23,7 @@ from tests.loops.flow import LOST, NAP, begin, go, loop_of, push
 pytestmark = pytest.mark.django_db
 RUNS = "/projects/platform/operate/runs/"
 DELIVERIES = "/projects/platform/operate/deliveries/"
+CALLBACKS = "/projects/platform/operate/callbacks/"
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -199,6 +200,21 @@ def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) ->
             plan = str(cursor.fetchall())
         assert re.findall(r"INDEX (runs_by_status|attempts_by_state|attempts_in_doubt)", plan), plan
         assert not re.search(r"SCAN (loops_run|integrations_attempt)\b", plan), plan
+
+
+@pytest.mark.parametrize("address", [RUNS, DELIVERIES, CALLBACKS])
+def test_a_search_is_answered_by_the_index_of_what_is_looked_for(viewer: Client, address: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with CaptureQueriesContext(connection) as asked:
+        viewer.get(address, {"q": "nothing"})
+    look_ups = [query["sql"] for query in asked if "LIMIT 1000" in query["sql"]]
+    assert len(look_ups) >= 2
+    for look_up in look_ups:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {look_up}")
+            plan = str(cursor.fetchall())
+        assert "by_project" not in plan, plan
 
 
 def test_states_of_rows_are_all_there(viewer: Client, attempt: Attempt) -> None:
