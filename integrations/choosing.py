@@ -12,6 +12,7 @@ from integrations.providers.contract import Action, Connection, Provider
 from integrations.providers.errors import NotConnected
 from integrations.providers.registry import all_actions
 from integrations.secrets import SecretUnreadable, decrypted, prove_key
+from mobius.engine.gathering import read_again
 from mobius.errors import NotFound
 from mobius.prepared import Rows
 
@@ -91,7 +92,7 @@ def choose(project_id: str, action_name: str, *, name: str = "", webhook_id: str
     if action_name not in all_actions():
         raise NotFound(f"There is no action named {action_name}.")
     provider, _ = all_actions()[action_name]
-    rows = _usable(project_id, webhook_id) if webhook_id else _current(project_id, provider.id)
+    rows = _usable(project_id, webhook_id) if webhook_id else _current.once(project_id, provider.id)
     picked = _pick(provider, [_Stored(*row) for row in rows], "" if webhook_id else name)
     try:
         return _open(action_name, picked)
@@ -151,6 +152,7 @@ def _disable(integration_id: str | None, error: SecretUnreadable) -> None:
     """Raises WrongKey when it is this process that lacks the key: then nothing is wrong with the integration."""
     prove_key()
     Integration.objects.filter(pk=integration_id).update(status=IntegrationStatus.EXPIRED, attention=error.message)
+    read_again()
 
 
 def _pick(provider: Provider, stored: list[_Stored], name: str) -> _Stored:

@@ -6,6 +6,7 @@ never invented (founding document: the row is exactly what the caller gave).
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Collection
 from datetime import datetime
@@ -13,7 +14,7 @@ from datetime import datetime
 from django.db import connection
 
 from integrations.models import LedgerEntry
-from mobius.prepared import Select, execute
+from mobius.prepared import Select, answered
 
 
 def digest(body: str, *, callback_of: str = "") -> str:
@@ -27,13 +28,27 @@ def digest(body: str, *, callback_of: str = "") -> str:
 _ENTER = """
     INSERT INTO integrations_ledgerentry (destination, request_id, body_digest, attempt_id, created_at)
     VALUES (%s, %s, %s, %s, %s) ON CONFLICT (destination, request_id, body_digest) DO NOTHING
+    RETURNING EXISTS (SELECT 1 FROM integrations_ledgerentry AS other WHERE other.destination = %s
+                      AND other.request_id = %s AND other.body_digest <> %s)
 """
 
 
-def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: str, now: datetime) -> bool:
-    """Claim the row for an attempt that the caller inserts in this transaction. False: another attempt holds it."""
+class Entered(enum.Enum):
+    """What became of the wish to enter a row."""
+
+    ALONE = enum.auto()
+    BESIDE_OTHERS = enum.auto()  # other rows were sent there under the same request_id
+    NOT = enum.auto()  # another attempt holds this very row
+
+
+def enter(*, destination: str, request_id: str, body_digest: str, attempt_id: str, now: datetime) -> Entered:
+    """Claim the row for an attempt that the caller inserts in this transaction."""
     moment = connection.ops.adapt_datetimefield_value(now)
-    return bool(execute(_ENTER, destination, request_id, body_digest, attempt_id, moment))
+    row = (destination, request_id, body_digest)
+    entered = answered(_ENTER, *row, attempt_id, moment, *row)
+    if not entered:
+        return Entered.NOT
+    return Entered.BESIDE_OTHERS if entered[0][0] else Entered.ALONE
 
 
 _entries = Select(

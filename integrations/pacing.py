@@ -5,6 +5,7 @@ Nothing is reserved ahead: whoever finds no slot takes nothing, and asks again w
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from django.db.models.functions import Greatest
 
 from integrations.judging import LONGEST_RETRY_AFTER_SECONDS
 from integrations.models import Pacer, Webhook
+from mobius.engine.gathering import write_later
 from mobius.prepared import execute
 
 
@@ -140,3 +142,25 @@ def settle_unit(
     moment = connection.ops.adapt_datetimefield_value(now)
     success, failure = (moment, None) if accepted else (None, moment)
     execute(_SETTLE_UNIT, int(was_in_flight), change, success, failure, int(accepted), int(refuses), webhook_id)
+
+
+_USE_UNITS = """
+    UPDATE integrations_webhook SET in_flight = in_flight - %s, used = used + %s, refusals_in_a_row = 0,
+        last_success_at = %s
+    WHERE id = %s
+"""
+
+
+def use_unit(webhook_id: str, *, now: datetime) -> None:
+    """As `settle_unit` for a row on the wire that was accepted; with those of the others in this transaction, if they
+    are gathered: what the webhook has left does not change by it."""
+    if not write_later(_use_units, (webhook_id, now)):
+        _use_units([(webhook_id, now)])
+
+
+def _use_units(accepted: list[tuple[str, datetime]]) -> None:
+    last = dict(sorted(accepted))  # in one order, since it locks
+    rows = Counter(webhook_id for webhook_id, _ in accepted)
+    for webhook_id, moment in last.items():
+        used = rows[webhook_id]
+        execute(_USE_UNITS, used, used, connection.ops.adapt_datetimefield_value(moment), webhook_id)

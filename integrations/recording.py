@@ -21,6 +21,7 @@ from integrations.models import (
 from integrations.parcels import Parcel, Sending
 from integrations.providers.contract import Exchange, Failure, JsonObject
 from integrations.providers.registry import all_actions
+from mobius.engine.gathering import read_again
 from mobius.prepared import Rows, Select, Update
 from mobius.projects.auditing import SYSTEM
 
@@ -53,7 +54,15 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "latency_ms": exchange.latency_ms,
         "finished_at": now,
     }
-    was_in_flight = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.SENDING}))
+    on_the_wire = {"id": parcel.attempt_id, "state": AttemptState.SENDING}
+    if (
+        delivery.state == AttemptState.ACCEPTED
+        and parcel.order.number == 1
+        and _write_outcome.later(outcome, on_the_wire)
+    ):
+        pacing.use_unit(parcel.chosen.webhook.pk, now=now)  # nearly every row
+        return
+    was_in_flight = bool(_write_outcome(outcome, on_the_wire))
     settles = not was_in_flight and delivery.state != AttemptState.IN_DOUBT
     if settles:
         settles = bool(_write_outcome(outcome, {"id": parcel.attempt_id, "state": AttemptState.IN_DOUBT}))
@@ -205,5 +214,6 @@ def _flag(chosen: Chosen, delivery: Delivery) -> None:
         changes["status"] = IntegrationStatus.INACTIVE
     active = Integration.objects.filter(pk=chosen.integration.pk, status=IntegrationStatus.ACTIVE)
     if active.update(**changes) and "status" in changes:
+        read_again()
         paused = Integration.objects.get(pk=chosen.integration.pk)
         connecting.note(SYSTEM, "pause", paused, reason=paused.attention)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from integrations import ledger, pacing, succession
 from integrations.judging import Delivery
+from integrations.ledger import Entered
 from integrations.models import (
     Attempt,
     AttemptKind,
@@ -20,6 +21,7 @@ from integrations.models import (
 from integrations.parcels import AlreadyAccepted, NotNow, Parcel, Sending, prepare
 from integrations.providers.contract import Provider
 from integrations.recording import output_of
+from mobius.engine.gathering import write_now
 from mobius.errors import Conflict
 from mobius.prepared import Insert
 
@@ -40,22 +42,19 @@ def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccep
     """
     if parcel.order.number > 1 and (answer := _after_earlier(parcel)) is not None:
         return answer
-    entries = _entries_of(parcel)
-    if (answer := _already(parcel, entries)) is not None:
-        return answer
     chosen = parcel.chosen
     if chosen.pace and not pacing.take_slot(chosen.integration.pacer_id, chosen.pace, now=now.timestamp()):
-        return paced(chosen.integration.pacer_id)
+        return _already(parcel) or paced(chosen.integration.pacer_id)
     if not pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, testing=parcel.order.kind == AttemptKind.TEST):
         if chosen.pace:
             pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
-        return _without_unit(parcel, now)
-    if _is_guarded(parcel) and not _enter(parcel, entries, now):
-        # Somebody entered the very row since we looked; possible only where several processes write.
+        return _already(parcel) or _without_unit(parcel, now)
+    entered = _enter(parcel, now) if _is_guarded(parcel) else Entered.ALONE
+    if entered is Entered.NOT:
         _give_back(parcel)
-        return _already(parcel, _entries_of(parcel)) or _ask_again(now)
+        return _already(parcel) or _ask_again(now)
     _write_down(parcel, now)
-    if any(one.body_digest != parcel.body_digest for one in entries):
+    if entered is Entered.BESIDE_OTHERS:
         warning = f"Another row was sent under the request_id {parcel.row.request_id} before; this one is sent too."
         return Sending(parcel=parcel, warnings=(warning,))
     return Sending(parcel=parcel)
@@ -126,18 +125,13 @@ def _is_guarded(parcel: Parcel) -> bool:
     return bool(parcel.row.request_id) and parcel.chosen.integration.never_twice and not testing
 
 
-def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
-    """What was sent under the row's request_id before."""
-    if not _is_guarded(parcel):
-        return []
-    return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
-
-
-def _enter(parcel: Parcel, entries: list[LedgerEntry], now: datetime) -> bool:
-    own = _entry_of(parcel, entries)
-    if own is not None:  # of an earlier attempt of this step, after whose doubt the row is sent again
-        ledger.hand_over(own.attempt_id, parcel.attempt_id)
-        return True
+def _enter(parcel: Parcel, now: datetime) -> Entered:
+    if parcel.order.number > 1:
+        entries = _entries_of(parcel)
+        own = _entry_of(parcel, entries)
+        if own is not None and _is_of_this_step(own.attempt, parcel):  # after whose doubt the row is sent again
+            ledger.hand_over(own.attempt_id, parcel.attempt_id)
+            return Entered.BESIDE_OTHERS if len(entries) > 1 else Entered.ALONE
     return ledger.enter(
         destination=parcel.chosen.webhook.destination,
         request_id=parcel.row.request_id,
@@ -147,9 +141,18 @@ def _enter(parcel: Parcel, entries: list[LedgerEntry], now: datetime) -> bool:
     )
 
 
+def _entries_of(parcel: Parcel) -> list[LedgerEntry]:
+    """What was sent under the row's request_id before."""
+    return ledger.entries(parcel.chosen.webhook.destination, parcel.row.request_id)
+
+
 def _entry_of(parcel: Parcel, entries: list[LedgerEntry]) -> LedgerEntry | None:
     """The entry of this very row."""
     return next((one for one in entries if one.body_digest == parcel.body_digest), None)
+
+
+def _is_of_this_step(attempt: Attempt, parcel: Parcel) -> bool:
+    return (attempt.run_id, attempt.step_id) == (parcel.order.run_id, parcel.order.step_id)
 
 
 def _after_earlier(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
@@ -179,13 +182,16 @@ def _give_back(parcel: Parcel) -> None:
     pacing.give_unit_back(chosen.webhook.pk)
 
 
-def _already(parcel: Parcel, entries: list[LedgerEntry]) -> NotNow | AlreadyAccepted | None:
+def _already(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
     """What the ledger says about this very row. None: nobody holds it."""
-    entry = _entry_of(parcel, entries)
+    if not _is_guarded(parcel):
+        return None
+    entry = _entry_of(parcel, _entries_of(parcel))
     if entry is None:
         return None
+    write_now()  # whoever holds it may have done so in this very transaction
     holder = entry.attempt
-    if parcel.order.number > 1 and (holder.run_id, holder.step_id) == (parcel.order.run_id, parcel.order.step_id):
+    if parcel.order.number > 1 and _is_of_this_step(holder, parcel):
         return None  # `_after_earlier` has looked at it
     if holder.state == AttemptState.ACCEPTED:
         output = output_of(holder) | {"duplicate": True}
@@ -239,7 +245,7 @@ def _ask_again(now: datetime) -> NotNow:
 
 def _write_down(parcel: Parcel, now: datetime) -> None:
     order = parcel.order
-    _insert_attempt(
+    _insert_attempt.later(
         {
             "id": parcel.attempt_id,
             "project_id": order.project_id,

@@ -9,6 +9,7 @@ from integrations.forms import Options
 from integrations.models import Integration, Webhook, WebhookState
 from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
+from mobius.engine.gathering import read_again
 from mobius.errors import Conflict
 from mobius.projects.auditing import SYSTEM, Actor
 
@@ -80,5 +81,6 @@ def take_over(webhook_id: str) -> bool:
     retire([current.pk])
     Webhook.objects.filter(pk=staged.pk).update(state=WebhookState.CURRENT)
     integration = Integration.objects.get(pk=staged.integration_id)
+    read_again()
     note(SYSTEM, "take_over", integration, reason=f"{current.masked_url} is full; rows go to {staged.masked_url} now.")
     return True

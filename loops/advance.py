@@ -7,6 +7,7 @@ open, does a row go out; what became of it is written in the next transaction, w
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -33,7 +34,7 @@ from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, wait_no_more, was_in_the_way
 from mobius.engine.doorbell import Work
-from mobius.engine.gathering import Gathered, gathering
+from mobius.engine.gathering import gathering
 from mobius.engine.trouble import is_passing, wait_a_moment
 from mobius.errors import MobiusError
 from mobius.prepared import Select
@@ -65,6 +66,14 @@ def begin(run: Run) -> bool:
     return True
 
 
+def pass_on(run: Run) -> bool:
+    """Let a worker of this process take `run`, which the caller inserts: as it is, without reading it again.
+
+    False: it is to be rung, for there is none, or too much waits already.
+    """
+    return embedded.pass_on(run.pk, partial(_carry_on, run.pk, None, None, fresh=_copy(run)))
+
+
 def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     """Take those of the runs that are ready and play the next turn of each, in one transaction; what is then left to
     do for each. When that fails, each is to be advanced by itself, and it shows whose fault it was."""
@@ -75,19 +84,24 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     return {
         run_id: partial(_carry_on, run_id, turn, sending)
         for run_id, (turn, sending) in played.items()
-        if turn is not None and (sending is not None or turn.goes_on)
+        if sending is not None or turn.goes_on
     }
 
 
-def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn | None, Sending | None]]:
-    played: dict[str, tuple[Turn | None, Sending | None]] = {}
-    gathered = Gathered()
-    with gathering(gathered):
-        for run_id in run_ids:
+def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn, Sending | None]]:
+    played: dict[str, tuple[Turn, Sending | None]] = {}
+    ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
+    steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
+    for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
+        steps[step.run_id][step.key] = step
+    with gathering():
+        for run_id in run_ids:  # in the order in which they were rung
+            if (run := ready.get(run_id)) is None:
+                continue
             if len(played) == 1:
                 wait_no_more()
-            played[run_id] = _play_next_turn(run_id, None, None, None, go_on)
-    gathered.write()
+            turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
+            played[run_id] = turn, _play_turn(turn, None, go_on)
     return played
 
 
@@ -98,14 +112,18 @@ def _copy(run: Run) -> Run:
     return copied
 
 
-def _carry_on(run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool]) -> None:
-    """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run."""
+def _carry_on(
+    run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool], *, fresh: Run | None = None
+) -> None:
+    """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run: it is
+    `fresh`, or else it is read."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
     sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
     alone = False
     while True:
         try:
-            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on)
+            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on, fresh)
+            fresh = None  # whatever comes of it, it is written or read from now on
             turn, sending = together(next_turn, working=True, light=True, alone=alone)
             alone = False
         except Overtaken:
@@ -144,16 +162,22 @@ _steps_of = Select(lambda run: Step.objects.filter(run=run))
 
 def _ready(run_id: str) -> Run | None:
     run = _by_id.first(run_id)
-    if run is None:
-        return None
-    if run.status == RunStatus.QUEUED and not run.queue_reason:
-        return run
-    due = run.status == RunStatus.SUSPENDED and run.wake_at is not None and run.wake_at <= clock.now()
-    return run if due else None
+    return run if run is not None and _is_ready(run) else None
+
+
+def _is_ready(run: Run) -> bool:
+    if run.status == RunStatus.QUEUED:
+        return not run.queue_reason
+    return run.status == RunStatus.SUSPENDED and run.wake_at is not None and run.wake_at <= clock.now()
 
 
 def _play_next_turn(
-    run_id: str, before: Turn | None, claim: int | None, sent: Sent | None, go_on: Callable[[], bool]
+    run_id: str,
+    before: Turn | None,
+    claim: int | None,
+    sent: Sent | None,
+    go_on: Callable[[], bool],
+    fresh: Run | None = None,
 ) -> tuple[Turn | None, Sending | None]:
     """The turn just played, and the row that is to go out next, if any. No turn: the run is not ours to go on with.
 
@@ -162,7 +186,7 @@ def _play_next_turn(
     if before is not None:
         run, steps = before.run, before.steps
     else:
-        found = _ready(run_id) if claim is None else _ours(run_id, claim)
+        found = fresh or (_ready(run_id) if claim is None else _ours(run_id, claim))
         if found is None:
             return None, None
         run, steps = found, {step.key: step for step in _steps_of(run_id)} if found.started_at else {}

@@ -8,7 +8,7 @@ class LoopsConfig(AppConfig):
     def ready(self) -> None:
         from loops.advance import advance, begin_all
         from loops.conditions import find
-        from loops.sweeping import recover, sweep, take_due
+        from loops.sweeping import count_due, recover, sweep, take_due
         from loops.workers import beat, leave
         from mobius.alerting.conditions import found_by
         from mobius.engine import doorbell
@@ -21,6 +21,7 @@ class LoopsConfig(AppConfig):
                 recover=recover,
                 sweep=sweep,
                 take_due=take_due,
+                count_due=count_due,
                 begin_all=begin_all,
                 beat=beat,
                 leave=leave,

@@ -56,8 +56,10 @@ class Changes:
         """The run's row, as long as nobody has written it since it was read."""
         return Run.objects.filter(pk=self.run.pk, claim=self._read_claim, revision=self._read_revision)
 
-    def write(self) -> None:
+    def write(self, *, is_watched: bool) -> None:
         """Raises Overtaken when the run was written by somebody else, and nothing may be committed.
+
+        `is_watched`: others in this transaction ask what the run does, so that it is not written with theirs.
 
         Raises IntegrityError when the run is new and its idempotency key is taken.
         """
@@ -65,11 +67,13 @@ class Changes:
         run.updated_at, run.revision = self.now, self._read_revision + 1
         if self.run_is_new:
             _insert_run(run)
-        elif not _save_run(run, {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}):
-            raise Overtaken
+        else:
+            as_read = {"id": run.pk, "claim": self._read_claim, "revision": self._read_revision}
+            if not (_save_run if is_watched else _save_run.later)(run, as_read):
+                raise Overtaken
         _insert_steps.later(*self.new_steps)
         for step in self.changed_steps.values():
-            _save_step.later(step)
+            _save_step.later(step, {"id": step.pk})
         for wait in self.waits:
             wait.save(force_insert=True)
         for step_id, state in self.closed_waits.items():

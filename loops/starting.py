@@ -9,7 +9,7 @@ from typing import Any
 from django.db import DatabaseError, IntegrityError, transaction
 
 from loops.admitting import admit
-from loops.advance import begin
+from loops.advance import begin, pass_on
 from loops.expressions import ExpressionError, Names, render
 from loops.models import RING_AGAIN_AFTER, Loop, LoopStatus, LoopVersion, Run, RunStatus
 from loops.placeholders import key_is_unfilled, unfilled
@@ -151,7 +151,11 @@ def _insert(run: Run, spec: LoopSpec, by: Actor | None, *, begin_here: bool = Tr
         waits = bool(run.queue_reason)
         # What a worker starts in its turn is another worker's.
         by_a_worker = run.parent_run_id != ""
-        if begin_here and not by_a_worker and not waits and begin(run):
+        here = begin_here and not by_a_worker and not waits
+        if here and begin(run):
+            return
+        if here and pass_on(run):
+            _insert_run(run)
             return
         heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
         if heard:

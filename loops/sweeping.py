@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -23,6 +24,7 @@ from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
 from mobius.notifying.sending import take_back
+from mobius.prepared import answered
 
 _clock = ClockWatch()
 _purge = HourlyPurge()
@@ -36,13 +38,23 @@ _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
 # The odd condition repeats that of the partial index, which otherwise would not be used.
 _TO_RING = "SELECT id, rings FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s"
-_TO_FIRE = """
+_TO_DO = """
     SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
-        OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s)
+            OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s),
+        EXISTS (SELECT 1 FROM loops_bulkjob WHERE state = 'running'),
+        EXISTS (SELECT 1 FROM loops_push WHERE due_at <= %s),
+        (SELECT MIN(waits_for) FROM loops_run WHERE waits_for > '' AND NOT (waits_for = ''))
 """
-_BULK = "SELECT EXISTS (SELECT 1 FROM loops_bulkjob WHERE state = 'running')"
-_TO_LOOK_AFTER = "SELECT EXISTS (SELECT 1 FROM loops_push WHERE due_at <= %s)"
 _NEXT_SUBJECT = "SELECT MIN(waits_for) FROM loops_run WHERE waits_for > %s AND NOT (waits_for = '')"
+
+
+class _ToDo(NamedTuple):
+    """What there is for a sweep to do. Mostly nothing, and then this is all that it asks."""
+
+    fires: bool
+    bulk: bool
+    pushes: bool
+    first_subject: str | None  # that somebody waits for
 
 
 def sweep() -> float:
@@ -54,15 +66,17 @@ def sweep() -> float:
         _ring_due(now)
     else:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
-    if _is_any(_TO_FIRE, now, now):  # two empty indexes where nobody has triggers
+    moment = connection.ops.adapt_datetimefield_value(now)
+    to_do = _ToDo(*answered(_TO_DO, moment, moment, moment)[0])
+    if to_do.fires:
         fire_due(now=now)
-    bulk_goes_on = _is_any(_BULK) and bulk.work_off()
-    pushing = _is_any(_TO_LOOK_AFTER, now) and look_after_pushes(now=now)
+    bulk_goes_on = to_do.bulk and bulk.work_off()
+    pushing = to_do.pushes and look_after_pushes(now=now)
     couriers.hand_out(now=now)
     mailing.hand_out(now=now)
     _watch.go_on(now=now)
     _purge.go_on(now=now)
-    if not _wake_waiters(now):
+    if not _wake_waiters(to_do.first_subject, now):
         return _WAITERS_SECONDS if bulk_goes_on or pushing else _IDLE_SECONDS
     delivering.pull_back(now=now.timestamp())
     return _WAITERS_SECONDS
@@ -85,17 +99,9 @@ def recover() -> None:
         take_back(now=now)
 
 
-def _is_any(question: str, *moments: datetime) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute(question, [connection.ops.adapt_datetimefield_value(moment) for moment in moments])
-        return bool(cursor.fetchone()[0])
-
-
 def _ring_due(now: datetime) -> None:
     """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TO_RING, [connection.ops.adapt_datetimefield_value(now), BATCH])
-        due = cursor.fetchall()
+    due = answered(_TO_RING, connection.ops.adapt_datetimefield_value(now), BATCH)
     if not due:
         return
     with transaction.atomic():  # one commit for all of them
@@ -105,6 +111,7 @@ def _ring_due(now: datetime) -> None:
                 ring(run_id)
 
 
+_COUNT_DUE = "SELECT COUNT(*) FROM (SELECT 1 FROM loops_run WHERE ring_due_at <= %s LIMIT %s) AS due"
 _TAKE_DUE = """
     WITH due AS (
         SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
@@ -118,14 +125,19 @@ def take_due(most: int) -> list[str]:
     """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while, or when
     the worker is given up. Only on PostgreSQL, where several workers ask at once."""
     now = clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE_DUE, [now, min(most, BATCH), now, _MOST_DOUBLINGS, liveness.worker()])
-        return [run_id for (run_id,) in cursor.fetchall()]
+    taken = answered(_TAKE_DUE, now, min(most, BATCH), now, _MOST_DOUBLINGS, liveness.worker())
+    return [run_id for (run_id,) in taken]
 
 
-def _wake_waiters(now: datetime) -> bool:
+def count_due(most: int) -> int:
+    """Runs whose time has come and that no worker has taken yet; `most` when there are more."""
+    moment = connection.ops.adapt_datetimefield_value(clock.now())
+    return int(answered(_COUNT_DUE, moment, most)[0][0])
+
+
+def _wake_waiters(first: str | None, now: datetime) -> bool:
     """Wake the oldest waiters of everything that has room. True while there are any waiters at all."""
-    first = subject = _next_subject(after="")
+    subject = first
     while subject is not None:
         if pacer := delivering.pacer_behind(subject):  # a paused integration that was resumed
             queue.join_pacer(subject, pacer, now=now)
@@ -159,7 +171,5 @@ def _wake(subject: str, run_ids: list[str], now: datetime) -> None:
 
 def _next_subject(*, after: str) -> str | None:
     """The next thing that somebody waits for. A look-up a subject, however many wait."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT_SUBJECT, [after])
-        found: str | None = cursor.fetchone()[0]
+    found: str | None = answered(_NEXT_SUBJECT, after)[0][0]
     return found

@@ -273,7 +273,8 @@ class Turn:
 
         Raises IntegrityError when the run is new and its idempotency key is taken.
         """
-        self._changes.write()
+        # Others look at who waits before them, and at how many runs of a loop are active.
+        self._changes.write(is_watched=self.is_counted or bool(self.run.waits_for or self.run.waits_at))
         if self.is_counted and self.run.has_ended:
             ending.tell_loop(self.run, self.spec, now=self.now)
         if self._announced:

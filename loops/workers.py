@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 
 from integrations import delivering
@@ -19,8 +19,15 @@ from integrations.models import Attempt
 from loops import callbacks
 from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor, Worker
 from mobius import clock
+from mobius.prepared import answered
 
 BATCH = 200
+_ANY_SILENT = """
+    SELECT EXISTS (SELECT 1 FROM loops_worker WHERE beaten_at <= %s) OR EXISTS (
+        SELECT 1 FROM loops_run WHERE worker > '' AND NOT (worker = '')
+            AND worker NOT IN (SELECT id FROM loops_worker WHERE beaten_at > %s))
+"""
+"""Asked at every sweep."""
 
 
 def beat(name: str) -> str:
@@ -41,6 +48,9 @@ def leave(name: str) -> None:
 def give_up_silent(*, now: datetime) -> None:
     """Take the runs of workers that are not alive away from them. Safe in several processes at once."""
     alive_since = now - _silence()
+    moment = connection.ops.adapt_datetimefield_value(alive_since)
+    if not answered(_ANY_SILENT, moment, moment)[0][0]:
+        return
     with transaction.atomic():
         lost = Run.objects.left_behind(alive_since)[:BATCH]
         for run in lost:

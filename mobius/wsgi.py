@@ -17,6 +17,7 @@ from django.utils.http import parse_header_parameters
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
+from mobius.engine.doorbell import make_way
 from mobius.exposure import refuse_debug_for_others
 from mobius.redacting import redact_tracebacks
 from mobius.web.proxy import BehindProxy
@@ -58,8 +59,12 @@ class Application(WSGIHandler):
         pages: Chain = self._middleware_chain
         api = self._api_chain()
 
+        def start(request: HttpRequest) -> Any:
+            make_way()
+            return together(partial(api, request))
+
         # The commit may fail after the answer was made: then the answer is that of the failure.
-        start_with_others = convert_exception_to_response(lambda request: together(partial(api, request)))
+        start_with_others = convert_exception_to_response(start)
 
         def choose(request: HttpRequest) -> Any:
             if not request.path_info.startswith("/v1/") or request.path_info in _FOR_PEOPLE_TOO:

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from mobius.engine import embedded
-from mobius.engine.gathering import Gathered, gathering
+from mobius.engine.gathering import Missed, gathering
 
 T = TypeVar("T")
 
@@ -33,27 +33,37 @@ class Disturbed(OperationalError):
 
 
 class _Piece(Generic[T]):
-    """One thread's work, and what came of it. `light`: without a savepoint, it fails with whatever is beside it."""
+    """One thread's work, and what came of it. `light`: without a savepoint, it fails with the light work beside it."""
 
     def __init__(self, work: Callable[[], T], *, light: bool = False) -> None:
         self._work = work
-        self._light = light
+        self.light = light
         self._result: T | None = None
         self._error: BaseException | None = None
         self.done = False
         self.called = threading.Lock()  # released when the piece is done, or when its thread is to lead
         self.called.acquire()
 
-    def do(self, gathered: Gathered | None = None) -> None:
-        """All or nothing: a transaction, or a savepoint beside others; whose rows are `gathered`, if it is light."""
-        with_others = gathered if self._light else None
+    def do(self) -> None:
+        """All or nothing: a transaction, or a savepoint beside others."""
         try:
-            with transaction.atomic(savepoint=with_others is None), gathering(with_others):
-                self._result = self._work()
-                if connection.needs_rollback:  # the work has met an error and answered it, but nothing is stored
-                    raise OperationalError("the transaction was lost")
+            with transaction.atomic():
+                self._work_it_off()
         except BaseException as error:  # it is its own thread's to deal with, not the leader's
             self._error = error
+
+    def take_part(self) -> None:
+        """As a part of what fails as a whole when this fails, too."""
+        try:
+            self._work_it_off()
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def _work_it_off(self) -> None:
+        self._result = self._work()
+        if connection.needs_rollback:  # the work has met an error and answered it, but nothing is stored
+            raise OperationalError("the transaction was lost")
 
     def failure(self) -> BaseException | None:
         return self._error
@@ -112,24 +122,48 @@ class Crowd:
 
 
 def _do_all(pieces: list[_Piece[Any]]) -> None:
-    if len(pieces) == 1:
-        pieces[0].do()
-        return
+    light = [piece for piece in pieces if piece.light]
+    others = [piece for piece in pieces if not piece.light]
+    if not others:
+        _do_light(light)
+    elif len(pieces) == 1:
+        others[0].do()
+    else:
+        _do_beside_each_other(light, others)
+
+
+def _do_light(pieces: list[_Piece[Any]]) -> None:
+    """All of them, or none: whoever fails knows why, and the others are to bring their work again."""
+    try:
+        with transaction.atomic(), gathering():
+            for piece in pieces:
+                piece.take_part()
+                if piece is pieces[0] and piece is not pieces[-1]:
+                    wait_no_more()
+    except BaseException:
+        for piece in pieces:
+            piece.fail(Disturbed("something else in the same transaction failed"))
+
+
+def _do_beside_each_other(light: list[_Piece[Any]], others: list[_Piece[Any]]) -> None:
     several_processes = connection.vendor == "postgresql"
-    gathered = Gathered()
+    lost = Disturbed if several_processes else OperationalError
     try:
         with transaction.atomic():
-            for piece in pieces:
-                piece.do(gathered)
+            if light:
+                _do_light(light)
+                if connection.needs_rollback:
+                    raise lost("the transaction was lost")
+            for piece in others:
+                if light or piece is not others[0]:
+                    wait_no_more()
+                piece.do()
                 if connection.needs_rollback and (failure := piece.failure()):
                     # Not the piece alone, but the whole transaction is lost, as on a full disk: also what the pieces
                     # before it have done.
-                    raise Disturbed("something else failed") if several_processes else failure
-                if piece is pieces[0]:
-                    wait_no_more()
-            _write(gathered)
+                    raise lost("something else failed") if several_processes else failure
     except BaseException as error:  # the commit itself: nothing of all this has happened
-        for piece in pieces:
+        for piece in (*light, *others):
             piece.fail(error)
 
 
@@ -141,28 +175,21 @@ def wait_no_more() -> None:
             cursor.execute("SET LOCAL lock_timeout = '10ms'")
 
 
-def _write(gathered: Gathered) -> None:
-    try:
-        gathered.write()
-    except Exception as error:  # one of the rows, and nobody knows whose
-        raise Disturbed("the rows of all could not be written") from error
-
-
 _crowd = Crowd()
 
 
 def together(work: Callable[[], T], *, working: bool = False, light: bool = False, alone: bool = False) -> T:
     """What `work` returns or raises, once it is committed; `working` for the threads that carry runs on.
 
-    Where several processes share the database, only `working` threads share commits, and a piece may meet a lock that
-    another process holds: OperationalError, for which `was_in_the_way` is true. Then bring it again, `alone`. `light`
-    work, too, which goes without a savepoint there; whatever is not is brought again here when light work failed.
+    `light` work goes without a savepoint of its own, its rows are gathered, and it fails with other light work beside
+    it: OperationalError, for which `was_in_the_way` is true. Then bring it again, `alone`. So does a piece that meets a
+    lock of another process, where several share the database; there only `working` threads share commits.
     """
     if settings.MOBIUS_ENGINE != "embedded" and not working:
         return work()
     if not alone:
         try:
-            return _crowd.do(work, working=working, light=light and settings.MOBIUS_ENGINE != "embedded")
+            return _crowd.do(work, working=working, light=light)
         except Disturbed:
             if light:
                 raise
@@ -172,6 +199,6 @@ def together(work: Callable[[], T], *, working: bool = False, light: bool = Fals
 
 def was_in_the_way(error: BaseException) -> bool:
     """Did others stop this: by a lock of another process that it would not wait for, by a deadlock, or by failing?"""
-    if isinstance(error, Disturbed):
+    if isinstance(error, Disturbed | Missed):
         return True
     return getattr(error.__cause__, "sqlstate", None) in ("55P03", "40P01")

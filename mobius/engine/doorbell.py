@@ -32,6 +32,7 @@ class Answer:
     # Where several processes work (mobius/engine/worker.py and liveness.py):
     take_due: Callable[[int], list[str]] = _unknown  # so many runs whose time has come, for nobody else
     begin_all: Callable[[list[str], GoOn], dict[str, Work]] = _unknown  # and what is left to do for each of them
+    count_due: Callable[[int], int] = _unknown  # runs whose time has come and that nobody has taken; so many at most
     beat: Callable[[str], str] = _unknown  # the worker of this name is alive; returns the name that it goes on under
     leave: Callable[[str], None] = _unknown  # the worker of this name works no more
 
@@ -56,6 +57,12 @@ def advance(run_id: str) -> None:
 def is_heard() -> bool:
     """Are workers awake anyway, so that a run that is due is found within milliseconds and needs no ring?"""
     return bool(getattr(default_task_backend, "is_heard", bool)())
+
+
+def make_way() -> None:
+    """Before a start: wait a moment if workers are behind. While more is started than is worked off, starts are slowed
+    down, and never kept out; the embedded engine has its own way (mobius/engine/crowd.py)."""
+    getattr(default_task_backend, "make_way", lambda: None)()
 
 
 def ring(run_id: str) -> None:

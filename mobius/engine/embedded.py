@@ -40,6 +40,14 @@ def hand_over(place: Place, run_id: str, work: Work) -> None:
     transaction.on_commit(lambda: _pools[0].hand_over(place, run_id, work))
 
 
+def pass_on(run_id: str, work: Work) -> bool:
+    """Let a thread of this process's pool do `work` for a run once the transaction commits. False: it is to be rung."""
+    if not _pools or not _pools[0].has_room:
+        return False
+    transaction.on_commit(lambda: _pools[0].put(run_id, work) if _pools else None)
+    return True
+
+
 def ring_file() -> Path:
     """Touched by processes that have no pool; the ticker of the one that has looks at it."""
     return Path(settings.MOBIUS_DATA_DIR) / "ring"

@@ -10,12 +10,13 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from django.db import close_old_connections, connections
+from django.db import close_old_connections, connection, connections
 
 if TYPE_CHECKING:  # the doorbell imports the backend, which imports this
     from mobius.engine.doorbell import Answer, Work
 
 logger = logging.getLogger(__name__)
+_MOST_IN_MEMORY = 100  # runs, whose events may have 100 KB each
 
 
 class Place:
@@ -54,10 +55,11 @@ class Pool:
         for thread in self._threads:
             thread.start()
 
-    def put(self, run_id: str) -> None:
+    def put(self, run_id: str, work: Work | None = None) -> None:
+        """Take `run_id` when a thread is free, with `work` for which somebody has prepared, else by its answer."""
         if run_id not in self._waiting:
             self._waiting.add(run_id)
-            self._rung.put(_Call(run_id, partial(self._answer.advance, run_id), begun=False))
+            self._rung.put(_Call(run_id, work or partial(self._answer.advance, run_id), begun=False))
 
     def keep_place(self) -> Place | None:
         """A thread that has nothing to do, kept until `hand_over`, or until the caller forgets it. None: all are busy.
@@ -74,6 +76,11 @@ class Pool:
         """Let the thread that was kept go on with a run that was begun elsewhere."""
         self._kept.discard(place)
         self._rung.put(_Call(run_id, work, begun=True))
+
+    @property
+    def has_room(self) -> bool:
+        """Is the queue so short that what waits in it may be kept in memory?"""
+        return self._may_go_on() and self._rung.qsize() < _MOST_IN_MEMORY
 
     @property
     def is_behind(self) -> bool:
@@ -108,6 +115,7 @@ class Pool:
             except Exception:
                 # The one border where anything may arrive: the run stays as it was committed, the sweep rings it again.
                 logger.exception("run %s could not be advanced", call.run_id)
-            close_old_connections()
+            if self._rung.empty() or connection.errors_occurred:  # it asks the database whether it is still there
+                close_old_connections()
             self._busy[number] = False
         connections.close_all()

@@ -15,6 +15,8 @@ from django_tasks.base import Task, TaskResult
 from procrastinate.contrib.django.utils import connector_params
 from psycopg_pool import AsyncConnectionPool
 
+from mobius.engine.brake import Brake
+from mobius.engine.doorbell import current_answer
 from mobius.engine.receipts import receipt
 
 JOB = "advance"
@@ -23,6 +25,7 @@ QUEUE = "runs"
 _RING_AGAIN_SECONDS = 0.25
 _rung_at = [float("-inf")]
 """The monotonic second of this process's last ring."""
+_brake = Brake(lambda most: current_answer().count_due(most))
 _deferrers: list[procrastinate.jobs.JobDeferrer] = []
 
 
@@ -38,6 +41,10 @@ class ProcrastinateBackend(BaseTaskBackend):
         """One job for each run would cost a millisecond. A worker that was rung stays awake for longer than this; and
         should that ring be rolled back, workers look for what is due after as long at the latest."""
         return time.monotonic() - _rung_at[0] < _RING_AGAIN_SECONDS
+
+    def make_way(self) -> None:
+        """Slow this start down if workers are behind. Raises what the database raises."""
+        _brake.wait()
 
     def enqueue(self, task: Task[..., Any], args: Any, kwargs: Any) -> TaskResult[Any]:
         run_id: str = args[0]

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 
-from django.db import connection
-
 from mobius.engine.pool import Pool
 from mobius.notifying.models import Notification
 from mobius.notifying.sending import claim, deliver
+from mobius.prepared import answered
 
 COURIERS = 6
 FOR_ONE_ENDPOINT = 2
@@ -64,7 +63,5 @@ def _room(endpoint_id: str) -> int:
 
 
 def _next_endpoint(after: str) -> str | None:
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT_ENDPOINT, [after])
-        found: str | None = cursor.fetchone()[0]
+    found: str | None = answered(_NEXT_ENDPOINT, after)[0][0]
     return found

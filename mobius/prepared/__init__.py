@@ -7,7 +7,7 @@ Compiling a statement costs Django ten times what SQLite takes to run it. A prep
 from __future__ import annotations
 
 from mobius.prepared.reading import Rows, Select
-from mobius.prepared.running import execute
+from mobius.prepared.running import answered, execute
 from mobius.prepared.writing import Insert, New, Update
 
-__all__ = ["Insert", "New", "Rows", "Select", "Update", "execute"]
+__all__ = ["Insert", "New", "Rows", "Select", "Update", "answered", "execute"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import ModelState
 from django.db.models.query import get_related_populators
 
+from mobius.engine.gathering import once
 from mobius.prepared.running import here, run
 
 M = TypeVar("M", bound=models.Model)
@@ -29,6 +30,10 @@ class Rows:
 
     def __call__(self, *values: str) -> list[Any]:
         return self._planned(len(values)).rows(values)
+
+    def once(self, *values: str) -> list[Any]:
+        """As it was answered before in this transaction, to others that gather (mobius/engine/gathering.py)."""
+        return once(self, *values)
 
     def _planned(self, count: int) -> _Plan:
         if self._plan is None:  # two threads may do this at once: they make the same plan
@@ -50,6 +55,13 @@ class Select(Rows, Generic[M]):
     def __call__(self, *values: str) -> list[M]:
         plan = self._planned(len(values))
         return [self._instance(plan, row) for row in plan.rows(values)]
+
+    def of_any(self, values: Sequence[str]) -> list[M]:
+        """As for each of `values`, of a query that compares a column with one: in one statement, where that is less."""
+        if here.database.vendor != "postgresql" or len(values) < 2:
+            return [one for value in values for one in self(value)]
+        plan = self._planned(1)
+        return [self._instance(plan, row) for row in plan.rows_of_any(values)]
 
     def _make_instance(self, plan: _Plan, row: tuple[Any, ...]) -> M:
         made: M = plan.instance(row, here.database)
@@ -97,6 +109,16 @@ class _Plan:
         params = [values[param] if type(param) is int else param.value for param in self.params]
         rows: list[Any] = run(here.database, self.sql, params).fetchall()
         return rows
+
+    def rows_of_any(self, values: Sequence[str]) -> list[Any]:
+        params = [list(values) if type(param) is int else param.value for param in self.params]
+        rows: list[Any] = run(here.database, self._sql_of_any, params).fetchall()
+        return rows
+
+    @cached_property
+    def _sql_of_any(self) -> str:
+        before, found, after = self.sql.partition(" = %s")
+        return f"{before} = ANY(%s){after}" if found else self.sql
 
     def instance(self, row: Sequence[Any], database: Any) -> Any:
         values = list(row)

@@ -31,19 +31,35 @@ def _cursor(database: Any) -> Any:
 
 
 def run(database: Any, sql: str, params: Sequence[Any]) -> Any:
-    """The cursor after the statement. Django's own cursor is for when somebody listens, as a test that counts."""
+    """The cursor after the statement."""
+    return _run(database, sql, params, each=False)
+
+
+def run_for_each(database: Any, sql: str, params: Sequence[Sequence[Any]]) -> Any:
+    """The cursor after the statement was run with each of `params`; it counts the rows of all."""
+    return _run(database, sql, params, each=True) if len(params) > 1 else _run(database, sql, params[0], each=False)
+
+
+def _run(database: Any, sql: str, params: Sequence[Any], *, each: bool) -> Any:
+    """Django's own cursor is for when somebody listens, as a test that counts."""
     if database.force_debug_cursor or database.execute_wrappers or database.needs_rollback:
         cursor = database.cursor()
-        cursor.execute(sql, params)
+        (cursor.executemany if each else cursor.execute)(sql, params)
         return cursor
     if database.connection is None:
         database.connect()
     with database.wrap_database_errors:
         cursor = _cursor(database)
-        cursor.execute(sql, params)
+        (cursor.executemany if each else cursor.execute)(sql, params)
     return cursor
 
 
 def execute(sql: str, *params: Any) -> int:
     """Run a statement that is written out. Returns how many rows it met."""
     return int(run(here.database, sql, params).rowcount)
+
+
+def answered(sql: str, *params: Any) -> list[Any]:
+    """Run a statement that is written out. Returns the rows that it answers with."""
+    rows: list[Any] = run(here.database, sql, params).fetchall()
+    return rows

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.models.base import ModelState
 
-from mobius.engine.gathering import write_later
-from mobius.prepared.columns import Columns
-from mobius.prepared.running import here, run
+from mobius.engine.gathering import Missed, write_later
+from mobius.prepared.columns import Columns, many
+from mobius.prepared.running import here, run, run_for_each
 
 M = TypeVar("M", bound=models.Model)
 
@@ -54,12 +54,12 @@ class Insert(Generic[M]):
         self._defaults = {field.attname: field.get_default() for field in self._columns.fields if not field.primary_key}
         # Names of tables and columns only; values are always parameters.
         self._into = f'INSERT INTO "{model._meta.db_table}" ({", ".join(self._columns.sql)}) '
-        self._marks = f"({', '.join(['%s'] * len(self._columns.sql))})"
+        self._one = f"{self._into}VALUES ({', '.join(['%s'] * len(self._columns.sql))})"
 
     def later(self, *rows: M | dict[str, Any]) -> None:
         """With those of the others in this transaction, if they are gathered (mobius/engine/gathering.py)."""
-        if rows:
-            write_later(self._write, rows)
+        if rows and not write_later(self._write, rows):
+            self(*rows)
 
     def _write(self, gathered: list[Sequence[M | dict[str, Any]]]) -> None:
         self(*(row for rows in gathered for row in rows))
@@ -70,17 +70,16 @@ class Insert(Generic[M]):
         database = here.database
         whole = [self._defaults | row if isinstance(row, dict) else row for row in rows]
         if len(rows) > 1 and database.vendor == "postgresql":  # one statement, and one plan, for any number of rows
-            run(database, self._into + self._unnested, self._columns.arrays(whole, database))
+            run(database, self._of_many, [many(map(self._columns.raw, whole))])
         else:
-            params = [value for row in whole for value in self._columns.values(row, database)]
-            run(database, self._into + "VALUES " + ", ".join([self._marks] * len(rows)), params)
+            run_for_each(database, self._one, [self._columns.values(row, database) for row in whole])
         for row in rows:
             if not isinstance(row, dict):
                 row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
 
     @cached_property
-    def _unnested(self) -> str:
-        return f"SELECT * FROM {self._columns.unnested(here.database)}"  # noqa: S608
+    def _of_many(self) -> str:
+        return f"{self._into} SELECT * FROM {self._columns.recordset('new', here.database)}"  # noqa: S608
 
 
 class Update(Generic[M]):
@@ -94,18 +93,21 @@ class Update(Generic[M]):
         self._table = model._meta.db_table
         self._sql = f'UPDATE "{self._table}" SET {assignments} WHERE {conditions}'  # noqa: S608
 
-    def later(self, row: M) -> None:
-        """Of an instance, by its own `where`, with the others in this transaction if they are gathered; uncounted."""
-        write_later(self._write, row)
+    def later(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any]) -> int:
+        """With the others in this transaction, if they are gathered: then it is taken for granted that it meets one
+        row, and whoever writes them all raises Missed if one does not."""
+        return 1 if write_later(self._write, (writes, where)) else self(writes, where)
 
-    def _write(self, rows: list[M]) -> None:
+    def _write(self, gathered: list[tuple[Mapping[str, Any] | M, Mapping[str, Any]]]) -> None:
         database = here.database
-        if len(rows) > 1 and database.vendor == "postgresql":
-            params = self._writes.arrays(rows, database) + self._where.arrays(rows, database)
-            run(database, self._of_many, params)
+        if len(gathered) > 1 and database.vendor == "postgresql":
+            rows = (self._writes.raw(writes) + self._where.raw(where) for writes, where in gathered)
+            met = run(database, self._of_many, [many(rows)]).rowcount
         else:
-            for row in rows:
-                self(row, {name: getattr(row, name) for name in self._where.names})
+            each = [self._params(writes, where, database) for writes, where in gathered]
+            met = run_for_each(database, self._sql, each).rowcount
+        if met != len(gathered):
+            raise Missed(f"of {len(gathered)} rows of {self._table} only {met} were as they were believed to be")
 
     @cached_property
     def _of_many(self) -> str:
@@ -116,11 +118,12 @@ class Update(Generic[M]):
         written = len(self._writes.fields)
         assignments = ", ".join(pairs[:written])
         conditions = " AND ".join(f'"{self._table}".{pair}' for pair in pairs[written:])
-        source = f"{both.unnested(database)} AS new({', '.join(names)})"
-        return f'UPDATE "{self._table}" SET {assignments} FROM {source} WHERE {conditions}'  # noqa: S608
+        return f'UPDATE "{self._table}" SET {assignments} FROM {both.recordset("new", database)} WHERE {conditions}'  # noqa: S608
 
     def __call__(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any]) -> int:
         """`writes`: the values by attribute name, or the instance that has them."""
         database = here.database
-        params = self._writes.values(writes, database) + self._where.values(where, database)
-        return int(run(database, self._sql, params).rowcount)
+        return int(run(database, self._sql, self._params(writes, where, database)).rowcount)
+
+    def _params(self, writes: Mapping[str, Any] | M, where: Mapping[str, Any], database: Any) -> list[Any]:
+        return self._writes.values(writes, database) + self._where.values(where, database)

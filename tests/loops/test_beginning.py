@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,11 +15,16 @@ from integrations.models import Attempt, AttemptState, Integration, IntegrationS
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import advance as advancing
 from loops.models import Loop, Run, RunStatus, Step
+from loops.operating import cancel
 from loops.starting import Start, start_run
 from mobius.engine import embedded
 from mobius.engine.doorbell import Answer, current_answer
 from mobius.engine.pool import Pool
+from mobius.projects.auditing import SYSTEM
+from mobius.projects.models import Project
 from tests.cast import wait_until
+from tests.loops import flow
+from tests.loops.flow import loop_of
 
 if settings.MOBIUS_ENGINE != "embedded":
     pytest.skip("only the embedded engine starts and works in one process", allow_module_level=True)
@@ -112,6 +118,40 @@ def test_rows_of_a_paused_integration_wait_without_a_worker(
     start_run(loop=push_leads, start=start_with())
     assert Run.objects.get().waits_for == integration.pk
     assert pool._rung.qsize() == 0
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_run_that_waits_for_a_worker_and_is_cancelled_meanwhile_sends_nothing(
+    push_leads: Loop, clay: ClaySimulator, pool: Pool
+) -> None:
+    places = [pool.keep_place(), pool.keep_place()]  # so that nothing is begun
+    run = start_run(loop=push_leads, start=start_with()).run
+    assert (run.status, pool._rung.qsize()) == (RunStatus.QUEUED, 1)
+    cancel(Run.objects.get(), reason="changed my mind", by=SYSTEM)
+    places.clear()
+    pool.start()
+    assert pool.stop(patience_seconds=10)
+    assert (Run.objects.get().status, clay.rows) == (RunStatus.CANCELLED, [])
+
+
+@pytest.mark.usefixtures("integration")
+def test_of_the_same_row_brought_by_many_at_once_one_is_sent(project: Project, clay: ClaySimulator, pool: Pool) -> None:
+    row = {"payload": {"email": "${{ event.email }}"}, "request_id": "the same"}
+    loop = loop_of(project, flow.push(row=row))
+    places = [pool.keep_place(), pool.keep_place()]
+    for _ in range(6):
+        start_run(loop=loop, start=start_with())
+    places.clear()
+    pool.start()
+    wait_until(lambda: not Run.objects.active().exclude(status=RunStatus.SUSPENDED).exists())
+    for _ in range(20):
+        current_answer().sweep()
+        if not Run.objects.active().exists():
+            break
+        time.sleep(0.1)
+    assert Run.objects.filter(status=RunStatus.COMPLETED).count() == 6
+    assert len(clay.rows) == 1
+    assert (LedgerEntry.objects.count(), Webhook.objects.get().used, Webhook.objects.get().in_flight) == (1, 1, 0)
 
 
 @pytest.mark.usefixtures("integration")
