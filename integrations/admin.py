@@ -6,48 +6,149 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Prefetch, QuerySet
-from django.http import HttpRequest
+from django.db.models import F, Prefetch, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from integrations.models import Attempt, Integration, LedgerEntry, Pacer, Webhook, WebhookState
-from mobius.projects.admin_reading import (
-    EMPTY,
+from integrations.connecting import pause, resume
+from integrations.models import (
+    Attempt,
+    AttemptState,
+    Integration,
+    IntegrationStatus,
+    LedgerEntry,
+    Pacer,
+    Webhook,
+    WebhookSecret,
+    WebhookState,
+)
+from mobius.web.support.asking import WhyForm, actor, ask, may
+from mobius.web.support.drawing import badge
+from mobius.web.support.filters import Created, Pick, created, went_wrong
+from mobius.web.support.linking import EMPTY, link
+from mobius.web.support.reading import (
+    MOST_LINES,
     ReadingAdmin,
-    ReadingInline,
+    ReadingStack,
     SupportAdmin,
+    lines,
     masked_text,
     preformatted,
 )
-from mobius.projects.admin_saving import AuditedSaves, ReasonedForm
+from mobius.web.support.saving import AuditedSaves, ReasonedForm
+from mobius.web.support.searching import Search
+from mobius.web.support.site import Counter, count
+from mobius.web.templatetags.console import when
+
+NEARLY_FULL = 0.9
 
 
-class WebhookInline(ReadingInline):
+class WebhookInline(ReadingStack):
     model = Webhook
     show_change_link = False
     fields = (
-        *("masked_url", "state", "auth_header_name", "used", "in_flight", "submission_limit", "refusals_in_a_row"),
-        *("last_success_at", "last_failure_at"),
+        ("state_shown", "fingerprint"),
+        ("auth_header_name", "auth_header", "rotated_at"),
+        ("used", "in_flight", "submission_limit"),
+        ("refusals_in_a_row", "last_success_at", "last_failure_at"),
     )
     ordering = ("-pk",)
+    state_shown = badge("state")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
+        """With when its secret was written last, and without the secret."""
+        when = WebhookSecret.objects.only("webhook", "updated_at")
+        return super().get_queryset(request).prefetch_related(Prefetch("secret", when))
+
+    @admin.display(description="fingerprint of the URL")
+    def fingerprint(self, webhook: Webhook) -> str:
+        return webhook.url_fingerprint[:12]
+
+    @admin.display(description="auth header's value")
+    def auth_header(self, webhook: Webhook) -> str:
+        return "set" if webhook.auth_header_name else "not set"
+
+    @admin.display(description="last rotated")
+    def rotated_at(self, webhook: Webhook) -> SafeString | str:
+        secret: WebhookSecret | None = getattr(webhook, "secret", None)
+        return when(secret.updated_at) if secret else EMPTY
+
+
+class NearlyFull(Pick):
+    title = "budget"
+    parameter_name = "budget"
+    picks: ClassVar = {
+        "nearly_full": (
+            "Over 90 % used",
+            Q(webhooks__state=WebhookState.CURRENT, webhooks__used__gt=F("webhooks__submission_limit") * NEARLY_FULL),
+        )
+    }
+
+
+class WantsAttention(Pick):
+    title = "error"
+    parameter_name = "error"
+    picks: ClassVar = {"error": ("Needs attention", ~Q(attention="") | Q(status=IntegrationStatus.EXPIRED))}
 
 
 @admin.register(Integration)
 class IntegrationAdmin(ReadingAdmin):
-    list_display = ("name", "provider", "project", "status", "attention", "rows", "id", "created_at")
+    actions = ("pause_integrations", "resume_integrations")
+    console = ("integration", "pk")
+    list_display = ("id", "state", "name", "provider", "project", "attention", "rows", "created_at")
     list_select_related = ("project", "pacer")
-    list_filter = ("status", "provider", "created_at")
-    search_fields = ("id__exact", "project__handle__exact", "name__exact", "webhooks__url_fingerprint__exact")
-    search_help_text = "By exact id, name, project handle, or fingerprint of the webhook's URL."
+    list_filter = ("status", NearlyFull, WantsAttention, "provider", Created)
+    search = Search(
+        ids=("pk", "name", "webhooks__url_fingerprint", "webhooks__pk", "webhooks__destination"),
+        project="project",
+        help="By exact id, name, id or fingerprint of a webhook, destination, or project handle.",
+    )
     fields = (
-        *("id", "project", "name", "provider", "status", "attention", "pacer"),
-        *("never_twice", "deduplicates", "wait_at_limit", "tags", "created_by", "created_at", "updated_at"),
+        *("id", "project", "name", "provider", "state", "attention", "pacer"),
+        *("never_twice", "deduplicates", "wait_at_limit", "tags", "created_by", "created_at", "updated_at", "latest"),
     )
     inlines: ClassVar = [WebhookInline]
+    state = badge("status")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Integration]:
         current = Prefetch("webhooks", Webhook.objects.filter(state=WebhookState.CURRENT), to_attr="current")
         return super().get_queryset(request).prefetch_related(current)
+
+    def has_pause_permission(self, request: HttpRequest) -> bool:
+        return may(request, "integrations.pause_integration")
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        return may(request, "integrations.resume_integration")
+
+    @admin.action(description="Pause", permissions=["pause"])
+    def pause_integrations(self, request: HttpRequest, integrations: QuerySet[Integration]) -> HttpResponse | None:
+        return ask(
+            self,
+            request,
+            integrations,
+            title="Pause these integrations?",
+            button="Pause",
+            action="pause_integrations",
+            explanation="Nothing is sent until somebody resumes them. Rows wait; none is lost.",
+            form_class=WhyForm,
+            do=lambda one, form: pause(one, why=form.cleaned_data["reason"], by=actor(request)),
+            refuse=lambda one: "" if one.usable else "It sends nothing already.",
+        )
+
+    @admin.action(description="Resume", permissions=["resume"])
+    def resume_integrations(self, request: HttpRequest, integrations: QuerySet[Integration]) -> HttpResponse | None:
+        return ask(
+            self,
+            request,
+            integrations,
+            title="Resume these integrations?",
+            button="Resume",
+            action="resume_integrations",
+            explanation="The rows that wait are sent at once, at the table's pace, and spend credits there.",
+            form_class=WhyForm,
+            do=lambda one, form: resume(one, why=form.cleaned_data["reason"], by=actor(request)),
+            refuse=_why_not_resume,
+        )
 
     @admin.display(description="rows")
     def rows(self, integration: Any) -> str:
@@ -56,6 +157,19 @@ class IntegrationAdmin(ReadingAdmin):
             return EMPTY
         limit = webhooks[0].submission_limit
         return f"{webhooks[0].used:,} of {'unlimited' if limit is None else f'{limit:,}'}"
+
+    @admin.display(description="latest deliveries")
+    def latest(self, integration: Integration) -> SafeString | str:
+        sent = Attempt.objects.through(integration).without_bodies().order_by("-pk")[:MOST_LINES]
+        return lines(
+            [(one.created_at, link(Attempt, one.pk), one.get_state_display(), one.status_code or "") for one in sent],
+            "{} {} {} {}",
+        )
+
+
+def _why_not_resume(integration: Integration) -> str:
+    nothing_is_wrong = integration.usable and not integration.held and not integration.attention
+    return "It is neither paused nor flagged." if nothing_is_wrong else ""
 
 
 class PaceForm(ReasonedForm):
@@ -72,10 +186,10 @@ class PaceForm(ReasonedForm):
 @admin.register(Pacer)
 class PacerAdmin(AuditedSaves, SupportAdmin):
     kind = "pacer"
-    list_display = ("label", "project", "rate_per_second", "burst", "id")
+    console = ("integrations",)
+    list_display = ("id", "label", "project", "rate_per_second", "burst")
     list_select_related = ("project",)
-    search_fields = ("id__exact", "project__handle__exact", "label__exact")
-    search_help_text = "By exact id, workspace label or project handle."
+    search = Search(ids=("pk", "label"), project="project", help="By exact id, workspace label or project handle.")
     form = PaceForm
     fields = ("project", "label", "rate_per_second", "burst", "reason")
     readonly_fields = ("project", "label")
@@ -84,20 +198,58 @@ class PacerAdmin(AuditedSaves, SupportAdmin):
         return False  # connecting makes them
 
 
+class HttpClass(Pick):
+    title = "HTTP status"
+    parameter_name = "http"
+    picks: ClassVar = {
+        **{f"{n}xx": (f"{n}xx", Q(status_code__gte=n * 100, status_code__lt=n * 100 + 100)) for n in (2, 3, 4, 5)},
+        "none": ("No answer", Q(status_code=None)),
+    }
+
+
+class Kind(Pick):
+    """Those that belong to no run are found by the index of runs."""
+
+    title = "kind"
+    parameter_name = "kind"
+    picks: ClassVar = {
+        "run": ("Step of a run", Q(kind="run")),
+        "invoke": ("Called directly", Q(kind="invoke", run_id="")),
+        "test": ("Test", Q(kind="test", run_id="")),
+    }
+
+
 class AttemptAdmin(ReadingAdmin):
     """Registered in loops/admin/runs.py: what settles a delivery moves its run."""
 
     not_in_lists = ("body", "response")
-    list_display = ("id", "project", "state", "kind", "status_code", "request_id", "run_id", "latency_ms", "created_at")
-    list_select_related = ("project", "integration", "webhook")
-    list_filter = ("state", "kind", "created_at")
-    search_fields = ("id__exact", "request_id__exact", "external_id__exact", "run_id__exact", "project__handle__exact")
-    search_help_text = "By exact id, request_id, external_id, run id or project handle."
+    console = ("delivery", "pk")
+    list_display = ("id", "outcome", "project", "status_code", "request_id", "run_id", "created_at")
+    list_select_related = ("project",)
+    page_select_related = ("integration", "webhook")
+    list_filter = (
+        "state",
+        went_wrong("state", *(one for one in AttemptState if one.is_without_a_row), AttemptState.IN_DOUBT),
+        HttpClass,
+        Kind,
+        Created,
+    )
+    indexed_filters = ("state", "kind")
+    search = Search(
+        ids=("pk", "run_id"),
+        in_projects=("request_id", "external_id"),
+        project="project",
+        help="By exact id, run id, request_id, external_id or project handle.",
+    )
     fields = (
         *("id", "project", "integration", "masked_url", "action", "kind", "run_id", "step_id", "number"),
-        *("state", "status_code", "failure", "error_message", "latency_ms", "created_at", "finished_at"),
+        *("outcome", "status_code", "failure", "error_message", "latency_ms", "created_at", "finished_at"),
         *("request_id", "external_id", "body_size", "body_digest", "sent", "answered"),
     )
+    outcome = badge("state")
+
+    def by_index(self, rows: QuerySet[Attempt]) -> QuerySet[Attempt]:
+        return rows.filter(webhook__in=Webhook.objects.order_by())
 
     @admin.display(description="webhook")
     def masked_url(self, attempt: Attempt) -> str:
@@ -114,8 +266,48 @@ class AttemptAdmin(ReadingAdmin):
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(ReadingAdmin):
-    list_display = ("request_id", "destination", "attempt_id", "created_at")
-    list_filter = ("created_at",)
-    search_fields = ("request_id__exact", "destination__exact", "attempt__id__exact")
-    search_help_text = "By exact request_id, destination or attempt."
+    console = ("delivery", "attempt_id")
+    owner = "attempt.project"
+    page_select_related = ("attempt__project",)
+    list_display = ("id", "request_id", "destination", "attempt_id", "created_at")
+    list_filter = (created("attempt_id", "att"),)
+    search = Search(
+        ids=("attempt_id",),
+        elsewhere=lambda text: [
+            LedgerEntry.objects.filter(destination__in=_destinations(), request_id=text).values_list("pk", flat=True)
+        ],
+        of={"dst": "destination"},
+        help="By exact request_id, destination or attempt id.",
+    )
     fields = ("request_id", "destination", "body_digest", "attempt", "created_at")
+
+
+def _destinations() -> QuerySet[Webhook, str]:
+    """All there are: the index of the ledger begins with them."""
+    return Webhook.objects.order_by().values_list("destination", flat=True)
+
+
+count(
+    Counter(
+        label="rows in doubt",
+        model=Attempt,
+        rows=Attempt.objects.in_doubt,
+        query={"state__exact": AttemptState.IN_DOUBT},
+    )
+)
+count(
+    Counter(
+        label="webhooks over 90 % of their budget",
+        model=Integration,
+        rows=lambda: Integration.objects.filter(NearlyFull.picks["nearly_full"][1]),
+        query={"budget": "nearly_full"},
+    )
+)
+count(
+    Counter(
+        label="integrations paused",
+        model=Integration,
+        rows=lambda: Integration.objects.filter(status=IntegrationStatus.INACTIVE),
+        query={"status__exact": IntegrationStatus.INACTIVE},
+    )
+)

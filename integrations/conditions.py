@@ -59,7 +59,7 @@ def _failing() -> Iterator[Finding]:
 
 
 def _doubts(now: datetime) -> Iterator[Finding]:
-    old = Attempt.objects.in_doubt().filter(created_at__lt=now - DOUBT_LASTS, project__deleted_at=None)
+    old = Attempt.objects.in_doubt().made_before(now - DOUBT_LASTS).filter(project__deleted_at=None)
     for project_id, count in old.order_by().values_list("project").annotate(Count("pk")):
         yield Finding(
             project_id=project_id,

@@ -77,22 +77,25 @@ def rotate(
 
 
 @transaction.atomic
-def pause(integration: Integration, *, reason: str = "", by: Actor = SYSTEM) -> Integration:
-    """Send nothing until somebody resumes; rows wait. `reason` is shown when it was not a person's wish."""
+def pause(integration: Integration, *, reason: str = "", why: str = "", by: Actor = SYSTEM) -> Integration:
+    """Send nothing until somebody resumes; rows wait.
+
+    `reason` is shown when it was not a person's wish; `why` a person wished it stands in the audit alone.
+    """
     if integration.held or (integration.status, integration.attention) == (IntegrationStatus.INACTIVE, reason):
         return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
     integration.save(update_fields=["status", "attention", "updated_at"])
-    note(by, "pause", integration, reason=reason)
+    note(by, "pause", integration, reason=reason or why)
     return integration
 
 
 @transaction.atomic
-def resume(integration: Integration, *, by: Actor = SYSTEM) -> Integration:
+def resume(integration: Integration, *, why: str = "", by: Actor = SYSTEM) -> Integration:
     """Send again, also after a restore. The sweep wakes the rows that wait."""
     if integration.status == IntegrationStatus.ACTIVE and not integration.held and not integration.attention:
         return integration
-    note(by, "resume", integration)
+    note(by, "resume", integration, reason=why)
     integration.held_since = None
     return activate(integration)
 

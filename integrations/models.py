@@ -84,6 +84,10 @@ class Integration(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "provider", "name"], name="one_integration_per_name"),
         ]
+        permissions = [
+            ("pause_integration", "Can pause integrations"),
+            ("resume_integration", "Can resume integrations"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -322,6 +326,10 @@ class AttemptQuerySet(models.QuerySet["Attempt"]):
     def begun_since(self, moment: datetime, states: Iterable[AttemptState]) -> Self:
         """Ids know the time, and the index of states and ids answers by itself."""
         return self.filter(id__gte=first_id("att", moment), state__in=list(states))
+
+    def made_before(self, moment: datetime) -> Self:
+        """Ids know the time, so that an index that ends in them answers by itself."""
+        return self.filter(id__lt=first_id("att", moment))
 
     def without_bodies(self) -> Self:
         return self.defer("body", "response")

@@ -1,4 +1,4 @@
-"""Taking a run as far as it goes. The only module that executes steps.
+"""Taking a run as far as it goes.
 
 A worker reads the run, decides in memory (`loops.turn`), and writes in one transaction. Only then, with no transaction
 open, does a row go out; what became of it is written in the next transaction, which also begins the next step.
@@ -9,37 +9,31 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
 
 from integrations import delivering
-from integrations.delivering import Parcel, Sending
+from integrations.delivering import Sending
 from integrations.providers.contract import Exchange, Failure
-from loops import machine
-from loops.acting import Sent, prepare_row, record_alone, record_outcome, reserve_row, take_outcome
+from loops.acting import Sent, record_alone
 from loops.changes import Overtaken
-from loops.checking import check
-from loops.children import start_child
-from loops.expressions import ExpressionError, Names, evaluate, render_parameters, truthy
-from loops.models import Run, RunStatus, Step, StepStatus, SuspendedFor
-from loops.spec import ActionConfig, CheckConfig, LoopConfig, SleepConfig, StepSpec, WaitConfig
+from loops.models import Run, RunStatus, Step
+from loops.playing import play_turn
 from loops.turn import Turn
 from loops.versions import spec_of
-from loops.waiting import wait_for_event
 from mobius import clock
 from mobius.engine import embedded, liveness
 from mobius.engine.crowd import together, wait_no_more, was_in_the_way
 from mobius.engine.doorbell import Work
 from mobius.engine.gathering import gathering
 from mobius.engine.trouble import is_passing, wait_a_moment
-from mobius.errors import MobiusError
 from mobius.prepared import Select
 
 logger = logging.getLogger(__name__)
+Played = tuple[Turn, Sending | None]
+"""A turn, and the row that is to go out after it."""
 
 
 def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
@@ -60,7 +54,7 @@ def begin(run: Run) -> bool:
     if place is None:
         return False
     turn = Turn(_copy(run), spec_of(run.loop_version_id), {}, now=clock.now(), new=True)
-    sending = _play_turn(turn, None, lambda: True)
+    sending = play_turn(turn, None, lambda: True)
     if sending is not None or turn.goes_on:
         embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
     return True
@@ -77,10 +71,12 @@ def pass_on(run: Run) -> bool:
 def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     """Take those of the runs that are ready and play the next turn of each, in one transaction; what is then left to
     do for each. When that fails, each is to be advanced by itself, and it shows whose fault it was."""
+    played: dict[str, Played] = {}
     try:
-        played = together(partial(_play_next_turns, run_ids, go_on), working=True, light=True)
-    except Exception:
-        return {run_id: partial(advance, run_id) for run_id in run_ids}
+        together(partial(_play_next_turns, run_ids, go_on, played), working=True, light=True)
+    except Exception as error:
+        perhaps = {} if was_in_the_way(error) else played
+        return {run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id)) for run_id in run_ids}
     return {
         run_id: partial(_carry_on, run_id, turn, sending)
         for run_id, (turn, sending) in played.items()
@@ -88,8 +84,7 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     }
 
 
-def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, tuple[Turn, Sending | None]]:
-    played: dict[str, tuple[Turn, Sending | None]] = {}
+def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool], played: dict[str, Played]) -> None:
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
@@ -98,11 +93,10 @@ def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str,
         for run_id in run_ids:  # in the order in which they were rung
             if (run := ready.get(run_id)) is None:
                 continue
-            if len(played) == 1:
+            if played:
                 wait_no_more()
             turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
-            played[run_id] = turn, _play_turn(turn, None, go_on)
-    return played
+            played[run_id] = turn, play_turn(turn, None, go_on)
 
 
 def _copy(run: Run) -> Run:
@@ -113,23 +107,30 @@ def _copy(run: Run) -> Run:
 
 
 def _carry_on(
-    run_id: str, turn: Turn | None, sending: Sending | None, go_on: Callable[[], bool], *, fresh: Run | None = None
+    run_id: str,
+    turn: Turn | None,
+    sending: Sending | None,
+    go_on: Callable[[], bool],
+    *,
+    fresh: Run | None = None,
+    perhaps: Played | None = None,
 ) -> None:
     """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run: it is
-    `fresh`, or else it is read."""
+    `fresh`, or else it is read. `perhaps` it was taken before: the database did not answer when that was committed."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
     sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
     alone = False
     while True:
+        tried: list[Played] = []
         try:
-            next_turn = partial(_play_next_turn, run_id, turn, claim, sent, go_on, fresh)
+            next_turn = partial(_next_turn, run_id, turn, claim, sent, go_on, fresh, perhaps, tried)
             fresh = None  # whatever comes of it, it is written or read from now on
             turn, sending = together(next_turn, working=True, light=True, alone=alone)
-            alone = False
+            alone, perhaps = False, None
         except Overtaken:
             if claim is None:
                 return  # taken by another worker, or changed by somebody who rings again
-            turn = None
+            turn, perhaps = None, None
             continue
         except Exception as error:
             if is_passing(error):
@@ -137,7 +138,8 @@ def _carry_on(
                 if was_in_the_way(error) and not alone:
                     alone = True
                     continue
-                if claim is None or not go_on():
+                perhaps = tried[0] if tried else perhaps
+                if (claim is None and perhaps is None) or not go_on():
                     raise  # nothing of ours is lost: the database holds the run as it was
                 logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
                 wait_a_moment()
@@ -154,6 +156,31 @@ def _carry_on(
             return
     if sent is not None:
         record_alone(sent, go_on)
+
+
+def _next_turn(
+    run_id: str,
+    before: Turn | None,
+    claim: int | None,
+    sent: Sent | None,
+    go_on: Callable[[], bool],
+    fresh: Run | None,
+    perhaps: Played | None,
+    tried: list[Played],
+) -> tuple[Turn | None, Sending | None]:
+    """The turn just played, and the row that is to go out next, if any: `perhaps` the one that has been written before.
+    No turn: the run is not ours to go on with. What the caller is to commit is `tried`, should that fail."""
+    if perhaps is not None and _is_written(perhaps[0].run):
+        return perhaps
+    turn, sending = _play_next_turn(run_id, before, claim, sent, go_on, fresh)
+    if turn is not None:
+        tried.append((turn, sending))
+    return turn, sending
+
+
+def _is_written(run: Run) -> bool:
+    """Does the database hold the run as we have left it? Nobody else writes these guards."""
+    return Run.objects.filter(pk=run.pk, claim=run.claim, revision=run.revision).exists()
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))
@@ -191,43 +218,12 @@ def _play_next_turn(
             return None, None
         run, steps = found, {step.key: step for step in _steps_of(run_id)} if found.started_at else {}
     turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
-    return turn, _play_turn(turn, sent, go_on)
+    return turn, play_turn(turn, sent, go_on)
 
 
 def _ours(run_id: str, claim: int) -> Run | None:
     """The run, while this worker holds it and it has not ended."""
     return Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
-
-
-def _play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Sending | None:
-    """Decide and write one turn, in the caller's transaction. Gives the row that is to go out next, if any.
-
-    Raises Overtaken, and then nothing may be committed.
-    """
-    if turn.run.status != RunStatus.RUNNING:
-        turn.take()
-    if sent is not None and sent.withheld:
-        turn.suspend_run(wake_at=turn.now)  # for a worker that may send
-    elif sent is not None:
-        take_outcome(turn, sent)
-    if _out_of_time(turn):
-        turn.run_out_of_time()
-    parcel = _decide(turn, go_on)
-    # The loop before the run, and the run before the attempt, as everybody does.
-    if parcel is None:
-        turn.lock_loop()
-        turn.save()  # from here on the run is held
-        if sent is not None:
-            record_outcome(sent, now=turn.now)
-        return None
-    if sent is not None or turn.is_counted:
-        turn.lock()
-    if sent is not None:
-        delivering.lock_pacer(parcel)
-        record_outcome(sent, now=turn.now)
-    sending = reserve_row(turn, parcel)
-    turn.save()
-    return sending
 
 
 def _send(sending: Sending, permit: liveness.Permit) -> Sent:
@@ -262,97 +258,3 @@ def _give_up(run_id: str, claim: int | None, sent: Sent | None, go_on: Callable[
             turn.save()
     except Overtaken:  # a callback came in between
         _give_up(run_id, claim, None, go_on)
-
-
-def _out_of_time(turn: Turn) -> bool:
-    deadline = turn.run.wall_clock_deadline_at
-    return turn.goes_on and deadline is not None and deadline <= turn.now
-
-
-# --- one step after the other -----------------------------------------------------------------------------------------
-
-
-def _decide(turn: Turn, go_on: Callable[[], bool]) -> Parcel | None:
-    """Play steps until a row must go out, or the run rests or ends."""
-    while turn.goes_on:
-        spec = machine.next_step(turn.spec, {key: StepStatus(step.status) for key, step in turn.steps.items()})
-        if spec is None:
-            _complete(turn)
-            return None
-        if not go_on():  # we are closing: the next start takes the run from here, and it keeps its place
-            turn.suspend_run(wake_at=turn.now, waits_for=turn.run.waits_for, waits_at=turn.run.waits_at)
-            return None
-        try:
-            parcel = _play(turn, spec)
-        except MobiusError as error:
-            turn.fail_step(turn.begin_step(spec), error_type=error.code, error_message=error.message)
-            return None
-        if parcel is not None:
-            return parcel
-    return None
-
-
-def _play(turn: Turn, spec: StepSpec) -> Parcel | None:
-    names = names_for(turn)
-    if spec.condition and spec.key not in turn.steps and not truthy(evaluate(spec.condition, names)):
-        turn.skip_step(spec)
-        return None
-    known = turn.steps.get(spec.key)
-    waited_for = known.error_type if known is not None and known.status == StepStatus.SUSPENDED else None
-    step = turn.begin_step(spec)
-    match spec.config:
-        case ActionConfig() as config:
-            return prepare_row(turn, spec, config, step, names, waited_for)
-        case SleepConfig() as config:
-            _sleep(turn, config, step)
-        case WaitConfig() as config:
-            wait_for_event(turn, spec, config, step, names)
-        case LoopConfig() as config:
-            start_child(turn, config, step, names)
-        case CheckConfig() as config:
-            check(turn, config, step, names)
-    return None
-
-
-def _complete(turn: Turn) -> None:
-    """The run's result: what the loop's `output` says, or else the outputs of its steps."""
-    try:
-        output = turn.spec.output
-        turn.complete_run(render_parameters(output, names_for(turn)) if output is not None else turn.outputs)
-    except ExpressionError as error:
-        turn.fail_run(stop_reason="step_failed", error_type=error.code, error_message=f"output: {error.message}")
-
-
-def _sleep(turn: Turn, config: SleepConfig, step: Step) -> None:
-    until = config.until or step.created_at + (config.duration or timedelta())
-    in_time = step.deadline_at is None or until <= step.deadline_at
-    # Both may have passed while nobody was at work: what came first decides.
-    if until <= turn.now and in_time:
-        turn.complete_step(step, {})
-    elif turn.is_out_of_time(step):
-        turn.time_out_step(step)
-    else:
-        turn.suspend_step(step, SuspendedFor.SLEEPING, wake_at=until)
-
-
-def names_for(turn: Turn) -> Names:
-    """What the expressions of this run can read."""
-    run, spec = turn.run, turn.spec
-    return Names(
-        event=spec.filled_event(run.event),
-        meta=meta_of(run),
-        config=spec.filled_config(run.config),
-        steps=turn.outputs,
-        step_order=spec.step_keys,
-    )
-
-
-def meta_of(run: Run) -> dict[str, Any]:
-    """What the expressions of this run read as `meta`."""
-    given: dict[str, Any] = run.meta
-    return given | {"run_id": run.pk, "loop_id": run.loop_id, "source": run.source, "trigger": _trigger_of(run)}
-
-
-def _trigger_of(run: Run) -> str:
-    """What kind of trigger started the run. (A caller's own `meta.trigger` says nothing about that.)"""
-    return str(run.meta.get("trigger")) if run.source_event_id else "manual"

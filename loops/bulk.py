@@ -85,13 +85,13 @@ def start(
     return job
 
 
-def cancel(job: BulkJob, *, by: Actor) -> BulkJob:
+def cancel(job: BulkJob, *, by: Actor, why: str = "") -> BulkJob:
     """Do no more of it. What was done stays done; a job that has ended stays as it is."""
     with transaction.atomic():
         held = BulkJob.objects.held(job.pk).get()
         if held.is_running:
             _end(held, BulkState.CANCELLED)
-            _note(held, "cancel", by, f"After {held.looked_at:,} of {held.total:,}.")
+            _note(held, "cancel", by, f"After {held.looked_at:,} of {held.total:,}. {why}".strip())
     return held
 
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from integrations.purging import Walk, through_attempts
-from loops.models import Callback, Chore, Run, RunEvent, Step
+from loops.models import BulkJob, Callback, Chore, Run, RunEvent, Step
 from loops.pushing.purging import through_pushes
 from mobius import clock
 from mobius.alerting.purging import through_mails
@@ -34,6 +34,7 @@ def walks() -> list[Walk]:
         Walk(name="runs", objects=Run.objects, made_at="created_at", forget=_forget_runs, batch=BATCH),
         Walk(name="callbacks", objects=Callback.objects, made_at="received_at", forget=_forget_callbacks),
         through_pushes(),
+        Walk(name="bulk jobs", objects=BulkJob.objects, made_at="created_at", forget=_forget_bulk_jobs),
         through_notifications(),
         through_mails(),
     ]
@@ -56,6 +57,11 @@ def _forget_runs(ids: list[str], before: datetime) -> int:
 def _forget_callbacks(ids: list[str], before: datetime) -> int:
     old = Callback.objects.to_purge(before).filter(pk__in=ids).values_list("pk", flat=True)
     return Callback.objects.filter(pk__in=list(old)).update(body={}, purged_at=clock.now())
+
+
+def _forget_bulk_jobs(ids: list[str], before: datetime) -> int:
+    """Whole: who started which, over how many and why, stands in the audit."""
+    return BulkJob.objects.to_purge(before).filter(pk__in=ids).delete()[0]
 
 
 class HourlyPurge:

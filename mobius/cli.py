@@ -192,10 +192,11 @@ def user() -> None:
 @click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
 @click.option("--project", "handle", help="Make the person a member of this project.")
 @click.option("--role", type=click.Choice(["viewer", "operator", "admin"]), help="The member's role there.")
-@click.option("--support", is_flag=True, help="May read Django admin (group Support).")
+@click.option("--support", "support", flag_value="Support", help="May read Django admin (group Support).")
+@click.option("--support-lead", "support", flag_value="Support lead", help="May also act there (group Support lead).")
 @click.option("--superuser", is_flag=True, help="May do everything.")
 def user_create(
-    name: str, password_stdin: bool, handle: str | None, role: str | None, support: bool, superuser: bool
+    name: str, password_stdin: bool, handle: str | None, role: str | None, support: str | None, superuser: bool
 ) -> None:
     """Make a person's account."""
     if bool(handle) != bool(role):

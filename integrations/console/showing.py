@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from integrations.models import Attempt, AttemptKind, AttemptState, Integration, Webhook, WebhookState
 from integrations.probing import Probe
-from integrations.providers.contract import Provider, Stage
+from integrations.providers.contract import Failure, Provider, Stage
 from integrations.providers.registry import all_providers, get_provider
 from integrations.recalling import recall
 from integrations.usage import Fullness, Usage, usage_of_each
@@ -17,11 +17,12 @@ from mobius.projects.models import Project
 LAST_ATTEMPTS = 20
 LAST_WEBHOOKS = 20
 _COUNTED_AT_MOST = 1_000
+SHARING_SHOWN = 10
 _ANSWER_SHOWN = 2000
 
 _STAGE_WORDS = {
     Stage.ADDRESS: "Address found",
-    Stage.CONNECTED: "Connected",
+    Stage.CONNECTED: "Certificate trusted",
     Stage.SENT: "Row sent",
     Stage.ANSWERED: "Answer received",
     Stage.ACCEPTED: "Row accepted",
@@ -200,6 +201,12 @@ def capability_map(provider: Provider) -> list[tuple[str, str]]:
     ]
 
 
+def sharing_pace(integration: Integration) -> list[str]:
+    """The names of the others whose rows leave at one pace with its own."""
+    others = Integration.objects.filter(pacer=integration.pacer_id).exclude(pk=integration.pk)
+    return list(others.order_by("name").values_list("name", flat=True)[:SHARING_SHOWN])
+
+
 def last_attempts(integration: Integration) -> list[Attempt]:
     """The newest first, without their bodies."""
     return list(integration.attempts.without_bodies().order_by("-pk")[:LAST_ATTEMPTS])
@@ -219,7 +226,7 @@ def open_rows(integration: Integration) -> tuple[str, int, int]:
 
 def outcome_of_test(integration: Integration, attempt_id: str) -> Outcome | None:
     """What came of one test of this integration."""
-    found = integration.attempts.filter(kind=AttemptKind.TEST, pk=attempt_id)
+    found = integration.attempts.filter(kind=AttemptKind.TEST, pk=attempt_id).select_related("webhook")
     attempt = found.first() if attempt_id else None
     if attempt is None:
         return None
@@ -227,8 +234,16 @@ def outcome_of_test(integration: Integration, attempt_id: str) -> Outcome | None
     return Outcome(
         probe=probe,
         verdict=_VERDICTS[AttemptState(attempt.state)].format(provider=get_provider(integration.provider).name),
-        stages=[StageReached(word=word, reached=stage in probe.stages) for stage, word in _STAGE_WORDS.items()],
+        stages=_stages(probe),
     )
+
+
+def _stages(probe: Probe) -> list[StageReached]:
+    """How far the row got; the connection and its encryption apart, for they fail for different reasons."""
+    reached = [StageReached(word=word, reached=stage in probe.stages) for stage, word in _STAGE_WORDS.items()]
+    encrypted = reached[1].reached
+    connected = StageReached(word="Connected", reached=encrypted or probe.attempt.failure == Failure.TLS)
+    return [reached[0], connected, *reached[1 if probe.attempt.webhook.url_scheme == "https" else 2 :]]
 
 
 def _yes_or_no(can: bool) -> str:

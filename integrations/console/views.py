@@ -21,6 +21,7 @@ from integrations.console.showing import (
     last_attempts,
     outcome_of_test,
     provider_cards,
+    sharing_pace,
 )
 from integrations.console.tabs import Tab, on_tab
 from integrations.forms import OptionsForm
@@ -145,5 +146,6 @@ def _integration_page(request: ProjectRequest, found: Integration, form: RowForm
         "form": form,
         "outcome": outcome_of_test(found, request.GET.get("test", "")),
         "attempts": last_attempts(found),
+        "sharing_pace": sharing_pace(found),
     }
     return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)

@@ -74,6 +74,9 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='integrations', to='projects.project')),
                 ('pacer', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='integrations', to='integrations.pacer')),
             ],
+            options={
+                'permissions': [('pause_integration', 'Can pause integrations'), ('resume_integration', 'Can resume integrations')],
+            },
         ),
         migrations.CreateModel(
             name='WebhookSecret',

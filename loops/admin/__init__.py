@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from loops.admin import loops, runs
+from loops.admin import jobs, loops, runs
 
-__all__ = ["loops", "runs"]
+__all__ = ["jobs", "loops", "runs"]

@@ -6,7 +6,7 @@ a run.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,29 +17,36 @@ from integrations.admin import AttemptAdmin
 from integrations.models import Attempt
 from integrations.settling import Decision
 from loops import operating
-from loops.console.forms import ReasonForm, SettleForm
-from loops.models import Callback, Run, RunEvent, SourceEvent, Step, Wait
+from loops.console.forms import SettleForm
+from loops.models import Callback, CallbackState, Run, RunEvent, RunStatus, SourceEvent, Step, Wait
 from loops.retrying import retry
 from loops.settling import settle
-from mobius.projects.admin_asking import actor, ask, may
-from mobius.projects.admin_reading import MOST_LINES, ReadingAdmin, ReadingInline, lines, link, masked, preformatted
+from mobius.projects.audit_models import AuditEvent
+from mobius.web.support.asking import WhyForm, actor, ask, may
+from mobius.web.support.drawing import badge
+from mobius.web.support.filters import Created, created, went_wrong
+from mobius.web.support.linking import link, list_of
+from mobius.web.support.reading import MOST_LINES, ReadingAdmin, ReadingInline, lines, masked, preformatted
+from mobius.web.support.searching import Search, in_every_project
 
 
 class StepInline(ReadingInline):
     model = Step
     not_in_lists = ("inputs", "result")
-    fields = ("seq", "key", "kind", "status", "attempt", "error_type", "error_message", "started_at", "completed_at")
+    fields = ("seq", "key", "kind", "state", "attempt", "error_type", "error_message", "started_at", "completed_at")
     ordering = ("seq",)
+    state = badge("status")
 
 
 @admin.register(Attempt)
 class SettlingAdmin(AttemptAdmin):
     actions = ("settle_deliveries",)
+    fields: ClassVar[Any] = (*("run" if name == "run_id" else name for name in AttemptAdmin.fields), "timeline")
 
     def has_settle_permission(self, request: HttpRequest) -> bool:
         return may(request, "integrations.settle_attempt")
 
-    @admin.action(description="Settle deliveries in doubt", permissions=["settle"])
+    @admin.action(description="Settle", permissions=["settle"])
     def settle_deliveries(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
         def settle_one(attempt: Attempt, form: SettleForm) -> None:
             settle(
@@ -58,29 +65,71 @@ class SettlingAdmin(AttemptAdmin):
             do=settle_one,
         )
 
+    @admin.display(description="run")
+    def run(self, attempt: Attempt) -> SafeString | str:
+        return link(Run, attempt.run_id)
+
+    @admin.display(description="timeline")
+    def timeline(self, attempt: Attempt) -> SafeString | str:
+        """Every attempt of its step, what came back, and what somebody decided; oldest first."""
+        happened: list[tuple[Any, SafeString | str, str, Any]] = []
+        if attempt.step_id:
+            alike = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies()[:MOST_LINES]
+            came = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("pk")[:MOST_LINES]
+            happened += [
+                (one.created_at, link(Attempt, one.pk), f"attempt {one.number}: {one.get_state_display()}", "")
+                for one in alike
+            ]
+            happened += [(one.received_at, link(Callback, one.pk), "callback", one.get_state_display()) for one in came]
+        decided = AuditEvent.objects.of_object(attempt.pk).order_by("pk")[:MOST_LINES]
+        happened += [(one.created_at, one.actor_name, one.action, one.reason) for one in decided]
+        return lines(sorted(happened, key=lambda one: one[0]), "{} {} {} {}")
+
+
+def _by_row(text: str) -> list[QuerySet[Any]]:
+    """The runs that sent a row under this request_id or external_id, and those that this run started."""
+    sent = in_every_project(Attempt.objects.order_by())
+    rows = [found.values_list("run_id", flat=True) for found in (sent.sent_under(text), sent.sent_for(text))]
+    return [*rows, Run.objects.children_of(text).order_by().values_list("pk", flat=True)]
+
 
 @admin.register(Run)
 class RunAdmin(ReadingAdmin):
     actions = ("cancel_runs", "retry_runs")
+    console = ("run", "pk")
     not_in_lists = ("event", "meta", "config", "source", "result", "warnings")
-    list_display = ("id", "project", "loop", "status", "error_type", "attempt", "created_at", "completed_at")
-    list_select_related = ("project", "loop", "loop_version")
-    list_filter = ("status", "created_at")
-    search_fields = ("id__exact", "idempotency_key__exact", "loop__id__exact", "project__handle__exact")
-    search_help_text = "By exact run id, idempotency key, loop id or project handle."
+    list_display = ("id", "state", "project", "loop", "error_type", "attempt", "created_at")
+    list_select_related = ("project", "loop")
+    page_select_related = ("loop_version",)
+    list_filter = ("status", went_wrong("status", RunStatus.FAILED), Created)
+    indexed_filters = ("status",)
+    search = Search(
+        in_projects=("idempotency_key",),
+        elsewhere=_by_row,
+        of={"loop": "loop"},
+        project="project",
+        help="By exact run id, idempotency key, request_id or external_id of a row, loop id or project handle.",
+    )
     fields = (
-        *("id", "project", "loop", "loop_version", "status", "stop_reason", "error_type", "error_message"),
+        *("id", "project", "loop", "loop_version", "state", "stop_reason", "error_type", "error_message"),
         *("idempotency_key", "attempt", "warnings", "wake_at", "waits_for", "waits_since", "waits_at"),
         "wall_clock_deadline_at",
         *("created_at", "started_at", "completed_at", "claim", "revision"),
         *("source_event", "event_masked", "result_masked", "attempts", "callbacks", "timeline"),
     )
     inlines: ClassVar = [StepInline]
+    state = badge("status")
 
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return may(request, "loops.operate_run")
+    def by_index(self, rows: QuerySet[Run]) -> QuerySet[Run]:
+        return in_every_project(rows)
 
-    @admin.action(description="Cancel runs", permissions=["operate"])
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return may(request, "loops.cancel_run")
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        return may(request, "loops.retry_run")
+
+    @admin.action(description="Cancel", permissions=["cancel"])
     def cancel_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
         return ask(
             self,
@@ -90,11 +139,12 @@ class RunAdmin(ReadingAdmin):
             button="Cancel the runs",
             action="cancel_runs",
             explanation="They end at once and cannot be brought back. Rows that were sent stay in the table.",
-            form_class=ReasonForm,
+            form_class=WhyForm,
             do=lambda run, form: operating.cancel(run, by=actor(request), reason=form.cleaned_data["reason"]),
+            refuse=lambda run: f"It has ended already: it is {run.status}." if run.has_ended else "",
         )
 
-    @admin.action(description="Retry failed runs", permissions=["operate"])
+    @admin.action(description="Retry", permissions=["retry"])
     def retry_runs(self, request: HttpRequest, runs: QuerySet[Run]) -> HttpResponse | None:
         return ask(
             self,
@@ -104,7 +154,7 @@ class RunAdmin(ReadingAdmin):
             button="Retry the runs",
             action="retry_runs",
             explanation="They go on from the step that failed. A row that was accepted is not sent again.",
-            form_class=ReasonForm,
+            form_class=WhyForm,
             do=lambda run, form: retry(run, by=actor(request), reason=form.cleaned_data["reason"]),
         )
 
@@ -122,34 +172,46 @@ class RunAdmin(ReadingAdmin):
 
     @admin.display(description="rows sent")
     def attempts(self, run: Run) -> SafeString | str:
-        sent = Attempt.objects.of_run(run.pk).without_bodies()[:MOST_LINES]
+        sent = Attempt.objects.of_run(run.pk).without_bodies()[: MOST_LINES + 1]
         return lines(
             [(one.created_at, link(Attempt, one.pk), one.get_state_display(), one.status_code or "") for one in sent],
             "{} {} {} {}",
+            all_of_them=list_of(Attempt, q=run.pk),
         )
 
     @admin.display(description="callbacks")
     def callbacks(self, run: Run) -> SafeString | str:
-        came = Callback.objects.filter(run=run).defer("body").order_by("pk")[:MOST_LINES]
-        return lines([(one.received_at, link(Callback, one.pk), one.get_state_display()) for one in came], "{} {} {}")
+        came = Callback.objects.of_run(run.pk).without_bodies()[: MOST_LINES + 1]
+        return lines(
+            [(one.received_at, link(Callback, one.pk), one.get_state_display()) for one in came],
+            "{} {} {}",
+            all_of_them=list_of(Callback, q=run.pk),
+        )
 
     @admin.display(description="timeline, latest first")
     def timeline(self, run: Run) -> SafeString | str:
-        latest = RunEvent.objects.filter(run=run).order_by("-sequence")[:MOST_LINES]
-        return lines([(one.created_at, one.sequence, one.event_type, one.step_key) for one in latest], "{} {} {} {}")
+        latest = RunEvent.objects.filter(run=run).order_by("-sequence").defer("payload")[: MOST_LINES + 1]
+        return lines(
+            [(one.created_at, one.sequence, one.event_type, one.step_key) for one in latest],
+            "{} {} {} {}",
+            all_of_them=list_of(RunEvent, q=run.pk),
+        )
 
 
 @admin.register(Step)
 class StepAdmin(ReadingAdmin):
     not_in_lists = ("inputs", "result")
-    list_display = ("id", "kind", "status", "attempt", "error_type", "created_at", "completed_at")
-    list_filter = ("status", "kind", "created_at")
-    search_fields = ("id__exact", "run__id__exact")
-    search_help_text = "By exact id or run id."
+    console = ("run", "run_id")
+    owner = "run.project"
+    page_select_related = ("run__project",)
+    list_display = ("id", "state", "kind", "attempt", "error_type", "created_at", "completed_at")
+    list_filter = (created("pk", "run"),)
+    search = Search(ids=("pk", "run"), help="By exact id or run id.")
     fields = (
-        *("id", "run", "key", "name", "seq", "kind", "status", "attempt", "error_type", "error_message", "deadline_at"),
+        *("id", "run", "key", "name", "seq", "kind", "state", "attempt", "error_type", "error_message", "deadline_at"),
         *("created_at", "started_at", "completed_at", "inputs_masked", "result_masked"),
     )
+    state = badge("status")
 
     @admin.display(description="inputs, masked")
     def inputs_masked(self, step: Step) -> SafeString:
@@ -162,25 +224,35 @@ class StepAdmin(ReadingAdmin):
 
 @admin.register(Wait)
 class WaitAdmin(ReadingAdmin):
-    list_display = ("id", "run_id", "event_type", "state", "expires_at", "created_at", "closed_at")
-    list_filter = ("state", "created_at")
-    search_fields = ("id__exact", "run__id__exact")
-    search_help_text = "By exact id or run id."
-    fields = ("id", "run", "step", "event_type", "source_step_id", "state", "created_at", "expires_at", "closed_at")
+    console = ("run", "run_id")
+    owner = "run.project"
+    page_select_related = ("run__project", "step")
+    list_display = ("id", "outcome", "run_id", "event_type", "expires_at", "created_at", "closed_at")
+    list_filter = ("state", Created)
+    search = Search(ids=("pk", "run"), of={"loop": "loop"}, help="By exact id, run id or loop id.")
+    fields = ("id", "run", "step", "event_type", "source_step_id", "outcome", "created_at", "expires_at", "closed_at")
+    outcome = badge("state")
 
 
 @admin.register(Callback)
 class CallbackAdmin(ReadingAdmin):
     not_in_lists = ("body",)
-    list_display = ("id", "project", "run_id", "state", "request_id", "repeats", "received_at")
+    console = ("callback", "pk")
+    list_display = ("id", "outcome", "project", "run_id", "request_id", "repeats", "received_at")
     list_select_related = ("project",)
-    list_filter = ("state", "received_at")
-    search_fields = ("id__exact", "request_id__exact", "run__id__exact", "step_id__exact", "project__handle__exact")
-    search_help_text = "By exact id, request_id, run id, step id or project handle."
+    list_filter = ("state", went_wrong("state", CallbackState.UNMATCHED, CallbackState.AMBIGUOUS), Created)
+    search = Search(
+        ids=("pk", "run"),
+        in_projects=("request_id",),
+        elsewhere=lambda text: [Callback.objects.to_step(text).order_by().values_list("pk", flat=True)],
+        project="project",
+        help="By exact id, request_id, run id, step id or project handle.",
+    )
     fields = (
-        *("id", "project", "run", "step_id", "state", "request_id", "used_by", "repeats", "remark", "received_at"),
+        *("id", "project", "run", "step_id", "outcome", "request_id", "used_by", "repeats", "remark", "received_at"),
         *("body_digest", "body_masked"),
     )
+    outcome = badge("state")
 
     @admin.display(description="body, masked")
     def body_masked(self, callback: Callback) -> SafeString:
@@ -189,9 +261,12 @@ class CallbackAdmin(ReadingAdmin):
 
 @admin.register(RunEvent)
 class RunEventAdmin(ReadingAdmin):
+    """A log is looked up by its run: there are ten lines of it to each, and no index but that one."""
+
     not_in_lists = ("payload",)
+    console = ("run", "run_id")
+    owner = "run.project"
+    page_select_related = ("run__project",)
     list_display = ("__str__", "event_type", "step_key", "created_at")
-    list_filter = ("event_type", "created_at")
-    search_fields = ("run__id__exact",)
-    search_help_text = "By exact run id."
+    search = Search(ids=(), of={"run": "run"}, help="By exact run id.")
     fields = ("run", "sequence", "event_type", "step_key", "created_at", "payload")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.db.models import Count
 from django.http import Http404, HttpResponse
@@ -62,6 +63,9 @@ def _ask(request: ProjectRequest, project: Project, deed: Deed, does: BulkDeed) 
     if trouble := trouble_with(request, deed.names):
         raise BadRequest(trouble)  # a filter that is left out would find more than was meant
     selection = selection_of(request, deed.names)
+    if "pick" in request.GET and not selection.ids:  # what is left out would find all of them
+        messages.info(request, f"Nothing was ticked. Tick those to {deed.verb.lower()} first.")
+        return redirect(reverse(f"console:{deed.back}", args=[project.handle]) + address_of(selection, deed.names))
     form_class = BulkForm if does.is_about_runs else BulkSettleForm
     form = form_class(posted(request), initial={"asked_at": clock.now().isoformat()})
     if form.is_valid():

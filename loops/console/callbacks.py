@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
@@ -12,13 +13,12 @@ from django.views.decorators.http import require_GET, require_POST
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
-from loops.console.lists import chosen, searched
+from loops.console.filtering import Names, as_asked, integrations_of, selection_of
 from loops.console.showing import PURGED, shown
-from loops.models import Callback, CallbackQuerySet, CallbackState
-from loops.selecting import found_ids
+from loops.models import Callback, CallbackState
+from loops.selecting import Selection, callbacks_selected
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
@@ -27,13 +27,20 @@ from mobius.timespans import measured, rough
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.lists import rows
 
+NAMES = Names(state="state", states=CallbackState, of="integration", of_word="Integration")
+NAMES_OF_ONE = Names(state="state", states=CallbackState)
+
 
 @require_GET
 @project_page(Permission.READ)
 def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    context = callbacks_found(request, Callback.objects.of_project(project))
-    some_overdue = bool(overdue_in(project, now=clock.now(), most=1).items)
-    return render(request, "loops/callbacks.html", context | {"some_overdue": some_overdue})
+    integrations = integrations_of(project)
+    selection = selection_of(request, NAMES)
+    context = callbacks_found(request, project, selection, NAMES, named=dict(integrations)) | {
+        "integrations": integrations,
+        "some_overdue": bool(overdue_in(project, now=clock.now(), most=1).items),
+    }
+    return render(request, "loops/callbacks.html", context, status=context["status"])
 
 
 @require_GET
@@ -41,33 +48,23 @@ def callback_list(request: ProjectRequest, project: Project) -> HttpResponse:
 def integration_callbacks(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     """What came back for the rows of one integration."""
     integration = find_integration(project, integration_id)
-    of_its_rows = Callback.objects.of_project(project).for_rows_among(
-        Attempt.objects.known_by_others_to_be_through(integration.pk)
-    )
-    found = callbacks_found(request, of_its_rows)
-    return render(request, "loops/integration_callbacks.html", on_tab(Tab.CALLBACKS, request, integration) | found)
+    selection = replace(selection_of(request, NAMES_OF_ONE), of=integration.pk)
+    found = callbacks_found(request, project, selection, NAMES_OF_ONE)
+    context = on_tab(Tab.CALLBACKS, request, integration) | found
+    return render(request, "loops/integration_callbacks.html", context, status=found["status"])
 
 
-def callbacks_found(request: ProjectRequest, among: CallbackQuerySet) -> dict[str, Any]:
-    """The page that the address asks for, and what it asks for."""
-    listed = among.without_bodies()
-    state, text, project = chosen(request, "state", CallbackState), searched(request), request.access.project
-    if state:
-        listed = listed.in_state(state)
-    if text:
-        listed = listed.filter(
-            pk__in=[
-                text,
-                *found_ids(Callback.objects.of_project(project).known_as(text), Callback.objects.of_run(text)),
-            ]
-        )
-    return {
-        "page": rows(request, listed),
-        "state": state,
-        "states": CallbackState.choices,
-        "q": text,
-        "filtered": bool(state or text),
-    }
+def callbacks_found(
+    request: ProjectRequest,
+    project: Project,
+    selection: Selection,
+    names: Names,
+    *,
+    named: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The page that the address asks for, and what it asks for. `named`: the integrations to choose from, by id."""
+    page = rows(request, callbacks_selected(project, selection).without_bodies())
+    return as_asked(request, page, selection, names, counts=None, named=named or {})
 
 
 @require_GET
@@ -78,7 +75,11 @@ def overdue_list(request: ProjectRequest, project: Project) -> HttpResponse:
     return render(
         request,
         "loops/callbacks_overdue.html",
-        {"overdue": [_listed(one) for one in found.items], "has_more": found.has_more},
+        {
+            "overdue": [_listed(one) for one in found.items],
+            "has_more": found.has_more,
+            "may_operate": request.access.allows(Permission.OPERATE),
+        },
     )
 
 
@@ -152,6 +153,6 @@ SENTENCES = {
     CallbackState.UPDATE: "It came after another one had been used. It is kept; the run's result is unchanged.",
     CallbackState.LATE: "It came after the run had ended. It is kept and changes nothing.",
     CallbackState.AMBIGUOUS: "Several rows were sent under its request_id, so nobody knows which one it answers, "
-    "and no run goes on. Somebody must say which one it is. For the future, give each row its own request_id, such as "
+    "and no run goes on. Say below which one it is. For the future, give each row its own request_id, such as "
     "${{ meta.run_id }}, or let Clay post to the row's callback_url.",
 }

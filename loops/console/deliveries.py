@@ -13,10 +13,11 @@ from django.views.decorators.http import require_GET
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt, AttemptState, Integration
+from integrations.models import Attempt, AttemptState
 from loops.console.attempts import shown_attempt
-from loops.console.filtering import Names, as_asked, counted, news, selection_of
+from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
+from loops.console.next_step import next_step
 from loops.console.sending_again import again
 from loops.models import BulkJob, Callback, Run
 from loops.selecting import Selection, deliveries_selected, through_webhooks
@@ -36,7 +37,7 @@ NAMES_OF_ONE = Names(state="state", states=AttemptState)
 @require_GET
 @project_page(Permission.READ)
 def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
-    integrations = list(Integration.objects.filter(project=project).order_by("name").values_list("pk", "name"))
+    integrations = integrations_of(project)
     selection = selection_of(request, NAMES)
     context = deliveries_found(request, project, selection, NAMES, named=dict(integrations))
     context |= {
@@ -45,6 +46,8 @@ def delivery_list(request: ProjectRequest, project: Project) -> HttpResponse:
         "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
         "newest": newest_of(request, context["page"], "att"),
     }
+    if not context["page"].items and not context["filtered"]:
+        context |= next_step(request, project)
     return render(request, "loops/deliveries.html", context, status=context["status"])
 
 
@@ -98,6 +101,7 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
         "may_operate": request.access.allows(Permission.OPERATE),
         "one": shown_attempt(attempt),
         "attempt": attempt,
+        "loop_id": run.loop_id if run else "",
         "attempts": attempts,
         "again": again(attempt, run, is_latest=attempts[-1].pk == attempt.pk),
         "callbacks": callbacks[:CALLBACKS_SHOWN] if attempt.step_id else (),

@@ -77,7 +77,8 @@ def why(situation: Situation) -> Why:
         case RunStatus.CANCELLED:
             was = "replaced by a newer run of its loop" if run.stop_reason == "replaced" else "cancelled"
             said = f"It was {was}. {run.error_message}".strip()  # who discarded its row, if somebody did
-            return Why(tone="wait", sentence=f"{said} {_rows_of_an_ended_run(situation)}".strip())
+            todo = _look_in_clay(situation) if situation.has(AttemptState.IN_DOUBT) else ""
+            return Why(tone="wait", sentence=f"{said} {_rows_of_an_ended_run(situation)}".strip(), todo=todo)
     took = duration(run.started_at, run.completed_at)
     return Why(tone="good", sentence=f"Every step has ended well. It took {took}.")
 
@@ -159,9 +160,11 @@ def _failed(situation: Situation) -> Why:
     if step is not None:
         sentence = f"The step “{name_of(step)}” failed. {sentence}"
     rows = _rows_of_an_ended_run(situation)
-    return Why(tone="bad", sentence=f"{sentence} {rows}".strip(), todo=_FIXES.get(run.error_type, ""), page=_page(run))
+    todo = _FIXES.get(run.error_type, _ANY_FIX)
+    return Why(tone="bad", sentence=f"{sentence} {rows}".strip(), todo=todo, page=_page(run))
 
 
+_ANY_FIX = "Mend what it says, then retry the run; where that cannot be, start a new one."
 _FIXES = {
     "delivery_refused": "Mend what the answer says, such as the token or the address, then retry the run.",
     "delivery_not_sent": "See whether the address can be reached from here, then retry the run.",
@@ -174,13 +177,20 @@ _FIXES = {
     "loop_paused": "Activate the loop that it starts, then retry the run.",
     "expression_error": "Change the loop, or start a new run with an event that has what the step reads.",
     "not_connected": "Connect the integration, then retry the run.",
+    "secret_unreadable": "Connect the integration again with the webhook's URL and token, then retry the run.",
     "submission_limit_reached": "Once rows have a webhook that takes them, retry the run.",
     "rate_limited": "Give the step a retry, such as three attempts with a delay of 2s, then start a new run.",
     "wait_timed_out": "See in Clay whether the HTTP API column ran and what it was answered, then retry the run.",
     "step_timed_out": "Give the step a longer timeout, or find out what it waited for, then start a new run.",
     "wall_clock_exceeded": "Find out what it waited for, and resume it with more time.",
 }
-_MENDED_AT_THE_INTEGRATION = {"not_connected", "submission_limit_reached", "delivery_refused", "delivery_not_sent"}
+_MENDED_AT_THE_INTEGRATION = {
+    "not_connected",
+    "secret_unreadable",
+    "submission_limit_reached",
+    "delivery_refused",
+    "delivery_not_sent",
+}
 
 
 def _page(run: Run) -> str:

@@ -13,9 +13,11 @@ from django.db.models import QuerySet, TextChoices
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from integrations.models import Integration
 from loops.console.lists import chosen, searched
 from loops.selecting import Selection
-from mobius.api.pagination import Page
+from mobius.api.pagination import MAX_LIMIT, Page
+from mobius.projects.models import Project
 
 COUNTED_AT_MOST = 1_000
 """A list that is longer is not counted to its end: a person reads both as "many"."""
@@ -31,13 +33,15 @@ class Names:
     states: type[TextChoices]
     of: str = ""  # "": the list is that of one integration already
     of_word: str = ""
+    through: str = ""  # an integration, beside what `of` says
 
     @property
     def words(self) -> dict[str, tuple[str, str]]:
         """Of each filter, its name in the address and its word."""
-        others = {"since": ("from", "From"), "until": ("to", "To"), "text": ("q", "Search")}
+        others = {"since": ("from", "From"), "until": ("to", "To"), "text": ("q", "Search"), "ids": ("id", "Chosen")}
         of = {"of": (self.of, self.of_word)} if self.of else {}
-        return {"state": (self.state, self.state.capitalize())} | of | others
+        through = {"through": (self.through, "Integration")} if self.through else {}
+        return {"state": (self.state, self.state.capitalize())} | of | through | others
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,16 @@ def as_asked(
     selection: Selection,
     names: Names,
     *,
-    counts: Mapping[str, int],
+    counts: Mapping[str, int] | None,
     named: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What a page shows of a list's filters. `named`: the loops or the integrations to choose from, by id."""
+    """What a page shows of a list's filters.
+
+    `counts`: how many each state has; None: nobody counts. `named`: the loops and the integrations to choose from, by
+    id.
+    """
     trouble = trouble_with(request, names)
-    chips = chips_of(selection, names, of=named.get(selection.of, ""))
+    chips = chips_of(selection, names, named=named)
     return {
         "page": page,
         "selection": selection,
@@ -80,7 +88,7 @@ def as_asked(
         "trouble": trouble,
         "status": 422 if trouble else 200,
         "here": address_of(selection, names),
-        "matching": in_figures(counts.get(selection.state, 0)),
+        "matching": in_figures((counts or {}).get(selection.state, 0)),
     }
 
 
@@ -89,9 +97,11 @@ def selection_of(request: HttpRequest, names: Names) -> Selection:
     return Selection(
         state=chosen(request, names.state, names.states),
         of=request.GET.get(names.of, "")[:_LONGEST_ID] if names.of else "",
+        through=request.GET.get(names.through, "")[:_LONGEST_ID] if names.through else "",
         since=_day(request, "from"),
         until=_day(request, "to"),
         text=searched(request),
+        ids=",".join(_picked(request)),
     )
 
 
@@ -102,23 +112,30 @@ def address_of(selection: Selection, names: Names) -> str:
     return f"?{urlencode(asked)}"
 
 
-def chips_of(selection: Selection, names: Names, *, of: str) -> list[Chip]:
-    """`of`: the name of the loop or the integration that is chosen. The state is chosen among the pills."""
-    shown = asdict(selection) | {"of": of or selection.of}
+def chips_of(selection: Selection, names: Names, *, named: Mapping[str, str]) -> list[Chip]:
+    """`named`: the names of loops and integrations by their ids. The state is chosen among the pills."""
+    set_to = asdict(selection)
     return [
-        Chip(word, shown[field], address_of(replace(selection, **{field: ""}), names))
+        Chip(word, named.get(set_to[field], set_to[field]), address_of(replace(selection, **{field: ""}), names))
         for field, (_, word) in names.words.items()
-        if field != "state" and shown[field]
+        if field != "state" and set_to[field]
     ]
 
 
-def pills_of(selection: Selection, names: Names, counts: Mapping[str, int]) -> list[Pill]:
+def pills_of(selection: Selection, names: Names, counts: Mapping[str, int] | None) -> list[Pill]:
     def pill(state: str, word: str, count: str) -> Pill:
         return Pill(word, count, address_of(replace(selection, state=state), names), selection.state == state)
 
     return [pill("", "All", "")] + [
-        pill(value, word, in_figures(counts.get(value, 0))) for value, word in names.states.choices
+        pill(value, word, "" if counts is None else in_figures(counts.get(value, 0)))
+        for value, word in names.states.choices
     ]
+
+
+def integrations_of(project: Project) -> list[tuple[str, str]]:
+    """Those to choose from: ids and names."""
+    found = Integration.objects.filter(project=project).order_by("name")
+    return list(found.values_list("pk", "name"))
 
 
 def in_figures(count: int) -> str:
@@ -143,6 +160,12 @@ def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", parameters)
         return dict(zip(several, cursor.fetchone(), strict=True))
+
+
+def _picked(request: HttpRequest) -> list[str]:
+    """What was ticked, each in a parameter of its own, or all in one."""
+    ids = [one.strip()[:_LONGEST_ID] for value in request.GET.getlist("id") for one in value.split(",")]
+    return list(dict.fromkeys(one for one in ids if one))[:MAX_LIMIT]
 
 
 def trouble_with(request: HttpRequest, names: Names) -> str:

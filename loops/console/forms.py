@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from integrations.parcels import LONGEST_REQUEST_ID
 from integrations.settling import Decision
 from loops.console.places import Mark, mark_mistake, mark_place
 from loops.retrying import LONGEST_EXTENSION
@@ -135,6 +136,12 @@ class SettleForm(forms.Form):
         help_text="Such as: looked into the table. Written down in the audit, with your name.",
         error_messages={"required": "Say how you know, such as: looked into the table."},
     )
+
+
+class SendAnewForm(ReasonForm):
+    """`request_id` is the one that the page has named: the same answer, given twice, makes one row."""
+
+    request_id = forms.CharField(widget=forms.HiddenInput, required=False, max_length=LONGEST_REQUEST_ID)
 
 
 class BulkForm(ReasonForm):

@@ -13,10 +13,9 @@ from django.views.decorators.http import require_GET, require_safe
 from integrations.models import Attempt, Integration, Webhook
 from integrations.usage import Fullness, Usage, usage_of_each
 from loops.console.activity import activity_of
-from loops.console.examples import example_event, start_curl
+from loops.console.next_step import next_step
 from loops.console.runs import listed
-from loops.models import Loop, LoopStatus, Run
-from loops.versions import spec_of
+from loops.models import Run
 from mobius import clock
 from mobius.alerting.console.showing import shown_alerts
 from mobius.projects.models import Project
@@ -78,7 +77,6 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])
     webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
     shown = _shown(webhooks[:_INTEGRATIONS_SHOWN])
-    loop = None if runs else _loop_to_start(project)
     alerts = shown_alerts(project)
     in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
     return render(
@@ -93,11 +91,8 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
             "activity": activity_of(project),
             "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
             "in_doubt": _counted(len(in_doubt)),
-            "loop": loop,
-            "curl": _curl(loop) if loop else "",
-            "may_edit": request.access.allows(Permission.ADMINISTER),
-            "may_start": request.access.allows(Permission.START),
-        },
+        }
+        | ({} if runs else next_step(request, project)),
     )
 
 
@@ -117,13 +112,3 @@ def _needs_a_person(webhook: Webhook) -> bool:
 
 def _counted(number: int) -> str:
     return str(number) if number <= _COUNTED else f"more than {_COUNTED}"
-
-
-def _loop_to_start(project: Project) -> Loop | None:
-    loops = Loop.objects.present().of_project(project).select_related("project", "current_version")
-    return loops.in_status(LoopStatus.ACTIVE).order_by("-pk").first()
-
-
-def _curl(loop: Loop) -> str:
-    assert loop.current_version is not None  # an active loop has one
-    return start_curl(loop, example_event(spec_of(loop.current_version_id)))

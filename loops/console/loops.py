@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from loops import authoring
 from loops.console.examples import STARTER_LOOP, example_event, start_curl
 from loops.console.finding import find_loop
-from loops.console.forms import LoopForm, StartForm
+from loops.console.forms import JsonObject, LoopForm, StartForm
 from loops.console.lists import chosen
 from loops.console.showing import editable, shown
 from loops.console.triggers import shown_triggers, without_handles
@@ -130,10 +130,19 @@ def _start(request: ProjectRequest, form: StartForm) -> Start:
     )
 
 
+def _event_of(loop: Loop, run_id: str) -> JsonObject | None:
+    """What this run of the loop was given: to start another one with it."""
+    run = Run.objects.of_loop(loop.pk).filter(pk=run_id, purged_at=None).first() if run_id else None
+    event: JsonObject | None = run.event if run else None
+    return event
+
+
 def _draw(request: ProjectRequest, loop: Loop, *, start: StartForm | None = None) -> HttpResponse:
     version = loop.current_version
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
-    event = example_event(spec_of(version.pk), last_run) if version else {}
+    event = _event_of(loop, request.GET.get("run", "")) or (
+        example_event(spec_of(version.pk), last_run) if version else {}
+    )
     versions = LoopVersion.objects.of_loop(loop)
     may_start = request.access.allows(Permission.START)
     start = start or StartForm(initial={"event": editable(event)})

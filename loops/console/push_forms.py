@@ -41,8 +41,10 @@ class RowsForm(forms.Form):
 
     def __init__(self, *arguments: Any, integrations: QuerySet[Integration], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._integrations = {integration.name: integration for integration in integrations}
-        self.fields["integration"].choices = [(name, name) for name in self._integrations]  # type: ignore[attr-defined]
+        self._integrations = {integration.pk: integration for integration in integrations}
+        field = self.fields["integration"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [(pk, integration.name) for pk, integration in self._integrations.items()]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

@@ -32,7 +32,7 @@ from loops.versions import spec_of
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.keys import NewKey, create_key
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.models import ApiKey, Project, RefusedCall
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain
@@ -40,6 +40,7 @@ from mobius.web.lists import rows
 
 WATCHES_FOR = timedelta(minutes=30)
 _LONGEST_VALUE = 120
+_REFUSED_SHOWN = 5
 _AFTER_THE_END = {
     KeyAfterEnd.CONFLICT: "is refused with 409, which the cell shows",
     KeyAfterEnd.RETURN: "gets that run again",
@@ -223,12 +224,22 @@ def _parts(recipe: LoopRecipe, found: Arrivals, *, over: bool) -> list[Part]:
     call, callback = found.call, found.callback
     others = [shown(name, longest=_LONGEST_VALUE) for name in call.others] if call else []
     checks = _shown(call.checks if call else [])
-    parts = [_part("call", common | {"call": call, "checks": checks, "others": others, "found": found})]
+    about_call = {"call": call, "checks": checks, "others": others, "found": found, "refused": _refused(recipe, found)}
+    parts = [_part("call", common | about_call)]
     if recipe.callbacks:
         says = SENTENCES[CallbackState(callback.callback.state)] if callback else ""
         checks = _shown(callback.checks if callback else [])
         parts.append(_part("callback", common | {"callback": callback, "checks": checks, "says": says}))
     return parts
+
+
+def _refused(recipe: LoopRecipe, found: Arrivals) -> list[RefusedCall]:
+    """The last calls with the recipe's keys that were refused, as far as they came after what arrived."""
+    starting = [key for key in recipe.keys if key.role == Role.RUN]
+    calls = RefusedCall.objects.of_keys(starting)
+    if found.call is not None:
+        calls = calls.filter(called_at__gt=found.call.run.created_at)
+    return list(calls[:_REFUSED_SHOWN]) if starting else []
 
 
 def _part(name: str, context: dict[str, Any]) -> Part:

@@ -11,8 +11,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
-from loops.console.filtering import Names, as_asked, counted, news, selection_of
+from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
+from loops.console.next_step import next_step
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
 from loops.models import BulkJob, Loop, LoopStatus, Run, RunQuerySet, RunStatus, Step
@@ -37,7 +38,7 @@ class ListedRun:
     duration: str
 
 
-NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop")
+NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop", through="integration")
 
 
 @require_GET
@@ -48,14 +49,18 @@ def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
     counts = counted({state: found.in_status(state) for state in RunStatus.values})
     page = rows(request, (found.in_status(selection.state) if selection.state else found).for_lists())
     loops = _loops(project, selection.of)
-    context = as_asked(request, page, selection, NAMES, counts=counts, named=dict(loops)) | {
+    integrations = integrations_of(project)
+    context = as_asked(request, page, selection, NAMES, counts=counts, named=dict(loops + integrations)) | {
         "runs": listed(page.items),
         "loops": loops,
+        "integrations": integrations,
         "active": selection.state in RunStatus.active(),
         "may_operate": request.access.allows(Permission.OPERATE),
         "running": None if selection.text else BulkJob.objects.of_project(project).running().first(),
         "newest": newest_of(request, page, "run"),
     }
+    if not page.items and not context["filtered"]:
+        context |= next_step(request, project)
     return render(request, "loops/runs.html", context, status=context["status"])
 
 

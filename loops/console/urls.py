@@ -13,6 +13,7 @@ from loops.console import (
     queue,
     recipes,
     runs,
+    sending_anew,
     triggers,
     versions,
 )
@@ -57,6 +58,7 @@ urlpatterns = [
     path("operate/deliveries/new/live/", deliveries.delivery_news, name="delivery_news"),
     path("operate/deliveries/<str:delivery_id>/", deliveries.delivery_page, name="delivery"),
     path("operate/deliveries/<str:delivery_id>/settle/", operating.delivery_settle, name="delivery_settle"),
+    path("operate/deliveries/<str:delivery_id>/anew/", sending_anew.delivery_send_anew, name="delivery_send_anew"),
     path("govern/integrations/<str:integration_id>/queue/", queue.integration_queue, name="integration_queue"),
     path("govern/integrations/<str:integration_id>/queue/discard/", queue.discard_queue, name="discard_queue"),
     path("operate/pushes/", pushes.push_list, name="pushes"),

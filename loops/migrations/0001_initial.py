@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='projects.project')),
             ],
             options={
-                'permissions': [('operate_run', 'Can cancel and retry runs')],
+                'permissions': [('cancel_run', 'Can cancel runs'), ('retry_run', 'Can retry runs')],
             },
         ),
         migrations.CreateModel(
@@ -387,6 +387,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name_plural': 'pushes',
+                'permissions': [('pause_push', 'Can pause pushes'), ('steer_push', 'Can resume and cancel pushes')],
             },
         ),
         migrations.CreateModel(
@@ -442,6 +443,7 @@ class Migration(migrations.Migration):
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='bulk_jobs', to='projects.project')),
             ],
             options={
+                'permissions': [('cancel_bulkjob', 'Can cancel bulk jobs')],
                 'indexes': [models.Index(fields=['project', 'id'], name='bulk_jobs_by_project')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('state', 'running')), fields=('project',), name='one_bulk_job_at_a_time'), models.UniqueConstraint(fields=('project', 'actor_id', 'asked_at'), name='one_bulk_job_per_question')],
             },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Self
 
 from django.db import connection, models
@@ -37,6 +38,10 @@ class BulkJobQuerySet(models.QuerySet["BulkJob"]):
 
     def running(self) -> Self:
         return self.filter(state=BulkState.RUNNING)
+
+    def to_purge(self, before: datetime) -> Self:
+        """Jobs that were started before `before` and have ended."""
+        return self.filter(created_at__lt=before).exclude(state=BulkState.RUNNING)
 
     def held(self, job_id: str) -> Self:
         """This job, its row held until the transaction ends."""
@@ -81,6 +86,7 @@ class BulkJob(models.Model):
             models.UniqueConstraint(fields=["project", "actor_id", "asked_at"], name="one_bulk_job_per_question"),
         ]
         indexes = [models.Index(fields=["project", "id"], name="bulk_jobs_by_project")]
+        permissions = [("cancel_bulkjob", "Can cancel bulk jobs")]
 
     def __str__(self) -> str:
         return self.id

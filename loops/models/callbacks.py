@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from loops.models.fields import STEP_ID_LENGTH, id_field
 from loops.models.runs import Run
@@ -46,10 +46,6 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
 
     def of_project(self, project: Project) -> Self:
         return self.filter(project=project)
-
-    def for_rows_among(self, attempts: models.QuerySet[Any]) -> Self:
-        """What came back to the runs whose rows are among `attempts`."""
-        return self.filter(Exists(attempts.filter(run_id=OuterRef("run_id"))))
 
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")

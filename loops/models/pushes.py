@@ -133,6 +133,7 @@ class Push(models.Model):
             # Partial: a console in which nothing is pushed asks an empty index.
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="pushes_to_look_after"),
         ]
+        permissions = [("pause_push", "Can pause pushes"), ("steer_push", "Can resume and cancel pushes")]
 
     def __str__(self) -> str:
         return self.name

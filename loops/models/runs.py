@@ -212,7 +212,7 @@ class Run(models.Model):
             models.Index(fields=["parent_run_id"], condition=~Q(parent_run_id=""), name="child_runs"),
             models.Index(fields=["source_event_id"], condition=~Q(source_event_id=""), name="runs_by_source_event"),
         ]
-        permissions = [("operate_run", "Can cancel and retry runs")]
+        permissions = [("cancel_run", "Can cancel runs"), ("retry_run", "Can retry runs")]
 
     def __str__(self) -> str:
         return self.id

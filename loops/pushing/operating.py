@@ -42,7 +42,7 @@ def start(push: Push, *, by: Actor) -> Push:
     return held
 
 
-def pause(push: Push, *, by: Actor) -> Push:
+def pause(push: Push, *, by: Actor, why: str = "") -> Push:
     """Start no further row. The few that are in line already go on. Raises NotNow."""
     with transaction.atomic():
         held = hold(push)
@@ -50,22 +50,22 @@ def pause(push: Push, *, by: Actor) -> Push:
             raise NotNow(f"Only a push that is running can be paused; this one is {held.state}.")
         held.state, held.paused_because = PushState.PAUSED, ""
         held.save(update_fields=["state", "paused_because"])
-        note(held, "pause", by)
+        note(held, "pause", by, reason=why)
     return held
 
 
-def resume(push: Push, *, by: Actor) -> Push:
+def resume(push: Push, *, by: Actor, why: str = "") -> Push:
     """Go on where it was. Raises NotNow."""
     with transaction.atomic():
         held = hold(push)
         if held.state != PushState.PAUSED:
             raise NotNow(f"Only a push that is paused can go on; this one is {held.state}.")
         _go(held)
-        note(held, "resume", by)
+        note(held, "resume", by, reason=why)
     return held
 
 
-def cancel(push: Push, *, by: Actor) -> Push:
+def cancel(push: Push, *, by: Actor, why: str = "") -> Push:
     """End it: what was not sent yet is never sent, what is on the wire may arrive. A push that never started is gone.
 
     Raises NotNow.
@@ -81,7 +81,7 @@ def cancel(push: Push, *, by: Actor) -> Push:
         PushRow.objects.of_push(held.pk).waiting().order_by().update(
             state=RowState.NOT_SENT, reason="The push was cancelled before its turn."
         )
-        note(held, "discard" if never_started else "cancel", by)
+        note(held, "discard" if never_started else "cancel", by, reason=why)
     if never_started:
         drafting.delete(held)
     return held

@@ -14,11 +14,16 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db import transaction
 from django.db.models import F
 
 from mobius import clock
 from mobius.alerting.models import Mail, MailState
+from mobius.alerting.telling import NO_MAIL_SERVER
 from mobius.engine.pool import Pool
+from mobius.errors import Conflict
+from mobius.projects import auditing
+from mobius.projects.auditing import Actor
 from mobius.redacting import redact
 
 LEASE = timedelta(minutes=3)
@@ -54,6 +59,28 @@ def claim(mail: Mail, *, now: datetime) -> bool:
     """Take the mail, which is due, for one attempt. False: somebody else was quicker."""
     due = Mail.objects.filter(pk=mail.pk, due_at=mail.due_at)
     return bool(due.update(state=MailState.PROCESSING, attempts=F("attempts") + 1, due_at=now + LEASE))
+
+
+def resend(mail: Mail, *, by: Actor, why: str = "") -> Mail:
+    """Send it once more, with eight new attempts and under its own Message-ID. Raises Conflict."""
+    with transaction.atomic():
+        held = (
+            Mail.objects.select_for_update(of=("self",)).select_related("recipient__membership__user").get(pk=mail.pk)
+        )
+        if held.due_at is not None:
+            raise Conflict("This mail is under way already.")
+        if not held.text:
+            raise Conflict("The text of this mail is older than bodies are kept, so it cannot be sent again.")
+        if not _still_wanted(held):
+            raise Conflict(NOBODY)
+        if not settings.MOBIUS_SENDS_MAIL:
+            raise Conflict(NO_MAIL_SERVER)
+        held.state, held.attempts, held.due_at, held.last_error = MailState.PENDING, 0, clock.now(), ""
+        held.save(update_fields=["state", "attempts", "due_at", "last_error"])
+        auditing.record(
+            by, "alert.resend", project_id=held.project_id, kind="mail", id=held.pk, name=held.address, reason=why
+        )
+    return held
 
 
 def hold_mails() -> None:

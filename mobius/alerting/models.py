@@ -172,6 +172,7 @@ class Mail(models.Model):
             models.Index(fields=["project", "id"], name="alert_mails_by_project"),
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="alert_mails_due"),
         ]
+        permissions = [("resend_mail", "Can send alert mails again")]
 
     def __str__(self) -> str:
         return self.subject

@@ -12,18 +12,24 @@ from mobius import clock
 from mobius.alerting import telling, wording
 from mobius.alerting.conditions import Condition
 from mobius.alerting.models import Mail, MailKind, Recipient
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import AlreadyExists, Conflict, InvalidFields
 from mobius.projects import auditing, throttling
 from mobius.projects.auditing import Actor
 from mobius.projects.models import Membership, Project
 
 LONGEST_ADDRESS = 254
+MOST_RECIPIENTS = 50
+"""In a project. Nobody asks them whether they want mail from here, so they are few; a mailing list is one of them."""
+
+
+class TooManyRecipients(Conflict):
+    """The project mails as many addresses as it may: remove one, or give the address of a mailing list instead."""
 
 
 def add_recipient(*, project: Project, address: str, membership: Membership | None = None, by: Actor) -> Recipient:
     """Mail every alert of the project to `address`, or to the member's own where that is empty.
 
-    Raises InvalidFields, and AlreadyExists.
+    Raises InvalidFields, AlreadyExists and TooManyRecipients.
     """
     address = (address or (membership.user.email if membership else "")).strip()
     _demand_address(address, membership)
@@ -31,6 +37,7 @@ def add_recipient(*, project: Project, address: str, membership: Membership | No
     recipient.conditions, recipient.created_at = list(Condition.values), clock.now()
     try:
         with transaction.atomic():
+            _demand_room(project)
             recipient.save(force_insert=True)
             _note(by, "add", recipient)
     except IntegrityError:
@@ -71,6 +78,13 @@ def send_test(recipient: Recipient, *, by: Actor) -> Mail:
     with transaction.atomic():
         _note(by, "test", recipient)
         return telling.write(project, recipient, MailKind.TEST, subject=subject, text=text, now=clock.now(), alert=None)
+
+
+def _demand_room(project: Project) -> None:
+    """The project's row is held until the new recipient is there: of two who ask for the last place one gets it."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if Recipient.objects.of_project(project).count() >= MOST_RECIPIENTS:
+        raise TooManyRecipients
 
 
 def _demand_address(address: str, membership: Membership | None) -> None:

@@ -30,9 +30,12 @@ def make_key(*, handle: str, name: str, role: str) -> str:
         return create_key(project=_project(handle), name=name, role=Role(role), by=COMMAND_LINE).text
 
 
-def make_user(*, name: str, password: str, handle: str | None, role: str | None, support: bool, superuser: bool) -> str:
+def make_user(
+    *, name: str, password: str, handle: str | None, role: str | None, support: str | None, superuser: bool
+) -> str:
+    """`support` is a group of Django admin."""
     with _refusals_in_words(), transaction.atomic():
-        people.create_user(name=name, password=password, support=support, superuser=superuser, by=COMMAND_LINE)
+        people.create_user(name=name, password=password, support=support or "", superuser=superuser, by=COMMAND_LINE)
         if handle and role:
             add_member(project=_project(handle), name=name, role=Role(role), by=COMMAND_LINE)
     return f"user {name} is there"

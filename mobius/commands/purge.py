@@ -27,6 +27,6 @@ def run(*, days: int | None) -> None:
     forgotten = purge_all(before=before)
     SessionStore.clear_expired()
     words = ", ".join(f"{number:,} {name}" for name, number in forgotten.items())
-    said = f"Older than {keeps} days, and blanked: {words}."
+    said = f"Older than {keeps} days, and forgotten: {words}."
     auditing.record(COMMAND_LINE, "body.purge", project_id=None, kind="body", id="", reason=said)
     click.echo(said)

@@ -133,16 +133,22 @@ def _do_all(pieces: list[_Piece[Any]]) -> None:
 
 
 def _do_light(pieces: list[_Piece[Any]]) -> None:
-    """All of them, or none: whoever fails knows why, and the others are to bring their work again."""
+    """All of them, or none: whoever fails knows why, and the others are to bring their work again.
+
+    When the commit fails all of them are told how: it may have happened all the same.
+    """
+    committing = False
     try:
-        with transaction.atomic(), gathering():
-            for piece in pieces:
-                piece.take_part()
-                if piece is pieces[0] and piece is not pieces[-1]:
-                    wait_no_more()
-    except BaseException:
+        with transaction.atomic():
+            with gathering():
+                for piece in pieces:
+                    piece.take_part()
+                    if piece is pieces[0] and piece is not pieces[-1]:
+                        wait_no_more()
+            committing = True
+    except BaseException as error:
         for piece in pieces:
-            piece.fail(Disturbed("something else in the same transaction failed"))
+            piece.fail(error if committing else Disturbed("something else in the same transaction failed"))
 
 
 def _do_beside_each_other(light: list[_Piece[Any]], others: list[_Piece[Any]]) -> None:

@@ -112,6 +112,10 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
     def unfinished(self, endpoint_id: str) -> Self:
         return self.filter(endpoint_id=endpoint_id, due_at__isnull=False)
 
+    def of_run(self, run_id: str) -> Self:
+        """What was told of this run. That it is not empty lets the partial index answer."""
+        return self.filter(run_id=run_id).exclude(run_id="")
+
     def with_endpoint(self) -> Self:
         """And with no address, as above."""
         return self.select_related("endpoint").defer("endpoint__url")
@@ -151,7 +155,9 @@ class Notification(models.Model):
             models.Index(fields=["endpoint", "id"], name="notifications_by_endpoint"),
             # Partial: it holds what is still to be sent, however much was sent already.
             models.Index(fields=["endpoint", "due_at"], condition=Q(due_at__isnull=False), name="notifications_due"),
+            models.Index(fields=["run_id"], condition=~Q(run_id=""), name="notifications_by_run"),
         ]
+        permissions = [("redeliver_notification", "Can send notifications again")]
 
     def __str__(self) -> str:
         return self.id

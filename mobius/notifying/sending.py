@@ -117,7 +117,7 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
     )
 
 
-def redeliver(notification: Notification, *, by: Actor) -> Notification:
+def redeliver(notification: Notification, *, by: Actor, why: str = "") -> Notification:
     """Send it again, with ten new attempts and under its own id. Raises Conflict."""
     with transaction.atomic():
         held = Notification.objects.select_for_update().with_endpoint().get(pk=notification.pk)
@@ -136,7 +136,7 @@ def redeliver(notification: Notification, *, by: Actor) -> Notification:
             kind="webhook",
             id=held.endpoint_id,
             name=held.endpoint.name,
-            reason=held.pk,
+            reason=f"{held.pk}. {why}" if why else held.pk,
         )
     return held
 

@@ -52,6 +52,7 @@ class RoleAllows(BasePermission):
 
     def has_permission(self, request: Request, view: Any) -> bool:
         key: ApiKey = request.auth  # type: ignore[assignment]  # stubs know DRF's own tokens only
+        view.caller = key
         handle = view.kwargs.get("project")
         view.project = key.project if handle in (None, key.project.handle) else project_for(key, handle)
         if view.action is None or view.action == "metadata":  # no such method here, as OPTIONS: the view answers 405

@@ -86,12 +86,12 @@ def create_key(
 
 
 @transaction.atomic
-def revoke(key: ApiKey, *, by: Actor = SYSTEM) -> ApiKey:
+def revoke(key: ApiKey, *, why: str = "", by: Actor = SYSTEM) -> ApiKey:
     """End the key at once; its record stays. Revoking twice changes nothing."""
     if key.revoked_at is None:
         key.revoked_at = clock.now()
         key.save(update_fields=["revoked_at", "updated_at"])
-        _note(by, "api_key.revoke", key)
+        _note(by, "api_key.revoke", key, why)
     return key
 
 
@@ -155,8 +155,8 @@ def _checksum(body: str) -> str:
     return f"{zlib.crc32(body.encode('ascii')) & 0xFFFFFF:06x}"
 
 
-def _note(by: Actor, action: str, key: ApiKey) -> None:
-    auditing.record(by, action, project_id=key.project_id, kind="api_key", id=key.pk, name=key.name)
+def _note(by: Actor, action: str, key: ApiKey, why: str = "") -> None:
+    auditing.record(by, action, project_id=key.project_id, kind="api_key", id=key.pk, name=key.name, reason=why)
 
 
 def _note_use(key: ApiKey, now: datetime) -> None:

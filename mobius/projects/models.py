@@ -223,6 +223,7 @@ class ApiKey(models.Model):
                 fields=["project", "name"], condition=Q(revoked_at=None), name="one_live_api_key_per_name"
             ),
         ]
+        permissions = [("revoke_apikey", "Can revoke API keys")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"
@@ -230,6 +231,36 @@ class ApiKey(models.Model):
     def is_live(self, now: datetime) -> bool:
         in_time = self.expires_at is None or self.expires_at > now
         return self.revoked_at is None and not self.disabled and in_time
+
+
+class RefusedCallQuerySet(models.QuerySet["RefusedCall"]):
+    def of_key(self, key: ApiKey) -> Self:
+        """The latest first."""
+        return self.filter(key=key).order_by("-pk")
+
+    def of_keys(self, keys: Iterable[ApiKey]) -> Self:
+        """The latest first."""
+        return self.filter(key__in=list(keys)).order_by("-pk")
+
+
+class RefusedCall(models.Model):
+    """A call with a live key that `/v1` refused: when, where and why, and nothing of what was sent."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="refused_calls", db_index=False)
+    method = models.CharField(max_length=8)
+    path = models.CharField(max_length=200)
+    status = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=60)
+    fields = models.CharField(max_length=200, blank=True)  # the names of those that were wrong
+    called_at = models.DateTimeField()
+
+    objects = RefusedCallQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["key", "id"], name="refused_calls_by_key")]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}: {self.status} {self.code}"
 
 
 class Throttle(models.Model):

@@ -15,18 +15,18 @@ from mobius.projects import auditing
 from mobius.projects.auditing import Actor
 from mobius.projects.models import OneTimePassword
 
-SUPPORT_GROUP = "Support"
 LONGEST_NAME = 150
 
 
 def create_user(
-    *, name: str, password: str, by: Actor, one_time: bool = False, support: bool = False, superuser: bool = False
+    *, name: str, password: str, by: Actor, one_time: bool = False, support: str = "", superuser: bool = False
 ) -> User:
     """An account. `one_time`: the person must choose another password before anything else.
 
+    `support` is the group of Django admin that the person belongs to, Support or Support lead.
     Raises InvalidFields, and AlreadyExists for a name that differs from another's in nothing but capitals.
     """
-    user = User(username=name, is_superuser=superuser, is_staff=support or superuser)
+    user = User(username=name, is_superuser=superuser, is_staff=bool(support) or superuser)
     _check(user, password)
     if User.objects.filter(username__iexact=name).exists():
         raise _taken(name)
@@ -35,7 +35,7 @@ def create_user(
         with transaction.atomic():
             user.save()
             if support:
-                user.groups.add(Group.objects.get(name=SUPPORT_GROUP))
+                user.groups.add(Group.objects.get(name=support))
             if one_time:
                 OneTimePassword.objects.create(user=user)
             given = {"is_staff": user.is_staff, "is_superuser": superuser}

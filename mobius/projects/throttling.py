@@ -86,6 +86,9 @@ TEST_MAILS = Limit(
 )
 
 
+REFUSAL_NOTES = Limit(name="refusal-notes", per_minute=60, message="Refused too often for each to be noted.")
+
+
 _ASKS_TOO_OFTEN = "This API key asks too often. Wait as long as Retry-After says."
 
 
@@ -119,9 +122,19 @@ def take_test_mail(address: str) -> None:
     _take(TEST_MAILS, hashlib.sha256(address.lower().encode()).hexdigest()[:40])
 
 
+def may_note_refusal(key: ApiKey) -> bool:
+    """May one more refused call of `key` be written down? Each process counts for itself: that must cost nothing."""
+    try:
+        _notes.take(REFUSAL_NOTES, key.id, time.time())
+    except RateLimitExceeded:
+        return False
+    return True
+
+
 def forget() -> None:
     """Forget what this process remembers."""
     _memory.forget()
+    _notes.forget()
     _blocks.forget()
 
 
@@ -194,6 +207,7 @@ class _Blocks:
 
 
 _memory = _Memory()
+_notes = _Memory()
 _blocks = _Blocks()
 
 # A `tat` further ahead than a minute comes from a clock that stepped back.

@@ -55,13 +55,14 @@ def test_a_value_is_changed_previewed_and_saved_and_the_version_shows_it(
     expect(page.get_by_label("Value of City")).to_be_focused()
     assert_sound(page)
 
-    page.get_by_label("Value of City").fill("Paris")
+    page.get_by_label("Value of City").fill("75001")
+    page.get_by_label("Type of City").select_option("Number")
     page.get_by_role("button", name="Save a new version").first.click()
     expect(page.get_by_role("heading", name="Version 2 of enrich-lead")).to_be_visible()
     added = page.locator("tr.added")
     expect(added).to_have_count(2)
     expect(added.first).to_contain_text("from ${{ event.email }}")
-    expect(added.last).to_contain_text("Paris")
+    expect(added.last).to_contain_text('"City": 75001')
     assert_sound(page)
 
     page.get_by_role("link", name="enrich-lead").click()

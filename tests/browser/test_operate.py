@@ -53,6 +53,24 @@ def test_a_row_in_doubt_is_found_looked_at_and_settled(
     assert_fits(page)
 
 
+def test_a_row_that_was_taken_goes_out_once_more_as_a_new_request(
+    open_as: OpenAs, bob: User, project: Project, integration: Integration, clay: ClaySimulator, assert_sound: Check
+) -> None:
+    go(project, push())
+    page = open_as(bob, f"{OPERATE}/deliveries/{Attempt.objects.get().pk}/")
+    page.get_by_role("link", name="Send as a new request").click()
+    expect(page.get_by_text("the table then has it twice")).to_be_visible()
+    assert_sound(page)
+    page.get_by_label("Reason").fill("the table was emptied")
+    page.get_by_role("button", name="Send as a new request").click()
+
+    expect(page.get_by_text("The row was taken.").first).to_be_visible()
+    first, second = (row.body["request_id"] for row in clay.rows)
+    assert second.startswith(f"{first}-again-")
+    expect(page.get_by_text(second).first).to_be_visible()
+    assert_sound(page)
+
+
 def test_everything_that_failed_is_retried_as_a_job_that_is_watched_to_its_end(
     open_as: OpenAs,
     bob: User,

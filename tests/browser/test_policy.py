@@ -84,8 +84,9 @@ def test_the_admin_works_under_the_policy(watch: Watch, inventory: Things, root:
     page.get_by_role("checkbox", name="Select all objects on this page").check()
     page.get_by_label("Action:").select_option("cancel_runs")
     page.get_by_role("button", name="Go", exact=True).click()
+    page.get_by_label("Reason").fill("ticket 7")
     page.get_by_role("button", name="Cancel the runs").click()
-    page.get_by_text("Done:").first.wait_for()
+    page.get_by_text("Done, ").first.wait_for()
 
     watch.open("/admin/projects/auditevent/?action=run.cancel")
     page.get_by_text("run.cancel").first.wait_for()

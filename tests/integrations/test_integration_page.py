@@ -86,6 +86,15 @@ def test_a_delivery_leads_to_its_run(admin: Client, integration: Integration, ad
     assert f'href="{reverse("console:run", args=["platform", "run_1"])}"' in admin.get(address).content.decode()
 
 
+def test_who_shares_the_pace_is_named(admin: Client, integration: Integration, address: str) -> None:
+    assert "shared with" not in admin.get(address).content.decode()
+    Integration.objects.create(
+        project=integration.project, name="second", provider="clay", pacer=integration.pacer, status="active"
+    )
+
+    assert "shared with <bdi>second</bdi>" in admin.get(address).content.decode()
+
+
 def test_the_forecast_is_a_date(admin: Client, integration: Integration, address: str) -> None:
     for _ in range(12):
         probe(integration)
@@ -182,6 +191,29 @@ def test_a_test_of_a_server_that_is_gone_stops_at_the_address(integration: Integ
 
     assert recall(found.attempt).stages == found.stages
     assert [stage.value for stage in found.stages] == ["address"]
+
+
+def test_the_connection_and_its_certificate_are_told_apart(
+    admin: Client, integration: Integration, address: str
+) -> None:
+    attempt = probe(integration).attempt
+    page = f"{address}?test={attempt.pk}"
+
+    def stages() -> dict[str, bool]:
+        return {one.word: one.reached for one in admin.get(page).context["outcome"].stages}
+
+    assert list(stages()) == ["Address found", "Connected", "Row sent", "Answer received", "Row accepted"]
+
+    Webhook.objects.update(url_scheme="https")
+    Attempt.objects.update(state="not_sent", failure="tls", status_code=None)
+    assert list(stages().items())[:4] == [
+        ("Address found", True),
+        ("Connected", True),
+        ("Certificate trusted", False),
+        ("Row sent", False),
+    ]
+    Attempt.objects.update(failure="connect")
+    assert [word for word, reached in stages().items() if reached] == ["Address found"]
 
 
 @pytest.mark.parametrize("row", ["", "nonsense", "[1]", '{"a": NaN}', '{"a": 1, "a": 2}'])

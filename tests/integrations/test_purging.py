@@ -111,8 +111,8 @@ def test_the_command_honours_the_setting_and_says_what_it_did(project: Project, 
     assert (kept.exit_code, "kept for ever" in kept.output) == (0, True)
     assert (purged.exit_code, purged.output) == (
         0,
-        "Older than 30 days, and blanked: 1 attempts, 0 runs, 0 callbacks, 0 pushes, 0 webhook deliveries, "
-        "0 alert mails.\n",
+        "Older than 30 days, and forgotten: 1 attempts, 0 runs, 0 callbacks, 0 pushes, 0 bulk jobs, "
+        "0 webhook deliveries, 0 alert mails.\n",
     )
 
 

@@ -18,7 +18,7 @@ from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
 from loops import advance as advancing
-from loops import callbacks
+from loops import callbacks, playing
 from loops.advance import advance
 from loops.authoring import create_loop
 from loops.models import (
@@ -879,7 +879,7 @@ def test_a_fault_of_ours_fails_the_run_and_is_raised(
     def explode(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(advancing, "names_for", explode)
+    monkeypatch.setattr(playing, "names_for", explode)
     run = begin(loop_of(project, push()))
 
     with pytest.raises(ZeroDivisionError):

@@ -221,6 +221,16 @@ def test_the_page_shows_who_waits_for_how_long_and_what_to_do(viewer: Client, ru
     assert "longer than usual" in text(viewer.get(CALLBACKS))
 
 
+def test_an_operator_may_signal_or_cancel_from_there(client: Client, bob: User, vera: User, run: Run) -> None:
+    age(run, hours=3)
+    deeds = [f'href="/projects/platform/operate/runs/{run.pk}/{deed}/"' for deed in ("signal", "cancel")]
+
+    client.force_login(bob)
+    assert all(deed in text(client.get(OVERDUE)) for deed in deeds)
+    client.force_login(vera)
+    assert not any(deed in text(client.get(OVERDUE)) for deed in deeds)
+
+
 def test_the_page_survives_hostile_names(viewer: Client, run: Run) -> None:
     age(run, hours=3)
     Loop.objects.update(name=EVIL)

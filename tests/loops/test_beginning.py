@@ -13,7 +13,7 @@ from django.db import transaction
 
 from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, LedgerEntry, Webhook
 from integrations.providers.clay.simulator import ClaySimulator
-from loops import advance as advancing
+from loops import playing
 from loops.models import Loop, Run, RunStatus, Step
 from loops.operating import cancel
 from loops.starting import Start, start_run
@@ -161,7 +161,7 @@ def test_a_fault_of_ours_in_the_first_turn_does_not_cost_the_caller_his_start(
     def fault(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(advancing, "reserve_row", fault)
+    monkeypatch.setattr(playing, "reserve_row", fault)
     with caplog.at_level(logging.CRITICAL):
         assert start_run(loop=push_leads, start=start_with()).created
         assert Run.objects.get().status == RunStatus.QUEUED

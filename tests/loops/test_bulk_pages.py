@@ -70,6 +70,58 @@ def test_the_lists_offer_it_with_the_filters_that_are_set(operator: Client, fail
     assert RETRY not in text(operator.get(f"{OPERATE}runs/"))
 
 
+def test_the_rows_that_are_ticked_are_meant_and_no_others(
+    operator: Client, project: Project, failed: Run, clay: ClaySimulator
+) -> None:
+    clay.next_answers(Behaviour(fail=401))
+    another = go(project, push())
+    page = text(operator.get(f"{OPERATE}runs/", {"status": "failed"}))
+    assert f'name="id" value="{another.pk}" form="picked"' in " ".join(page.split())
+    assert f'<form id="picked" method="get" action="{RETRY}">' in page
+
+    asked = text(operator.get(RETRY, {"pick": "1", "status": "failed", "id": [another.pk, another.pk]}))
+    assert "Retry 1 run?" in asked
+    answer(operator, f"{RETRY}?pick=1&status=failed&id={another.pk}")
+    while bulk.work_off():
+        pass
+    work_off()
+
+    assert (fresh(another).status, fresh(failed).status) == ("completed", "failed")
+    back = operator.get(f"{OPERATE}runs/?status=failed&id={failed.pk},{another.pk}")
+    assert [one.run.pk for one in back.context["runs"]] == [failed.pk]
+
+
+def test_several_are_ticked_at_once(operator: Client, project: Project, failed: Run, clay: ClaySimulator) -> None:
+    clay.next_answers(Behaviour(fail=401))
+    another = go(project, push())
+
+    asked = text(operator.get(RETRY, {"pick": "1", "status": "failed", "id": [failed.pk, another.pk]}))
+
+    assert "Retry 2 runs?" in asked
+    assert f"id={another.pk}%2C{failed.pk}" in asked or f"id={failed.pk}%2C{another.pk}" in asked
+
+
+def test_ticking_nothing_does_not_mean_everything(operator: Client, failed: Run) -> None:
+    response = operator.get(RETRY, {"pick": "1", "status": "failed"}, follow=True)
+
+    assert response.redirect_chain == [(f"{OPERATE}runs/?status=failed", 302)]
+    assert "Nothing was ticked. Tick those to retry first." in text(response)
+    assert operator.post(f"{RETRY}?pick=1&status=failed", {"reason": ""}).status_code == 302
+    assert not BulkJob.objects.exists()
+
+
+def test_deliveries_in_doubt_are_ticked_too_and_a_viewer_ticks_nothing(
+    operator: Client, client: Client, vera: User, doubt: Attempt
+) -> None:
+    address = f"{OPERATE}deliveries/?state=in_doubt"
+    assert f'value="{doubt.pk}"' in text(operator.get(address))
+    assert "Settle 1 row in doubt?" in text(operator.get(SETTLE, {"pick": "1", "state": "in_doubt", "id": doubt.pk}))
+
+    client.force_login(vera)
+    assert 'id="picked"' not in text(client.get(address))
+    assert 'type="checkbox"' not in text(client.get(address))
+
+
 def test_the_question_states_number_budget_and_duration(operator: Client, failed: Run) -> None:
     Integration.objects.get().pacer.__class__.objects.update(rate_per_second=10, burst=1)
 

@@ -113,6 +113,8 @@ def posted(layout: Layout) -> dict[str, str]:
             sent[f"{entry.name}-key"] = entry.key.replace("\r", "").replace("\n", "")
         if entry.is_offered:
             sent[f"{entry.name}-offer"] = "on"
+        if entry.type_value:
+            sent[f"{entry.name}-type"] = entry.type_value.value
     return sent
 
 
@@ -193,15 +195,20 @@ def test_what_is_no_text_is_edited_as_json_and_stays_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("place", "typed", "sentence"),
     [
-        (f"{PAYLOAD_AT}.score", "{", "The text is not valid JSON"),
-        (f"{PAYLOAD_AT}.score", "1, 2", "Write one JSON value."),
-        (f"{PAYLOAD_AT}.score", "1] [", "The text is not valid JSON"),
+        (f"{PAYLOAD_AT}.tags", "{", "The text is not valid JSON"),
+        (f"{PAYLOAD_AT}.tags", "1, 2", "Write one JSON value."),
+        (f"{PAYLOAD_AT}.tags", "1] [", "The text is not valid JSON"),
+        (f"{PAYLOAD_AT}.score", "many", "Write a number, such as 5 or 0.5."),
+        (f"{PAYLOAD_AT}.score", "true", "Write a number, such as 5 or 0.5."),
+        (f"{PAYLOAD_AT}.score", "", "Write a number, such as 5 or 0.5."),
+        (f"{PAYLOAD_AT}.hot", "1", "Write true or false."),
+        (f"{PAYLOAD_AT}.none", "x", "Null holds nothing: clear the text, or choose what it is."),
         ("steps[0].retry.max_attempts", "many", "Write a whole number."),
         ("steps[0].retry.max_attempts", "9" * 5_000, "Write a whole number."),
     ],
 )
 def test_what_cannot_be_read_is_told_at_its_entry_and_kept_as_typed(place: str, typed: str, sentence: str) -> None:
-    loop = parameters(payload={"score": 1})
+    loop = parameters(payload={"score": 1, "tags": [], "hot": True, "none": None})
     layout = lay_out(loop, CONNECTED)
     take(layout, posted(layout) | {at(layout, place).name: typed})
 
@@ -209,6 +216,46 @@ def test_what_cannot_be_read_is_told_at_its_entry_and_kept_as_typed(place: str, 
 
     assert sentence in at(layout, place).errors[0]
     assert at(layout, place).value == typed
+
+
+@pytest.mark.parametrize(
+    ("before", "chosen", "typed", "value"),
+    [
+        ("5", "number", None, 5),
+        ("a", "number", " 0.5 ", 0.5),
+        ("a", "boolean", "True", True),
+        (5, "text", None, "5"),
+        (5, "boolean", "false", False),
+        ("a", "null", "", None),
+        (None, "text", None, ""),
+        (None, "text", "${{ event.email }}", "${{ event.email }}"),
+        ("a", "json", '{"x": [1, null]}', {"x": [1, None]}),
+        ([1], "json", "[2]", [2]),
+        (["x"], "text", "x", "x"),
+        ("a", "nonsense", None, "a"),
+    ],
+)
+def test_a_value_becomes_what_is_chosen_beside_it(before: Any, chosen: str, typed: str | None, value: Any) -> None:
+    loop = parameters(payload={"email": "a", "cell": before})
+    layout = lay_out(loop, CONNECTED)
+    cell = at(layout, f"{PAYLOAD_AT}.cell")
+    sent = posted(layout) | {f"{cell.name}-type": chosen} | ({cell.name: typed} if typed is not None else {})
+    take(layout, sent)
+
+    new = written(loop, layout)
+
+    assert not cell.errors
+    assert new == parameters(payload={"email": "a", "cell": value})
+
+
+def test_the_type_is_kept_while_something_else_cannot_be_read() -> None:
+    layout = lay_out(parameters(payload={"cell": "many"}), CONNECTED)
+    cell = at(layout, f"{PAYLOAD_AT}.cell")
+    take(layout, posted(layout) | {f"{cell.name}-type": "number"})
+
+    written(parameters(payload={"cell": "many"}), layout)
+
+    assert (cell.errors, cell.value, cell.type_value) == (["Write a number, such as 5 or 0.5."], "many", "number")
 
 
 def test_a_key_is_renamed_where_it_stands_and_never_over_another() -> None:

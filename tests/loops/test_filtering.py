@@ -1,4 +1,4 @@
-"""The lists of runs and deliveries: their filters in the address, what they count, and what is new."""
+"""The lists of runs, deliveries and callbacks: their filters in the address, what they count, and what is new."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from integrations.connecting import pause
 from integrations.models import Attempt, AttemptState, Integration
 from integrations.providers.clay.simulator import ClaySimulator
+from loops import selecting
+from loops.callbacks import receive_by_request_id
 from loops.console import filtering
 from loops.models import Run, RunStatus
+from loops.selecting import Selection
 from mobius.ids import first_id
 from mobius.projects.models import Project
 from tests.loops.flow import LOST, NAP, begin, go, loop_of, push
@@ -67,7 +71,7 @@ def test_days_are_of_utc_and_both_belong_to_the_range(viewer: Client, project: P
 
 
 @pytest.mark.parametrize("day", ["yesterday", "2026-02-30", "0001-01-01", "9999-12-31", "2026-03-02T10:00"])
-@pytest.mark.parametrize("address", [RUNS, DELIVERIES])
+@pytest.mark.parametrize("address", [RUNS, DELIVERIES, CALLBACKS])
 def test_a_day_that_is_none_is_refused_with_how_to_write_one(
     viewer: Client, project: Project, address: str, day: str
 ) -> None:
@@ -144,6 +148,59 @@ def test_deliveries_are_filtered_by_integration_state_and_day(
     assert page.context["chips"][0].value == integration.name
 
 
+@pytest.fixture(params=[1_000, 0], ids=["few", "many"])
+def _through(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows went through an integration, and more than can be named."""
+    monkeypatch.setattr(selecting, "_FOUND_AT_MOST", request.param)
+
+
+@pytest.mark.usefixtures("_through")
+def test_runs_are_filtered_by_the_integration_that_their_rows_went_through(
+    viewer: Client, project: Project, attempt: Attempt, integration: Integration
+) -> None:
+    without_a_row = run_of(project, MONDAY)
+
+    page = viewer.get(RUNS, {"integration": integration.pk})
+
+    assert listed(page) == [attempt.run_id]
+    assert pills(page)["Completed"] == "0"
+    (chip,) = page.context["chips"]
+    assert (chip.word, chip.value) == ("Integration", integration.name)
+    assert listed(viewer.get(RUNS + chip.address)) == [attempt.run_id, without_a_row.pk]
+    assert listed(viewer.get(RUNS, {"integration": "intg_another"})) == []
+
+
+@pytest.mark.usefixtures("_through")
+def test_a_run_whose_row_waits_at_an_integration_is_among_its_runs(
+    viewer: Client, project: Project, integration: Integration
+) -> None:
+    pause(integration)
+    run = go(project, push())
+
+    assert listed(viewer.get(RUNS, {"integration": integration.pk})) == [run.pk]
+
+
+@pytest.mark.usefixtures("_through")
+def test_callbacks_are_filtered_by_integration_state_and_day(
+    viewer: Client, project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    run = go(project, push())
+    callback = receive_by_request_id(project, {"request_id": run.pk}).callback
+    today = callback.received_at.date().isoformat()
+
+    def found(**query: str) -> list[str]:
+        return listed(viewer.get(CALLBACKS, query))
+
+    assert found(integration=integration.pk, state="late", **{"from": today, "to": today}) == [callback.pk]
+    assert found(integration="intg_another") == found(to="2020-01-01") == found(state="used") == []
+    page = viewer.get(CALLBACKS, {"integration": integration.pk, "from": today})
+    assert [chip.value for chip in page.context["chips"]] == [integration.name, today]
+    assert viewer.get(CALLBACKS, {"state": "lost"}).status_code == 422
+    its_own = f"/projects/platform/govern/integrations/{integration.pk}/callbacks/"
+    assert listed(viewer.get(its_own, {"state": "late", "from": today})) == [callback.pk]
+    assert listed(viewer.get(its_own, {"to": "2020-01-01"})) == []
+
+
 def test_the_deliveries_of_an_integration_keep_to_it_and_need_not_say_so(
     viewer: Client, attempt: Attempt, integration: Integration
 ) -> None:
@@ -179,13 +236,30 @@ def test_an_empty_list_too_says_what_is_new(viewer: Client, project: Project) ->
     assert "1 new" in text(viewer.get(news[1].replace("&amp;", "&")))
 
 
-@pytest.mark.parametrize("address", [RUNS, DELIVERIES])
+@pytest.mark.parametrize("address", [RUNS, DELIVERIES, CALLBACKS])
 def test_a_filtered_page_asks_few_questions(viewer: Client, attempt: Attempt, address: str) -> None:
-    asked_for = {"status": "failed", "state": "in_doubt", "q": "req-1", "from": "2026-01-01", "to": "2099-01-01"}
+    asked_for = {"integration": "intg_another", "status": "failed", "state": "in_doubt", "q": "req-1"}
+    asked_for |= {"from": "2026-01-01", "to": "2099-01-01"}
     with CaptureQueriesContext(connection) as asked:
         viewer.get(address, asked_for)
 
     assert len(asked) <= 12
+
+
+def test_whether_a_run_went_through_an_integration_is_answered_by_the_index_of_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    monkeypatch.setattr(selecting, "found_ids", lambda *_: ["too", "many"])
+    monkeypatch.setattr(selecting, "_FOUND_AT_MOST", 1)
+    for found in (
+        selecting.runs_selected(project, Selection(through="intg_1")),
+        selecting.callbacks_selected(project, Selection(of="intg_1")),
+    ):
+        plan = found.order_by("-pk").explain()
+        assert re.search(r"integrations_attempt_run_id", plan), plan
+        assert "TEMP B-TREE" not in plan
 
 
 def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) -> None:
@@ -208,13 +282,11 @@ def test_a_search_is_answered_by_the_index_of_what_is_looked_for(viewer: Client,
         pytest.skip("reads SQLite's plan")
     with CaptureQueriesContext(connection) as asked:
         viewer.get(address, {"q": "nothing"})
-    look_ups = [query["sql"] for query in asked if "LIMIT 1000" in query["sql"]]
-    assert len(look_ups) >= 2
-    for look_up in look_ups:
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {look_up}")
-            plan = str(cursor.fetchall())
-        assert "by_project" not in plan, plan
+    (look_up,) = [query["sql"] for query in asked if "UNION ALL" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {look_up}")
+        plan = str(cursor.fetchall())
+    assert "by_project" not in plan, plan
 
 
 def test_states_of_rows_are_all_there(viewer: Client, attempt: Attempt) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
-import shlex
+import os
+import re
+import subprocess
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,18 +93,43 @@ def test_a_viewer_is_told_who_does_the_next_step(client: Client, vera: User) -> 
     assert "Connect Clay" not in page
 
 
+def pasted(command: str, key: str) -> list[str]:
+    """What curl is called with once a shell has read the command."""
+    script = f"curl() {{ printf '%s\\0' \"$@\"; }}\n{command}\n"
+    environment = {"PATH": os.environ["PATH"], "MOBIUS_API_KEY": key}
+    ran = subprocess.run(["sh"], input=script, env=environment, capture_output=True, text=True, timeout=10, check=True)
+    assert ran.stderr == ""
+    return ran.stdout.split("\0")[:-1]
+
+
+@pytest.mark.parametrize("page", [HOME, f"{HOME}operate/runs/", f"{HOME}operate/deliveries/"])
 def test_the_curl_works_when_it_is_pasted(
-    admin: Client, api: Api, integration: Integration, clay: ClaySimulator, push_leads: Loop
+    admin: Client, api: Api, integration: Integration, clay: ClaySimulator, push_leads: Loop, page: str
 ) -> None:
-    words = shlex.split(admin.get(HOME).context["curl"].replace("\\\n", " ").replace("$MOBIUS_API_KEY", api.key.text))
-    address, header, body = words[3], words[5], words[9]
+    shown = re.search(r"<code[^>]*>(curl -X POST.*?)</code>", text(admin.get(page)), re.DOTALL)
+    assert shown is not None
+    _, method, address, _, key, _, content_type, _, body = pasted(html.unescape(shown[1]), api.key.text)
 
-    client = Client(headers={"Authorization": header.partition(": ")[2]})
-    response = client.post(address.removeprefix("http://console.test"), json.loads(body), "application/json")
+    client = Client(headers={"Authorization": key.partition(": ")[2]})
+    response = client.post(
+        address.removeprefix("http://console.test"), json.loads(body), content_type.partition(": ")[2]
+    )
 
-    assert response.status_code == 202
+    assert (method, response.status_code) == ("POST", 202)
     work_off()
     assert clay.rows[0].body["email"] == "ada@example.com"
+
+
+@pytest.mark.parametrize("page", ["runs", "deliveries"])
+def test_an_empty_list_teaches_the_next_step_and_one_whose_filters_find_nothing_does_not(
+    admin: Client, clay: ClaySimulator, request: pytest.FixtureRequest, page: str
+) -> None:
+    address = f"{HOME}operate/{page}/"
+    assert "First, connect a Clay table" in text(admin.get(address))
+    assert "First, connect a Clay table" not in text(admin.get(address, {"q": "x"}))
+
+    request.getfixturevalue("integration")
+    assert "Next, write a loop" in text(admin.get(address))
 
 
 def test_rows_in_doubt_and_integrations_to_look_at_are_counted(

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 
+from integrations import conditions
 from integrations.models import Attempt, LedgerEntry, Webhook
 from loops import sweeping
 from loops.models import Callback, Loop, Run, SourceEvent, Step, Trigger
@@ -69,3 +71,17 @@ def test_open_attempts_have_an_index_that_holds_nothing_else(queryset: str, inde
         pytest.skip("reads SQLite's plan")
 
     assert index in getattr(Attempt.objects, queryset)().explain()
+
+
+@pytest.mark.django_db
+def test_doubts_are_counted_by_what_their_index_holds() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with CaptureQueriesContext(connection) as asked:
+        list(conditions._doubts(clock.now()))
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {asked[0]['sql']}")
+        plan = str(cursor.fetchall())
+
+    assert "USING INDEX attempts_in_doubt" in plan
+    assert "created_at" not in asked[0]["sql"], "the row itself would have to be read for that"

@@ -13,7 +13,7 @@ from integrations.models import Attempt, Integration, LedgerEntry
 from loops import purging
 from loops.authoring import create_loop
 from loops.callbacks import receive_by_request_id
-from loops.models import Callback, Chore, Loop, Run, RunEvent, Step
+from loops.models import BulkJob, Callback, Chore, Loop, Run, RunEvent, Step
 from loops.operating import cancel
 from loops.purging import HourlyPurge, purge_all
 from loops.retrying import CannotGoOn, retry
@@ -22,9 +22,13 @@ from mobius import clock
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import AuditEvent, Project
 from tests.cast import PUSH_LEADS, Api, work_off
+from tests.loops.runs import bulk_job_of
 
 SECRET = "ada@example.com"
 MONTH = timedelta(days=30)
+NOTHING = dict.fromkeys(
+    ("attempts", "runs", "callbacks", "pushes", "bulk jobs", "webhook deliveries", "alert mails"), 0
+)
 
 
 def start(loop: Loop) -> Run:
@@ -66,7 +70,7 @@ def test_nothing_of_what_people_sent_is_left_and_everything_else_is(answered: Ru
     before = (RunEvent.objects.count(), LedgerEntry.objects.count(), AuditEvent.objects.count())
     age()
 
-    assert purge() == {"attempts": 1, "runs": 1, "callbacks": 1, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
+    assert purge() == NOTHING | {"attempts": 1, "runs": 1, "callbacks": 1}
 
     for model in (Run, Step, RunEvent, Callback, Attempt):
         assert SECRET not in str(list(model.objects.values())), model
@@ -74,7 +78,7 @@ def test_nothing_of_what_people_sent_is_left_and_everything_else_is(answered: Ru
     after = Run.objects.get()
     assert (after.status, after.completed_at is not None, after.purged_at is not None) == ("completed", True, True)
     assert Step.objects.count() == 2
-    assert purge() == {"attempts": 0, "runs": 0, "callbacks": 0, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
+    assert purge() == NOTHING
 
 
 def test_what_is_young_or_not_over_stays(ask: Loop, integration: Integration, project: Project) -> None:
@@ -90,7 +94,7 @@ def test_what_is_young_or_not_over_stays(ask: Loop, integration: Integration, pr
         received_at=clock.now() - timedelta(days=99),
     )
 
-    assert purge() == {"attempts": 1, "runs": 0, "callbacks": 0, "pushes": 0, "webhook deliveries": 0, "alert mails": 0}
+    assert purge() == NOTHING | {"attempts": 1}
 
     assert [run.event["email"] for run in Run.objects.filter(pk__in=[waits.pk, young.pk])] == [SECRET, SECRET]
     assert Callback.objects.get().body == {"e": SECRET}
@@ -112,6 +116,18 @@ def test_the_pages_and_the_api_say_purged_where_a_body_was(
         assert "Purged: it was older" in page, path
         assert SECRET not in page
     assert api.get(f"{api.root}/runs/{answered.pk}").json()["event"] == {}
+
+
+def test_a_bulk_job_is_forgotten_once_it_is_old_and_over(project: Project) -> None:
+    past = clock.now() - timedelta(days=31)
+    old, running = bulk_job_of(project), bulk_job_of(project)
+    BulkJob.objects.filter(pk=old.pk).update(created_at=past)
+    BulkJob.objects.filter(pk=running.pk).update(created_at=past, state="running", ended_at=None)
+    young = bulk_job_of(project)
+
+    assert purge() == NOTHING | {"bulk jobs": 1}
+
+    assert set(BulkJob.objects.all()) == {running, young}
 
 
 def test_a_run_whose_event_is_purged_cannot_be_retried(ask: Loop, integration: Integration) -> None:

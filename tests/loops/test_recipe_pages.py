@@ -407,18 +407,32 @@ def test_runs_that_people_start_are_no_calls_of_clay_s(admin: Client, enrich_lea
     assert "first call…" in admin.get(page_of(enrich_lead)).context["part"]["call"].content
 
 
-def test_a_call_that_was_refused_is_known_by_its_key(
-    admin: Client, enrich_lead: Loop, client: Client, settings: Any
-) -> None:
-    made = re.search(r"mbx_[\w-]{49}", text(admin.post(page_of(enrich_lead, "key/"), {"role": "run"})))
+def call(admin: Client, loop: Loop, body: str) -> int:
+    """The status of a start of `loop` with a key of its recipe."""
+    made = re.search(r"mbx_[\w-]{49}", text(admin.post(page_of(loop, "key/"), {"role": "run"})))
     assert made is not None
-    refused = Client().post(
-        f"/v1/projects/platform/loops/{enrich_lead.pk}/runs",
-        "{not json",
+    answer = Client().post(
+        f"/v1/projects/platform/loops/{loop.pk}/runs",
+        body,
         content_type="application/json",
         headers={"authorization": f"Bearer {made[0]}"},
     )
-    assert refused.status_code == 400
+    return answer.status_code
+
+
+def test_a_call_that_was_refused_is_shown_with_what_was_wrong(admin: Client, enrich_lead: Loop) -> None:
+    assert call(admin, enrich_lead, '{"evnt": {}}') == 400
+
+    page = text(admin.get(page_of(enrich_lead)))
+
+    assert "evnt" in page.partition("Calls of this recipe that were refused")[2]
+    assert "opened the door" not in page
+
+
+def test_a_call_that_got_a_run_that_was_there_is_known_by_its_key(admin: Client, api: Api, enrich_lead: Loop) -> None:
+    body = {"event": {"email": "a@b.c"}, "idempotency_key": "clay:1"}
+    api.post(f"{api.root}/loops/{enrich_lead.pk}/runs", body)
+    assert call(admin, enrich_lead, json.dumps(body)) == 202
 
     page = text(admin.get(page_of(enrich_lead)))
 

@@ -193,8 +193,11 @@ def test_a_bad_cursor_is_a_bad_request(viewer: Client) -> None:
     assert viewer.get(RUNS, {"limit": "0"}).status_code == 400
 
 
-def test_an_empty_list_leads_to_the_loops(viewer: Client) -> None:
-    assert "Go to the loops" in text(viewer.get(RUNS))
+def test_an_empty_list_tells_a_viewer_who_does_the_next_step(viewer: Client) -> None:
+    page = text(viewer.get(RUNS))
+
+    assert "No run yet" in page
+    assert "An admin of this project connects one" in page
 
 
 # --- why a run is where it is ----------------------------------------------------------------------------------------
@@ -285,6 +288,19 @@ def test_a_cancelled_run_says_what_became_of_its_row(
 
     Attempt.objects.update(state=AttemptState.SENDING)
     assert "A row may have been created in the table." in why(viewer, run)
+
+    Attempt.objects.update(state=AttemptState.IN_DOUBT)
+    assert f"What to do: Look for the request_id {run.pk} in the Clay table." in why(viewer, run)
+
+
+@pytest.mark.parametrize("code", ["conflict", "secret_unreadable", "something_new"])
+def test_whatever_failed_there_is_one_thing_to_do(
+    viewer: Client, integration: Integration, push_leads: Loop, code: str
+) -> None:
+    run = ran(push_leads)
+    Run.objects.update(status=RunStatus.FAILED, error_type=code, error_message="It broke.")
+
+    assert re.search("It broke.*What to do: .+ retry the run", why(viewer, run))
 
 
 def test_a_running_run_says_what_it_does(viewer: Client, integration: Integration, push_leads: Loop) -> None:

@@ -29,7 +29,7 @@ def lines() -> list[tuple[Any, ...]]:
 
 
 def make_user(name: str, **more: Any) -> str:
-    given: dict[str, Any] = {"password": PASSWORD, "handle": None, "role": None, "support": False, "superuser": False}
+    given: dict[str, Any] = {"password": PASSWORD, "handle": None, "role": None, "support": None, "superuser": False}
     return making.make_user(name=name, **given | more)
 
 
@@ -70,8 +70,8 @@ def test_a_purge_is_audited(project: Project) -> None:
     event = AuditEvent.objects.get()
     assert (event.action, event.project_id) == ("body.purge", None)
     assert event.reason == (
-        "Older than 30 days, and blanked: 0 attempts, 0 runs, 0 callbacks, 0 pushes, 0 webhook deliveries, "
-        "0 alert mails."
+        "Older than 30 days, and forgotten: 0 attempts, 0 runs, 0 callbacks, 0 pushes, 0 bulk jobs, "
+        "0 webhook deliveries, 0 alert mails."
     )
 
 
@@ -90,3 +90,11 @@ def test_a_system_user_without_a_name_is_nobody(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(getpass, "getuser", nameless)
 
     assert auditing._system_user() == ""
+
+
+@pytest.mark.parametrize("group", ["Support", "Support lead"])
+def test_somebody_of_the_support_is_made_with_the_group(group: str) -> None:
+    make_user("sam", support=group)
+
+    sam = User.objects.get()
+    assert (sam.is_staff, sam.is_superuser, sam.groups.get().name) == (True, False, group)

@@ -186,7 +186,7 @@ PAGES |= {
     f"{B}<loop_id>/triggers/<key>/unsigned/": Write("trigger.take_unsigned", thing=HOOKED),
 }
 PAGES |= {
-    f"{O}/pushes/new/": Write("push.create", {"integration": "clay", "text": "email\nada@example.com\n"}),
+    f"{O}/pushes/new/": Write("push.create", {"integration": "<integration_id>", "text": "email\nada@example.com\n"}),
     f"{O}/pushes/<push_id>/check/": Write("push.check", {"request_id": "", "key-1": "email"}),
     f"{O}/pushes/<push_id>/start/": Write("push.start"),
     f"{O}/pushes/<push_id>/pause/": Write("push.pause", thing=RUNNING),
@@ -194,9 +194,12 @@ PAGES |= {
     f"{O}/pushes/<push_id>/cancel/": Write("push.cancel", thing=RUNNING),
 }
 WRITING = ("post", "put", "patch", "delete")
-ELSEWHERE = {"/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"}
+ELSEWHERE = {
+    *("/login/", "/logout/", f"{G}/webhooks/<webhook_id>/ping/"),
+    f"{O}/deliveries/<delivery_id>/anew/",
+}
 """Signing in has a line of its own, tested with the sign-in; signing out changes nothing but the browser, and a ping
-nothing at all."""
+nothing at all. The lines of a row that is sent anew are tested where a row really leaves."""
 
 
 def api_routes() -> Iterator[str]:

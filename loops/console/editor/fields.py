@@ -37,6 +37,29 @@ class Holds(enum.StrEnum):
     JSON = "json"
 
 
+class ValueType(enum.StrEnum):
+    """What the value of a row is, where somebody may choose."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    NULL = "null"
+    JSON = "json"
+
+    @property
+    def word(self) -> str:
+        return _TYPE_WORDS[self]
+
+
+_TYPE_WORDS = {
+    ValueType.TEXT: "Text",
+    ValueType.NUMBER: "Number",
+    ValueType.BOOLEAN: "True/false",
+    ValueType.NULL: "Null",
+    ValueType.JSON: "JSON",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """One place of a step."""

@@ -7,7 +7,7 @@ from copy import deepcopy
 from itertools import count
 from typing import Any
 
-from loops.console.editor.fields import KIND_WORDS, LOOP_FIELDS, Connected, Field, Holds, Path, fields_of
+from loops.console.editor.fields import KIND_WORDS, LOOP_FIELDS, Connected, Field, Holds, Path, ValueType, fields_of
 from loops.console.editor.layout import Card, Entry, Group, Layout
 from loops.console.showing import editable, is_plain
 from loops.spec import StepKind
@@ -76,8 +76,19 @@ def _rows(one: Field, index: int, found: JsonObject, numbers: Iterator[int]) -> 
     rows = []
     for key, value in found.items():
         holds, text = _text(value, one.each)
-        label = f"Value of {key}"
-        rows.append([Entry(name=f"f{next(numbers)}", path=(*path, key), label=label, holds=holds, text=text, key=key)])
+        rows.append(
+            [
+                Entry(
+                    name=f"f{next(numbers)}",
+                    path=(*path, key),
+                    label=f"Value of {key}",
+                    holds=holds,
+                    text="" if one.each == Holds.TEMPLATE and value is None else text,
+                    key=key,
+                    type=_type(value, holds) if one.each == Holds.TEMPLATE else None,
+                )
+            ]
+        )
     return Group(name=name, path=path, label=one.label, hint=one.hint, rows=rows)
 
 
@@ -129,6 +140,16 @@ def _text(value: Any, usual: Holds) -> tuple[Holds, str]:
     if isinstance(value, str) and usual not in (Holds.NUMBER, Holds.JSON) and is_plain(value):
         return usual, value
     return Holds.JSON, editable(value)
+
+
+def _type(value: Any, holds: Holds) -> ValueType:
+    if value is None:
+        return ValueType.NULL
+    if isinstance(value, bool):
+        return ValueType.BOOLEAN
+    if isinstance(value, int | float):
+        return ValueType.NUMBER
+    return ValueType.TEXT if holds == Holds.TEMPLATE else ValueType.JSON
 
 
 def _look(data: Any, path: Path) -> Any:

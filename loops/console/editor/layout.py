@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loops.console.editor.fields import Choices, Holds, Path
+from loops.console.editor.fields import Choices, Holds, Path, ValueType
 from loops.console.places import covers
 from loops.expressions import CALLBACK_PLACEHOLDER
 from loops.expressions.tokens import place_text
@@ -28,8 +28,10 @@ class Entry:
     choices: Choices = ()
     offer: str = ""
     key: str | None = None  # of a row: the key of its object, which can be typed over
+    type: ValueType | None = None  # of a row whose type can be chosen
     typed: str | None = None  # what was posted, while it has not found its way into the draft
     typed_key: str | None = None
+    typed_type: ValueType | None = None
     errors: list[str] = field(default_factory=list)
     preview: Any = None
 
@@ -46,8 +48,25 @@ class Entry:
         return (self.key or "") if self.typed_key is None else self.typed_key
 
     @property
+    def type_value(self) -> ValueType | None:
+        return self.typed_type or self.type
+
+    @property
+    def types(self) -> list[ValueType]:
+        """Those to choose from."""
+        return list(ValueType) if self.type else []
+
+    @property
+    def is_json(self) -> bool:
+        return self.holds == Holds.JSON and self.type_value in (None, ValueType.JSON)
+
+    @property
+    def was_changed(self) -> bool:
+        return self.typed is not None or self.typed_type is not None
+
+    @property
     def is_long(self) -> bool:
-        return self.holds == Holds.JSON or len(self.value) > _LONG or "\n" in self.value or "\r" in self.value
+        return self.is_json or len(self.value) > _LONG or "\n" in self.value or "\r" in self.value
 
     @property
     def lines(self) -> int:

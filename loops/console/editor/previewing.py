@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from loops.advance import meta_of
 from loops.console.editor.fields import Holds
 from loops.console.editor.layout import Entry, Layout
 from loops.expressions import (
@@ -22,6 +21,7 @@ from loops.expressions import (
 )
 from loops.expressions.templates import OPENING
 from loops.models import Loop, Run, Step
+from loops.playing import meta_of
 from loops.spec import LoopSpec
 from loops.spec.step_rules import keys_of
 
@@ -65,7 +65,7 @@ def preview(layout: Layout, names: Names) -> None:
 def _has_expression(entry: Entry) -> bool:
     if entry.holds == Holds.EXPRESSION:
         return entry.value.strip() != ""
-    return entry.holds == Holds.TEMPLATE and OPENING in entry.value
+    return entry.holds == Holds.TEMPLATE and not entry.typed_type and OPENING in entry.value
 
 
 def _preview(entry: Entry, names: Names) -> Preview:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from itertools import count
 from typing import Any
 
-from loops.console.editor.fields import Holds, Path, new_step
+from loops.console.editor.fields import Holds, Path, ValueType, new_step
 from loops.console.editor.laying_out import value_at
 from loops.console.editor.layout import Entry, Group, Layout
 from loops.expressions import CALLBACK_PLACEHOLDER
@@ -19,6 +19,7 @@ JsonObject = dict[str, Any]
 Posted = Mapping[str, str]
 
 _GONE = object()
+_TYPES = frozenset(ValueType)
 _CAN_VANISH = ("retry", "timeout")  # with the last thing in them
 
 
@@ -28,13 +29,16 @@ def take(layout: Layout, posted: Posted) -> None:
         entry.typed = _changed(entry.text, _offered(entry, posted))
         if entry.key is not None:
             entry.typed_key = _changed(_one_line(entry.key), posted.get(f"{entry.name}-key"))
+        if entry.type is not None:
+            chosen = posted.get(f"{entry.name}-type")
+            entry.typed_type = ValueType(chosen) if chosen in _TYPES and chosen != entry.type else None
 
 
 def written(draft: JsonObject, layout: Layout) -> JsonObject:
     """The draft with what was typed. What cannot be written is told at its entry: look at `layout.has_errors`."""
     new = deepcopy(draft)
     for entry in layout.entries:
-        if entry.typed is not None:
+        if entry.was_changed:
             _write(new, entry)
     for group in layout.groups:
         _rename(new, group)
@@ -120,6 +124,8 @@ def _write(draft: JsonObject, entry: Entry) -> None:
 
 def _parsed(entry: Entry) -> Any:
     """The value that was typed; `_GONE` where an empty text means that there is none. A row's text may be empty."""
+    if entry.type_value is not None:
+        return _of_type(entry, entry.type_value)
     typed = entry.typed or ""
     if typed == "" and (entry.key is None or entry.holds == Holds.JSON):
         return _GONE
@@ -130,6 +136,28 @@ def _parsed(entry: Entry) -> Any:
     if entry.holds == Holds.JSON:
         return _json(entry, typed)
     return typed
+
+
+def _of_type(entry: Entry, wanted: ValueType) -> Any:
+    """The text of a row as what was chosen beside it."""
+    text = _lines(entry.value)
+    match wanted:
+        case ValueType.TEXT:
+            return text
+        case ValueType.NULL:
+            if text.strip():
+                entry.errors.append("Null holds nothing: clear the text, or choose what it is.")
+            return None
+        case ValueType.JSON:
+            return _json(entry, text) if text.strip() else _GONE
+    value = _json(Entry(name="", path=(), label="", holds=Holds.JSON, text=""), text.strip().lower())
+    is_one = isinstance(value, bool) if wanted == ValueType.BOOLEAN else type(value) in (int, float)
+    if not is_one:
+        entry.errors.append(_NOT_ONE[wanted])
+    return value
+
+
+_NOT_ONE = {ValueType.NUMBER: "Write a number, such as 5 or 0.5.", ValueType.BOOLEAN: "Write true or false."}
 
 
 def _json(entry: Entry, typed: str) -> Any:

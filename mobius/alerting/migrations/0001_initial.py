@@ -66,6 +66,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'alert mail',
+                'permissions': [('resend_mail', 'Can send alert mails again')],
             },
         ),
         migrations.AddIndex(

@@ -60,6 +60,9 @@ class Migration(migrations.Migration):
                 ('endpoint', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='notifications', to='notifying.endpoint')),
                 ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='projects.project')),
             ],
+            options={
+                'permissions': [('redeliver_notification', 'Can send notifications again')],
+            },
         ),
         migrations.CreateModel(
             name='SigningSecret',
@@ -83,6 +86,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='notification',
             index=models.Index(condition=models.Q(('due_at__isnull', False)), fields=['endpoint', 'due_at'], name='notifications_due'),
+        ),
+        migrations.AddIndex(
+            model_name='notification',
+            index=models.Index(condition=models.Q(('run_id', ''), _negated=True), fields=['run_id'], name='notifications_by_run'),
         ),
         migrations.AddConstraint(
             model_name='signingsecret',

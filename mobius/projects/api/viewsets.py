@@ -8,8 +8,10 @@ from rest_framework import viewsets
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
+from mobius.api.envelope import describe
 from mobius.projects.auditing import Actor, key_holder
 from mobius.projects.models import ApiKey, Project
+from mobius.projects.refusals import note_refusal
 from mobius.projects.roles import Permission
 
 
@@ -29,7 +31,24 @@ class ProjectViewSet(viewsets.ViewSet):
     content_negotiation_class = JsonOnly
     http_method_names = ["get", "head", "post", "put", "patch", "delete"]
     needs: ClassVar[dict[str, Permission]] = {}  # action → permission, every action
-    project: Project  # set by the door (mobius/projects/authentication.py)
+    # Set by the door (mobius/projects/authentication.py):
+    project: Project
+    caller: ApiKey | None = None  # None while nobody was let in
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """The answer to `exc`; a refusal of a call with a live key is noted for those who look for its cause."""
+        response = super().handle_exception(exc)
+        if self.caller is not None and 400 <= response.status_code < 500:
+            problem = describe(exc)
+            note_refusal(
+                self.caller,
+                method=str(self.request.method),
+                path=self.request.path,
+                status=problem.status,
+                code=problem.body()["error"]["code"],
+                fields=problem.details.get("fields", ()),
+            )
+        return response
 
     @property
     def key(self) -> ApiKey:

@@ -13,5 +13,6 @@ urlpatterns = [
     path("govern/members/<int:member_id>/remove/", members.member_remove, name="member_remove"),
     path("govern/api/", reference.api_reference, name="api_reference"),
     path("govern/api-keys/", views.api_keys, name="api_keys"),
+    path("govern/api-keys/<str:key_id>/", views.api_key, name="api_key"),
     path("govern/api-keys/<str:key_id>/revoke/", views.revoke_api_key, name="revoke_api_key"),
 ]

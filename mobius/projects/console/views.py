@@ -7,12 +7,14 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_safe
 
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.console.forms import NewKeyForm
 from mobius.projects.keys import NewKey, create_key, revoke
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.models import ApiKey, Project, RefusedCall
+from mobius.projects.refusals import KEPT
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain, form_page, posted
@@ -38,11 +40,18 @@ def api_keys(request: ProjectRequest, project: Project) -> HttpResponse:
 
 
 @project_page(Permission.ADMINISTER)
+@require_safe
+def api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
+    """One key, and its last calls that were refused."""
+    key = _find(project, key_id)
+    context = {"key": key, "state": _state(key, key.is_live(clock.now())), "kept": KEPT}
+    return render(request, "projects/api_key.html", context | {"refused": RefusedCall.objects.of_key(key)[:KEPT]})
+
+
+@project_page(Permission.ADMINISTER)
 @form_page
 def revoke_api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
-    key = ApiKey.objects.filter(project=project, pk=key_id).first()
-    if key is None:
-        raise Http404("There is no such API key.")
+    key = _find(project, key_id)
     if request.method != "POST":
         return render(request, "projects/api_key_revoke.html", {"key": key})
     revoke(key, by=request.actor)
@@ -65,6 +74,13 @@ def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewK
     except MobiusError as error:
         explain(form, error, names={"expires_at": "expires_on", "scope_role_id": "role"})
     return None
+
+
+def _find(project: Project, key_id: str) -> ApiKey:
+    key = ApiKey.objects.filter(project=project, pk=key_id).select_related("created_by").first()
+    if key is None:
+        raise Http404("There is no such API key.")
+    return key
 
 
 def _state(key: ApiKey, live: bool) -> str:

@@ -119,7 +119,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'API key',
+                'permissions': [('revoke_apikey', 'Can revoke API keys')],
             },
+        ),
+        migrations.CreateModel(
+            name='RefusedCall',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('method', models.CharField(max_length=8)),
+                ('path', models.CharField(max_length=200)),
+                ('status', models.PositiveSmallIntegerField()),
+                ('code', models.CharField(max_length=60)),
+                ('fields', models.CharField(blank=True, max_length=200)),
+                ('called_at', models.DateTimeField()),
+                ('key', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='refused_calls', to='projects.apikey')),
+            ],
         ),
         migrations.CreateModel(
             name='Session',
@@ -159,6 +173,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='apikey',
             constraint=models.UniqueConstraint(condition=models.Q(('revoked_at', None)), fields=('project', 'name'), name='one_live_api_key_per_name'),
+        ),
+        migrations.AddIndex(
+            model_name='refusedcall',
+            index=models.Index(fields=['key', 'id'], name='refused_calls_by_key'),
         ),
         migrations.RunPython(append_only.refuse_changes, append_only.allow_changes),
     ]

@@ -96,6 +96,11 @@
     event.submitter.textContent = busy;
     event.submitter.setAttribute("aria-busy", "true");
     announce(busy);
+    const began = Date.now();
+    const clock = setInterval(() => {
+      if (!form.dataset.sent) return clearInterval(clock);
+      event.submitter.textContent = `${busy} ${Math.round((Date.now() - began) / 1000)} s`;
+    }, 1000);
   };
 
   // Coming back with the browser's own button: the form may be sent again.

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
+from django.contrib import admin
+from django.db.models import Model
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,6 +18,7 @@ from mobius.errors import MobiusError
 from mobius.timespans import in_largest_unit, measured
 from mobius.web.icons import draw
 from mobius.web.states import Look, look_of
+from mobius.web.support.linking import page_of
 
 register = template.Library()
 
@@ -92,6 +95,16 @@ def latency(milliseconds: Any) -> str:
 @register.simple_tag
 def icon(name: str) -> SafeString:
     return draw(name)
+
+
+@register.simple_tag(takes_context=True)
+def admin_link(context: template.Context, thing: Model) -> SafeString | str:
+    """To the page of the same thing in Django admin, for staff who may see it there."""
+    user = context["user"]
+    permission = f"{thing._meta.app_label}.view_{thing._meta.model_name}"
+    if not (user.is_staff and admin.site.is_registered(type(thing)) and user.has_perm(permission)):
+        return ""
+    return format_html('<p class="soft"><a href="{}">Open in admin</a></p>', page_of(thing, thing.pk))
 
 
 @register.inclusion_tag("partials/status_badge.html")

@@ -38,7 +38,7 @@ def page_of(browser: Client, push: Push) -> str:
 def upload(browser: Client, raw: bytes, name: str = "leads.csv") -> Any:
     file = io.BytesIO(raw)
     file.name = name
-    return browser.post(f"{HERE}new/", {"integration": "clay", "upload": file, "text": ""})
+    return browser.post(f"{HERE}new/", {"integration": Integration.objects.get().pk, "upload": file, "text": ""})
 
 
 def test_a_file_is_uploaded_mapped_checked_and_pushed(
@@ -70,7 +70,7 @@ def test_a_file_is_uploaded_mapped_checked_and_pushed(
 
 
 def test_rows_are_pasted(browser: Client, integration: Integration) -> None:
-    answer = browser.post(f"{HERE}new/", {"integration": "clay", "text": "Email\tName\r\na@b.c\tAda\r\n"})
+    answer = browser.post(f"{HERE}new/", {"integration": integration.pk, "text": "Email\tName\r\na@b.c\tAda\r\n"})
 
     assert answer.status_code == 302
     push = Push.objects.get()
@@ -93,7 +93,7 @@ def test_rows_are_pasted(browser: Client, integration: Integration) -> None:
 def test_what_is_wrong_with_the_rows_is_said_at_their_place(
     browser: Client, integration: Integration, fields: dict[str, Any], sentence: str
 ) -> None:
-    given = {"integration": "clay", "text": ""} | fields
+    given = {"integration": integration.pk, "text": ""} | fields
     if "upload" in given:
         given["upload"] = io.BytesIO(given["upload"].encode())
         given["upload"].name = "leads.csv"
@@ -106,7 +106,7 @@ def test_what_is_wrong_with_the_rows_is_said_at_their_place(
 
 
 def test_a_paste_that_is_too_large_is_told_to_upload_a_file(browser: Client, integration: Integration) -> None:
-    answer = browser.post(f"{HERE}new/", {"integration": "clay", "text": "a\n" + "x\n" * 200_000})
+    answer = browser.post(f"{HERE}new/", {"integration": integration.pk, "text": "a\n" + "x\n" * 200_000})
 
     assert answer.status_code == 413
     assert "Upload them as a file instead." in answer.content.decode()

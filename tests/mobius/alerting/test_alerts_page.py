@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from mobius import clock
+from mobius.alerting import recipients
 from mobius.alerting.conditions import Condition
 from mobius.alerting.models import Mail, Recipient
 from mobius.alerting.recipients import add_recipient
@@ -81,6 +82,19 @@ def test_an_address_is_added_once_whatever_its_capitals(admin: Client, ada: Reci
 
     assert answer.status_code == 422
     assert "is told already" in text(answer)
+
+
+def test_a_project_mails_no_more_than_so_many_addresses(
+    admin: Client, ada: Recipient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipients, "MOST_RECIPIENTS", 1)
+
+    answer = admin.post(HERE, {"address": "grace@example.com"})
+
+    assert answer.status_code == 422
+    assert "as many addresses as it may" in text(answer)
+    assert "grace@example.com" in text(answer)
+    assert Recipient.objects.get() == ada
 
 
 def test_a_member_of_another_project_cannot_be_chosen(admin: Client, charlie: User) -> None:

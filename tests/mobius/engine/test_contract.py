@@ -10,7 +10,7 @@ from django.db import transaction
 
 from integrations.models import Attempt, AttemptState
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
-from loops import advance as advancing
+from loops import playing
 from loops.expressions import Names
 from loops.models import Loop, Run, RunStatus
 from loops.starting import Start, start_run
@@ -123,14 +123,14 @@ def test_a_run_that_meets_a_fault_of_ours_holds_nobody_up_who_is_taken_with_it(
     runs = [start_run(loop=push_leads, start=ADA).run for _ in range(4)]
     engine.forget()
     Run.objects.update(ring_due_at=clock.now())
-    names_for = advancing.names_for
+    names_for = playing.names_for
 
     def explode(turn: Turn) -> Names:
         if turn.run.pk == runs[1].pk:
             raise ZeroDivisionError
         return names_for(turn)
 
-    monkeypatch.setattr(advancing, "names_for", explode)
+    monkeypatch.setattr(playing, "names_for", explode)
     engine.start()
     if settings.MOBIUS_ENGINE == "embedded":
         sweep()

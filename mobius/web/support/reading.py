@@ -7,41 +7,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.contrib.admin.options import BaseModelAdmin
-from django.contrib.admin.utils import quote
+from django.contrib.admin.options import BaseModelAdmin, InlineModelAdmin
+from django.contrib.admin.utils import flatten
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.functional import cached_property
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from mobius.api.parsing import parse_json
 from mobius.errors import MobiusError
+from mobius.web.support.linking import EMPTY, LinkedPages
+from mobius.web.support.lists import NewestFirst
+from mobius.web.support.searching import Search
+from mobius.web.templatetags.console import when
 
 LONGEST_SHOWN = 4000
-MOST_LINES = 50
+MOST_LINES = 20
 """In one field of a page."""
-EMPTY = "–"
 
 _PLACEHOLDER = re.compile(r"\$?\{\{[^{}]{0,80}\}\}")
-
-
-class CappedPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts as far as anybody pages: an exact count reads the whole table, and there may be a million runs."""
-
-    most = 5000
-
-    @cached_property
-    def count(self) -> int:
-        found: Any = self.object_list
-        return int(found.values("pk")[: self.most].count()) if isinstance(found, QuerySet) else len(found)
 
 
 class ReadOnly:
@@ -66,14 +57,46 @@ class LeanLists(BaseModelAdmin):  # type: ignore[type-arg]
         return super().get_queryset(request).defer(*self.not_in_lists)
 
 
-class SupportAdmin(LeanLists, admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list for large tables: newest first, found by exact ids, in a fixed number of statements."""
+class LongLists(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list for tables of any size: newest first, found by whole ids, in a fixed number of statements."""
 
     show_full_result_count = False
-    paginator = CappedPaginator
+    show_facets = admin.ShowFacets.NEVER  # they count the whole table, once for each choice
     list_per_page = 50
-    ordering: ClassVar[tuple[str, ...]] = ("-pk",)
+    ordering: ClassVar[Any] = ("-pk",)
+    sortable_by: ClassVar[Any] = ()
+    search: ClassVar[Search]
+    indexed_filters: ClassVar[tuple[str, ...]] = ()  # columns: see `by_index`
+
+    def get_changelist(self, request: HttpRequest, **_: Any) -> type[NewestFirst]:
+        return NewestFirst
+
+    def by_index(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """The same rows, asked for in the words that an index of the `indexed_filters` answers."""
+        return rows
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        return ("pk",)  # that there is something to search by; what that is, `search` knows
+
+    @property
+    def search_help_text(self) -> str:  # type: ignore[override]  # nobody writes it
+        return self.search.help
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return self.search.find(queryset, search_term), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        title = {"title": capfirst(self.model._meta.verbose_name_plural)}
+        return super().changelist_view(request, title | (extra_context or {}))
+
+
+class SupportAdmin(LinkedPages, LeanLists, LongLists):
+    """Things that support looks up, each with a page that leads to the console and to what was done to it."""
+
     actions: Any = None
+    page_select_related: ClassVar[tuple[str, ...]] = ()  # beside what the list joins
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -81,7 +104,7 @@ class SupportAdmin(LeanLists, admin.ModelAdmin):  # type: ignore[type-arg]
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """One thing with all its columns, which the list's statement leaves out."""
         related = self.list_select_related if isinstance(self.list_select_related, list | tuple) else ()
-        things = self.model._default_manager.select_related(*related)
+        things = self.model._default_manager.select_related(*related, *self.page_select_related)
         try:
             return things.filter(pk=self.model._meta.pk.to_python(object_id)).first()
         except (ValidationError, ValueError):
@@ -95,7 +118,7 @@ class ReadingAdmin(ReadOnly, SupportAdmin):
         return self.fields or ()
 
 
-class ReadingInline(ReadOnly, LeanLists, admin.TabularInline):  # type: ignore[type-arg]
+class Below(ReadOnly, LeanLists, InlineModelAdmin):  # type: ignore[type-arg]
     """Rows below a page, each with a link to its own."""
 
     extra = 0
@@ -103,7 +126,15 @@ class ReadingInline(ReadOnly, LeanLists, admin.TabularInline):  # type: ignore[t
     verbose_name_plural = None
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields or ()
+        return flatten(self.fields or ())
+
+
+class ReadingInline(Below, admin.TabularInline):  # type: ignore[type-arg]
+    """As a table."""
+
+
+class ReadingStack(Below, admin.StackedInline):  # type: ignore[type-arg]
+    """One under the other, for what has many columns."""
 
 
 def masked(value: Any) -> str:
@@ -127,17 +158,13 @@ def preformatted(text: str) -> SafeString:
     return format_html("<pre>{}</pre>", _cut(text))
 
 
-def link(model: type[Model], key: Any, label: str = "") -> SafeString | str:
-    """To the admin page of `model`'s row `key`."""
-    if not key:
-        return EMPTY
-    page = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_change", args=[quote(key)])
-    return format_html('<a href="{}">{}</a>', page, label or key)
-
-
-def lines(rows: Iterable[tuple[Any, ...]], template: str) -> SafeString | str:
-    """One line for each row."""
-    return format_html_join("", f"<div>{template}</div>", rows) or EMPTY
+def lines(rows: Sequence[tuple[Any, ...]], template: str, *, all_of_them: str = "") -> SafeString | str:
+    """One line for each row, and where there are more than fit a link to all of them."""
+    cells = [tuple(when(cell) if isinstance(cell, datetime) else cell for cell in row) for row in rows[:MOST_LINES]]
+    shown = format_html_join("", f"<div>{template}</div>", cells)
+    if len(rows) > MOST_LINES and all_of_them:
+        shown += format_html('<div><a href="{}">All of them</a></div>', all_of_them)
+    return shown or EMPTY
 
 
 def _hints(value: Any) -> Any:

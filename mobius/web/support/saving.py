@@ -9,8 +9,8 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from mobius.projects import auditing
-from mobius.projects.admin_asking import actor
 from mobius.projects.auditing import LONGEST_REASON
+from mobius.web.support.asking import actor
 
 _SAME = {"password1": "password", "password2": "password", "usable_password": "password"}
 

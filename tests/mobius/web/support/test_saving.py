@@ -13,8 +13,8 @@ from django.urls import reverse
 
 from integrations.models import Pacer
 from mobius.projects import people
-from mobius.projects.admin_saving import AuditedSaves
 from mobius.projects.models import AuditEvent, Project, ServicePrincipal
+from mobius.web.support.saving import AuditedSaves
 from tests.cast import PASSWORD
 
 pytestmark = pytest.mark.django_db

@@ -1,0 +1,103 @@
+"""A commit that happened, and whose answer never came: as when the database ends a connection at the wrong moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from integrations.models import Attempt, AttemptState, Integration, LedgerEntry, Webhook
+from integrations.providers.clay.simulator import ClaySimulator
+from loops.advance import advance, begin_all
+from loops.models import Run, RunEvent, RunStatus
+from mobius.engine import trouble
+from mobius.projects.models import Project
+from tests.loops.flow import begin, loop_of, push
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """Of so many commits from now on, of the last."""
+    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: None)
+    commit = BaseDatabaseWrapper._commit
+    left = [0]
+
+    def commits_and_fails(self: BaseDatabaseWrapper) -> None:
+        commit(self)
+        left[0] -= 1
+        if left[0] == 0:
+            raise OperationalError("the connection was closed")
+
+    def lose(number: int) -> None:
+        left[0] = number
+        monkeypatch.setattr(BaseDatabaseWrapper, "_commit", commits_and_fails)
+
+    yield lose
+    assert left[0] <= 0, "so many commits there were"
+
+
+def assert_each_was_sent_once(clay: ClaySimulator, rows: int) -> None:
+    run = Run.objects.get()
+    assert (run.status, run.stop_reason) == (RunStatus.COMPLETED, "completed")
+    assert len(clay.rows) == rows
+    assert list(Attempt.objects.values_list("state", flat=True)) == [AttemptState.ACCEPTED] * rows
+    assert (LedgerEntry.objects.count(), Webhook.objects.get().used, Webhook.objects.get().in_flight) == (rows, rows, 0)
+    log = list(RunEvent.objects.order_by("sequence").values_list("event_type", flat=True))
+    assert (log.count("run.started"), log.count("step.completed"), log.count("run.completed")) == (1, rows, 1)
+
+
+def two_rows(project: Project) -> list[str]:
+    row = {"payload": {"email": "${{ event.email }}"}}
+    loop = loop_of(project, *(push(key, row=row | {"request_id": f"{key}-1"}) for key in ("one", "two")))
+    return [begin(loop).pk]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.usefixtures("integration")
+def test_the_run_goes_on_from_what_was_committed(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[[int], None], number: int
+) -> None:
+    (run_id,) = two_rows(project)
+    lose_the_answer(number)
+    advance(run_id)
+
+    assert_each_was_sent_once(clay, rows=2)
+
+
+@pytest.mark.usefixtures("integration")
+def test_so_do_runs_that_were_begun_together(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[[int], None]
+) -> None:
+    runs = two_rows(project)
+    lose_the_answer(1)
+    for work in begin_all(runs, lambda: True).values():
+        work(lambda: True)
+
+    assert_each_was_sent_once(clay, rows=2)
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_run_that_was_taken_over_meanwhile_is_left_to_its_new_worker(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = two_rows(project)
+    lose_the_answer(1)
+    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: Run.objects.update(claim=7, revision=7))
+    advance(run_id)
+
+    assert clay.rows == []
+    assert Run.objects.get().claim == 7
+
+
+def test_the_database_is_asked_only_after_such_trouble(
+    project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loops.advance._is_written", lambda _run: pytest.fail("nothing was lost"))
+    (run_id,) = two_rows(project)
+    advance(run_id)
+
+    assert_each_was_sent_once(clay, rows=2)
