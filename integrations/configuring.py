@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, note, pacer_for, set_name, set_options
+from integrations.connecting import current_webhook, hold, note, pacer_for, save, set_name, set_options
 from integrations.forms import Options
 from integrations.models import Integration, Webhook
 from integrations.providers.registry import get_provider
@@ -30,6 +30,7 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     Rows per second and burst are set for the whole workspace. `submissions_used` is the other side's own count of the
     current webhook. Raises AlreadyExists when the name is taken, and Conflict when there is no webhook.
     """
+    hold(integration.project_id)
     webhook = current_webhook(integration)
     before = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     if options.name and options.name != integration.name:
@@ -45,7 +46,7 @@ def configure(integration: Integration, options: Options, *, by: Actor = SYSTEM)
     after = settings_of(integration, webhook) | {"submissions_used": webhook.used}
     changes = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
     if changes:
-        integration.save(update_fields=["pacer", *SWITCHES, "updated_at"])
+        save(integration, "pacer", *SWITCHES)
         note(by, "configure", integration, changed=changes)
     return Configured(integration=integration, changes=changes)
 

@@ -20,7 +20,7 @@ from integrations.providers.contract import Connection, Provider
 from integrations.secrets import fingerprint, prove_key
 from mobius import clock
 from mobius.engine.sqlite3.erasing import erase_after_commit
-from mobius.errors import AlreadyExists, Conflict
+from mobius.errors import AlreadyExists, Conflict, NotFound
 from mobius.ids import new_id
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
@@ -40,6 +40,7 @@ def connect(
     The same address keeps its count and its ledger; another address starts its own. Raises Conflict when the address
     belongs to another integration of the project.
     """
+    hold(project.pk)
     name = options.name or provider.id
     integration = Integration.objects.filter(project=project, provider=provider.id, name=name).first()
     pacer = pacer_for(project=project, provider=provider, options=options, integration=integration)
@@ -65,6 +66,7 @@ def rotate(
 ) -> Integration:
     """Replace the auth header; the address, its count and its ledger stay. Two empty texts take the header away."""
     remember("", auth_header_value)
+    hold(integration.project_id)
     prove_key(hold=True)
     webhook = current_webhook(integration)
     webhook.auth_header_name = auth_header_name
@@ -85,7 +87,7 @@ def pause(integration: Integration, *, reason: str = "", why: str = "", by: Acto
     if integration.held or (integration.status, integration.attention) == (IntegrationStatus.INACTIVE, reason):
         return integration
     integration.status, integration.attention = IntegrationStatus.INACTIVE, reason
-    integration.save(update_fields=["status", "attention", "updated_at"])
+    save(integration, "status", "attention")
     note(by, "pause", integration, reason=reason or why)
     return integration
 
@@ -95,6 +97,7 @@ def resume(integration: Integration, *, why: str = "", by: Actor = SYSTEM) -> In
     """Send again, also after a restore. The sweep wakes the rows that wait."""
     if integration.status == IntegrationStatus.ACTIVE and not integration.held and not integration.attention:
         return integration
+    hold(integration.project_id)
     note(by, "resume", integration, reason=why)
     integration.held_since = None
     return activate(integration)
@@ -104,9 +107,16 @@ def activate(integration: Integration) -> Integration:
     """Send again, as a part of something else that the audit names; but not what is held since a restore."""
     if not integration.held:
         integration.status, integration.attention = IntegrationStatus.ACTIVE, ""
-    integration.save(update_fields=["status", "attention", "held_since", "updated_at"])
+    save(integration, "status", "attention", "held_since")
     Webhook.objects.filter(integration=integration, state=WebhookState.CURRENT).update(refusals_in_a_row=0)
     return integration
+
+
+def save(integration: Integration, *fields: str) -> None:
+    """Write these fields. Raises NotFound when somebody has disconnected it meanwhile."""
+    if Integration.objects.select_for_update(no_key=True).filter(pk=integration.pk).values("pk").first() is None:
+        raise NotFound("Somebody has disconnected this integration meanwhile.")
+    integration.save(update_fields=[*fields, "updated_at"])
 
 
 def clear_attention(integration: Integration) -> None:
@@ -117,6 +127,7 @@ def clear_attention(integration: Integration) -> None:
 def rename(integration: Integration, name: str, *, by: Actor = SYSTEM) -> Integration:
     """Raises AlreadyExists when the provider has another integration of this name in the project."""
     with transaction.atomic():
+        hold(integration.project_id)
         set_name(integration, name)
         note(by, "rename", integration, changed=["name"])
     return integration
@@ -127,7 +138,7 @@ def set_name(integration: Integration, name: str) -> None:
     integration.name = name
     try:
         with transaction.atomic():
-            integration.save(update_fields=["name", "updated_at"])
+            save(integration, "name")
     except IntegrityError:
         raise AlreadyExists(f"There is an integration named {name} already.") from None
 
@@ -135,11 +146,18 @@ def set_name(integration: Integration, name: str) -> None:
 @transaction.atomic
 def disconnect(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Erase the secrets and the integration. Counts, attempts and ledger stay, for Clay does not forget them either."""
+    hold(integration.project_id)
     note(by, "disconnect", integration)
     WebhookSecret.objects.filter(webhook__integration=integration).delete()
     erase_after_commit()
     Webhook.objects.filter(integration=integration).update(state=WebhookState.RETIRED, integration=None)
     integration.delete()
+
+
+def hold(project_id: str) -> None:
+    """Until the transaction ends nobody else changes what the project is connected to. Two who did so at once would
+    make an integration twice, or hold what the other waits for."""
+    Project.objects.select_for_update(no_key=True).get(pk=project_id)
 
 
 def current_webhook(integration: Integration) -> Webhook:

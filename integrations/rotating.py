@@ -28,6 +28,7 @@ from integrations.secrets import (
 )
 from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.prepared import Rows
+from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
 
 _proof = Rows(lambda: KeyCheck.objects.filter(pk=1).values_list("proof"))
@@ -73,11 +74,11 @@ def rotate_secrets(*, forget_unreadable: bool = False, by: Actor = SYSTEM) -> Ro
     for model, names in _other_secrets():
         for pk in list(model._default_manager.order_by("pk").values_list("pk", flat=True)):
             try:
-                changes.append(_rotate_row(model, names, pk))
+                changes.append(_rotate_row(model, names, pk, by))
             except SecretUnreadable:
                 unreadable[f"{model._meta.label_lower} {pk}"] = f"{model._meta.verbose_name} {pk}"
                 if forget_unreadable:
-                    _forget_row(model, names, pk)
+                    _forget_row(model, names, pk, by)
     erase_after_commit()
     # Somebody may have connected meanwhile, in a process whose first key is still another one.
     old = [pk for pk, *secret in _all_stored() if pk not in unreadable and not all(map(is_current, secret))]
@@ -116,7 +117,7 @@ def _raw(model: type[models.Model], names: list[str]) -> Any:
 
 
 @transaction.atomic
-def _rotate_row(model: type[models.Model], names: list[str], pk: Any) -> bool | None:
+def _rotate_row(model: type[models.Model], names: list[str], pk: Any, by: Actor) -> bool | None:
     """As `_rotate`, for a row of another table."""
     held = _raw(model, names).filter(pk=pk).select_for_update()
     found = held.values_list(*_raw_names(names)).first()
@@ -126,17 +127,28 @@ def _rotate_row(model: type[models.Model], names: list[str], pk: Any) -> bool | 
     if all(map(is_current, found)):
         return False
     model._default_manager.filter(pk=pk).update(**dict(zip(names, secrets, strict=True)))
+    _note_row(model, names, pk, "encrypt_anew", by)
     return True
 
 
-def _forget_row(model: type[models.Model], names: list[str], pk: Any) -> None:
+@transaction.atomic
+def _forget_row(model: type[models.Model], names: list[str], pk: Any, by: Actor) -> None:
     """An address may be empty; what signs is made anew by a person."""
     row = model._default_manager.filter(pk=pk)
+    _note_row(model, names, pk, "forget_secret", by)
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     if all(field.has_default() for field in fields):
         row.update(**dict.fromkeys(names, ""))
     else:
         row.delete()
+
+
+def _note_row(model: type[models.Model], names: list[str], pk: Any, deed: str, by: Actor) -> None:
+    """Write down whose secret it was; the secret itself may be unreadable."""
+    row = model._default_manager.defer(*names).get(pk=pk)
+    owner: Any = getattr(row, "owner", row)
+    kind = str(owner._meta.verbose_name)
+    auditing.record(by, f"{kind}.{deed}", project_id=owner.project_id, kind=kind, id=owner.pk, name=str(owner))
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from integrations.connecting import current_webhook, keep_secret, note, retire, set_options, webhook_at
+from integrations.connecting import current_webhook, hold, keep_secret, note, retire, set_options, webhook_at
 from integrations.forms import Options
 from integrations.models import Integration, Webhook, WebhookState
 from integrations.providers.contract import Connection
@@ -21,6 +21,7 @@ def stage(integration: Integration, connection: Connection, options: Options, *,
     It shares the current webhook's destination, so that log and ledger span both. It takes over once a test of it has
     succeeded. Raises Conflict when the address is in use, or has taken all its rows already.
     """
+    hold(integration.project_id)
     current = current_webhook(integration)
     webhook = webhook_at(
         project=integration.project,
@@ -50,6 +51,7 @@ def stage(integration: Integration, connection: Connection, options: Options, *,
 @transaction.atomic
 def unstage(integration: Integration, *, by: Actor = SYSTEM) -> None:
     """Remove the staged webhook, and erase its secret. Its count stays. Raises Conflict when there is none."""
+    hold(integration.project_id)
     in_line = {webhook.state: webhook for webhook in Webhook.objects.in_line(integration.pk)}
     staged = in_line.get(WebhookState.STAGED)
     if staged is None:

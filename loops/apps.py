@@ -7,13 +7,16 @@ class LoopsConfig(AppConfig):
 
     def ready(self) -> None:
         from loops.advance import advance, begin_all
+        from loops.closing import begin_nothing_new
         from loops.conditions import find
         from loops.sweeping import count_due, recover, sweep, take_due
         from loops.workers import beat, leave
         from mobius.alerting.conditions import found_by
         from mobius.engine import doorbell
+        from mobius.projects.founding import closed_by
 
         found_by(find)
+        closed_by(begin_nothing_new)
 
         doorbell.answer_with(
             doorbell.Answer(

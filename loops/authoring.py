@@ -65,7 +65,7 @@ def update_loop(loop: Loop, changes: JsonObject, *, edited: int | None = None, b
         raise InvalidFields({"status": ["Write active or paused."]})
     with _unique_name(loop), transaction.atomic():
         loop.refresh_from_db(from_queryset=Loop.objects.select_for_update(no_key=True))
-        if loop.status == LoopStatus.DELETED:
+        if loop.status == LoopStatus.DELETED or not Project.objects.present().filter(pk=loop.project_id).exists():
             raise NotFound("There is no such loop.")
         _demand_edited(loop, edited)
         before = loop.current_version.spec if loop.current_version else {}

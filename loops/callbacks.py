@@ -35,6 +35,9 @@ from mobius.projects.roles import Permission, Role
 
 JsonObject = dict[str, Any]
 
+MOST_AFTERWARDS = 100
+"""So many bodies are kept for one row after the one that was used, or after the end of its run: whoever has the address
+could fill the disk."""
 
 # Prepared: a hundred callbacks may come in a second.
 _step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
@@ -211,10 +214,21 @@ def _store(callback: Callback, run_id: str, step_id: str) -> Received:
         if earlier is not None:
             return _again(earlier)
         _attach(callback, run, step_id)
+        if callback.state in _AFTERWARDS and _has_enough(step_id):
+            callback.remark = f"{MOST_AFTERWARDS} callbacks have come for this row since: this one is not kept."
+            return Received(callback=callback)
         _insert(callback)
         hear_callback(callback, run, now=callback.received_at)
         _tell(run, step_id)
     return Received(callback=callback)
+
+
+_AFTERWARDS = (CallbackState.UPDATE, CallbackState.LATE)
+
+
+def _has_enough(step_id: str) -> bool:
+    kept = Callback.objects.to_step(step_id).filter(state__in=_AFTERWARDS)
+    return len(kept.order_by().values_list("pk")[:MOST_AFTERWARDS]) == MOST_AFTERWARDS
 
 
 def _store_unclear(callback: Callback) -> Received:

@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Q
 
 from integrations.purging import Walk, through_attempts
+from loops.closing import erase_secrets_of_deleted
 from loops.models import BulkJob, Callback, Chore, Run, RunEvent, Step
 from loops.pushing.purging import through_pushes
 from mobius import clock
@@ -76,10 +77,13 @@ class HourlyPurge:
     def go_on(self, *, now: datetime) -> None:
         """Do the next page, if an hour has passed since somebody began. Quick; to be called every so often."""
         if self._under_way is None:
-            if not settings.MOBIUS_RETENTION_DAYS or time.monotonic() < self._looks_at:
+            if time.monotonic() < self._looks_at:
                 return
             self._looks_at = time.monotonic() + _LOOKS_EVERY_SECONDS
             if not _is_mine(now):
+                return
+            erase_secrets_of_deleted(now=now)
+            if not settings.MOBIUS_RETENTION_DAYS:
                 return
             self._under_way = self._pages(now - timedelta(days=settings.MOBIUS_RETENTION_DAYS))
         try:

@@ -1,7 +1,7 @@
 """How much of one thing this process does at once: whoever comes when it is full is asked to come back.
 
-A stream, or a call that waits for an answer, holds one of the server's 24 threads for long; with 8 of each at most, 8
-threads are always free for the rest (design §7).
+A stream, a call that waits for an answer, or a large file holds one of the server's 24 threads for long; with 8, 8 and
+4 of them at most, 4 threads are always free for the rest (design §7).
 """
 
 from __future__ import annotations
@@ -44,4 +44,5 @@ class AtOnce:
 
 
 EVENT_STREAMS = AtOnce(8, "event streams")
+DOWNLOADS = AtOnce(4, "downloads")
 WAITING_CALLS = AtOnce(8, "calls that wait for a row's answer")

@@ -36,7 +36,7 @@ def _readable_by(request: HttpRequest) -> Iterable[Sample]:
     if scheme.lower() == "bearer" and _is_ours(credential.strip()):
         return of_console()
     key = key_of(request)
-    if key is None:
+    if key is None or key.project.deleted_at is not None:
         raise Unauthorized
     if not Role(key.role).allows(Permission.READ):
         raise PermissionDenied(f"A key of role {key.role} may not read metrics; use one of role viewer.")

@@ -20,10 +20,14 @@ from integrations import invoking
 from mobius.api import streaming
 from mobius.api.envelope import Problem
 from mobius.api.renderers import to_json
+from mobius.api.requests import LARGEST_BODY
 from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
-_LARGEST_BODY = 32 * 1024 * 1024  # above it waitress itself refuses; the API refuses far smaller ones, as JSON
+_MOST_CONNECTIONS = 1000
+_ROOM = 100  # for those that come, however many keep silent
+_STUCK_AFTER_SECONDS = 60.0
+_LOOKS_EVERY_SECONDS = 5.0
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]  # waitress has no types
@@ -71,6 +75,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
                 sent, _ = self._flush_exception(partial(self._send_now, data))
         if sent and sent == len(data):
             return sent
+        if not self.total_outbufs_len:
+            self.last_activity = time.time()  # from now on the far side is waited for
         return sent + int(super().write_soon(data[sent:] if sent else data))
 
     def _send_now(self, data: bytes, *, do_close: bool) -> int:
@@ -82,15 +88,16 @@ class Server:
 
     def __init__(self, application: Any, *, host: str, port: int) -> None:
         self._sockets: dict[int, Any] = {}
+        self._looks_at = 0.0
         self._server: Any = create_server(
             application,
             map=self._sockets,
             host=host,
             port=port,
             threads=24,
-            connection_limit=1000,
+            connection_limit=_MOST_CONNECTIONS,
             channel_timeout=120,
-            max_request_body_size=_LARGEST_BODY,
+            max_request_body_size=LARGEST_BODY,
             ident=None,
             clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
@@ -119,7 +126,29 @@ class Server:
         self._server.task_dispatcher.shutdown(timeout=1)
 
     def _turn(self, seconds: float) -> None:
+        if len(self._sockets) > _MOST_CONNECTIONS - _ROOM:
+            self._make_room()
+        if time.monotonic() >= self._looks_at:
+            self._looks_at = time.monotonic() + _LOOKS_EVERY_SECONDS
+            self._give_up_stuck()
         wasyncore.loop(timeout=seconds, use_poll=sys.platform != "win32", map=self._sockets, count=1)
+
+    def _make_room(self) -> None:
+        """Let those go that have said nothing for the longest: whoever opens a thousand connections and keeps silent,
+        or drips a request into each, must not shut out everybody else. Who is being answered stays."""
+        silent = [one for one in self._channels() if not one.requests and not one.total_outbufs_len]
+        for channel in sorted(silent, key=lambda one: one.last_activity)[:_ROOM]:
+            channel.will_close = True
+
+    def _give_up_stuck(self) -> None:
+        """Hang up on those that take nothing of their answer: a thread waits for each, and would for ever."""
+        now = time.time()
+        for channel in self._channels():
+            if channel.total_outbufs_len and now - channel.last_activity > _STUCK_AFTER_SECONDS:
+                channel.handle_close()
+
+    def _channels(self) -> list[_Channel]:
+        return [one for one in self._sockets.values() if isinstance(one, _Channel)]
 
     def _busy(self) -> bool:
         return any(

@@ -224,9 +224,12 @@ LOGOUT_REDIRECT_URL = "login"
 # The pair, never the name alone: else strangers could lock the owner out (safety §6).
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_USERNAME_CALLABLE = "mobius.web.access.typed_name"
+AXES_CLIENT_IP_CALLABLE = "mobius.web.access.typing_address"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = 1  # hours
 AXES_RESET_ON_SUCCESS = True
+# What is tried while the lock holds neither prolongs it nor is kept: a stranger could make its record grow for ever.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_LOCKOUT_CALLABLE = "mobius.web.views.locked"
 AXES_DISABLE_ACCESS_LOG = True  # the audit has it
 AXES_ENABLE_ADMIN = False
@@ -328,14 +331,24 @@ _HANDLERS = ["console", "mail"] if ADMINS else ["console"]
 DEFAULT_EXCEPTION_REPORTER = "mobius.tracebacks.Reporter"
 DEFAULT_EXCEPTION_REPORTER_FILTER = "mobius.tracebacks.NamesOnly"
 
+# What Django logs as an error, with its traceback, whenever a stranger sends an odd request (SuspiciousOperation).
+_ODD_REQUESTS = """
+    SuspiciousOperation DisallowedHost DisallowedRedirect RequestDataTooBig TooManyFieldsSent TooManyFilesSent
+    SuspiciousMultipartForm SuspiciousFileOperation SuspiciousSession InvalidSessionKey
+    DisallowedModelAdminLookup DisallowedModelAdminToField
+""".split()
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "text": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "text": {"()": "mobius.logs.TextFormatter", "format": "{asctime} {levelname} {name}: {message}", "style": "{"},
         "json": {"()": "mobius.logs.JsonFormatter"},
     },
-    "filters": {"redact": {"()": "mobius.redacting.RedactingFilter"}},
+    "filters": {
+        "redact": {"()": "mobius.redacting.RedactingFilter"},
+        "no_fault_of_ours": {"()": "mobius.logs.NoFaultOfOurs"},
+    },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": MOBIUS_LOG_FORMAT, "filters": ["redact"]},
         "mail": {"class": "django.utils.log.AdminEmailHandler", "level": "ERROR", "filters": ["redact"]},
@@ -344,6 +357,7 @@ LOGGING = {
     "loggers": {
         "django": {"level": "WARNING", "propagate": True, "handlers": []},
         "django.request": {"level": "ERROR"},
+        **{f"django.security.{name}": {"filters": ["no_fault_of_ours"]} for name in _ODD_REQUESTS},
         "axes": {"level": "WARNING"},
         "procrastinate": {"level": "WARNING"},  # at INFO it writes three lines a run
         "urllib3": {"level": "WARNING"},  # at DEBUG it logs the path of every request, and the path is a secret

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
 from mobius import clock, ids
-from mobius.api import streaming
+from mobius.api import downloads, streaming
 from mobius.atonce import AtOnce
 from mobius.projects import throttling
 
@@ -38,10 +38,11 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has asked for anything yet, and no test has left an event stream open, or ids of its own future."""
+    """Nobody has asked for anything yet, and no test has left a stream or a download open, or ids of its own future."""
     monkeypatch.setattr(ids, "_sequence", ids._Sequence())
     throttling.forget()
     monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
+    monkeypatch.setattr(downloads, "DOWNLOADS", AtOnce(4, "downloads"))
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +59,6 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
 
     That it does refuse is tested by `tests/mobius/projects/test_auditing.py`.
     """
-    if connection.vendor == "sqlite":
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            cursor.execute("DROP TRIGGER audit_refuses_delete")
+    on_postgresql = "DROP TRIGGER audit_refuses_truncate ON projects_auditevent"
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER audit_refuses_delete" if connection.vendor == "sqlite" else on_postgresql)

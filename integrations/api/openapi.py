@@ -125,7 +125,8 @@ OPERATIONS = {
     (IntegrationViewSet, "update"): Operation(
         id="updateIntegration",
         summary="Change an integration",
-        description="`credentials` and `config` are each replaced whole; what is not given stays. "
+        description="`credentials` and `config` are each replaced whole; what is not given stays. But a stored header "
+        "is sent to no other address: with another `webhook_url` send `credentials`, too. "
         "`status: inactive` pauses it, `active` resumes it.",
         body=Body(
             shape=ChangedIntegrationSerializer,

@@ -24,7 +24,7 @@ from integrations.choosing import open_connection
 from integrations.configuring import configure
 from integrations.forms import NAME, BudgetForm
 from integrations.models import Attempt, AttemptState, Integration, IntegrationStatus, Webhook
-from integrations.providers.contract import Provider
+from integrations.providers.contract import Connection, Provider
 from integrations.providers.registry import all_providers, get_provider
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer
@@ -102,9 +102,11 @@ class IntegrationViewSet(ProjectViewSet):
             mine = mine.filter(status=status)
         return Response(page(mine, request.query_params, serialize_all=integrations_json, max_limit=MAX_PAGE))
 
+    @transaction.atomic
     def create(self, request: Request, project: str) -> Response:
         wanted = NewIntegrationSerializer.read(request.data)
         provider = get_provider(wanted["provider"])
+        connecting.hold(self.project.pk)
         if Integration.objects.filter(project=self.project, provider=provider.id, name=wanted["name"]).exists():
             raise AlreadyExists(f"There is an integration named {wanted['name']} already.")
         integration = self._connect(provider, wanted["name"], wanted)
@@ -118,7 +120,7 @@ class IntegrationViewSet(ProjectViewSet):
         changes = ChangedIntegrationSerializer.read(request.data)
         found = self._integration(integration)
         if "config" in changes or "credentials" in changes:
-            found = self._connect(get_provider(found.provider), found.name, self._whole(found, changes))
+            found = self._connect_again(found, changes)
         if "name" in changes and changes["name"] != found.name:
             found = connecting.rename(found, changes["name"], by=self.actor)
         if "settings" in changes or "submissions_used" in changes:
@@ -175,10 +177,17 @@ class IntegrationViewSet(ProjectViewSet):
         )
         configure(integration, options, by=self.actor)
 
-    def _connect(self, provider: Provider, name: str, wanted: dict[str, Any]) -> Integration:
-        """Through the same gate and form as the connect call: `config` and `credentials` together are its fields."""
+    def _connect(
+        self, provider: Provider, name: str, wanted: dict[str, Any], *, kept: Connection | None = None
+    ) -> Integration:
+        """Through the same gate and form as the connect call: `config` and `credentials` together are its fields.
+
+        `kept`: where the stored header's value belongs, when it is used again.
+        """
         fields = wanted.get("config", {}) | wanted.get("credentials", {}) | {"name": name}
         form, options = read_connection(provider, fields)
+        if kept is not None and form.connection.webhook_url != kept.webhook_url:
+            raise InvalidFields({"auth_header_value": [_STAYS]})
         return connecting.connect(
             project=self.project,
             provider=provider,
@@ -187,11 +196,19 @@ class IntegrationViewSet(ProjectViewSet):
             by=self.actor,
         )
 
-    def _whole(self, integration: Integration, changes: dict[str, Any]) -> dict[str, Any]:
+    def _connect_again(self, integration: Integration, changes: dict[str, Any]) -> Integration:
         """Credentials and config are each replaced whole; the one that is not given stays as it is."""
         stored = open_connection(connecting.current_webhook(integration))
         config = {"webhook_url": stored.webhook_url, "auth_header_name": stored.auth_header_name}
-        return {"config": config, "credentials": {"auth_header_value": stored.auth_header_value}} | changes
+        whole = {"config": config, "credentials": {"auth_header_value": stored.auth_header_value}} | changes
+        kept = stored if stored.auth_header_value and "credentials" not in changes else None
+        return self._connect(get_provider(integration.provider), integration.name, whole, kept=kept)
+
+
+_STAYS = (
+    "The stored value is not sent to another address: whoever has that would learn it. Give the value, too, "
+    'or send "credentials": {}.'
+)
 
 
 class DeliveryViewSet(ProjectViewSet):

@@ -89,6 +89,10 @@ class TriggerSecret(models.Model):
     def __str__(self) -> str:
         return f"secret of {self.trigger_id}"
 
+    @property
+    def owner(self) -> Trigger:
+        return self.trigger
+
 
 class SourceEventState(models.TextChoices):
     """What became of something that fired a trigger."""

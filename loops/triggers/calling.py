@@ -16,6 +16,7 @@ from loops.starting import LONGEST_KEY, refuse_collapsed
 from loops.triggers.firing import note_started, start_by
 from mobius import clock
 from mobius.engine.crowd import together
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.errors import Conflict, InvalidFields, NotFound, Unauthorized
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
@@ -59,7 +60,10 @@ def check_signature(trigger: Trigger, body: bytes, signature: str) -> None:
     """Raises InvalidSignature unless the trigger takes unsigned calls or `signature` is that of `body`."""
     if not trigger.signed:
         return
-    secret = TriggerSecret.objects.get(pk=trigger.pk).secret
+    held = TriggerSecret.objects.filter(pk=trigger.pk).first()
+    if held is None:  # erased, because no key could read it: until there is a new one nothing is taken
+        raise InvalidSignature
+    secret = held.secret
     expected = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
     if not hmac.compare_digest(expected.encode(), signature.strip().encode(errors="replace")):
         raise InvalidSignature
@@ -76,6 +80,8 @@ def call(trigger: Trigger, event: JsonObject, *, key: str = "") -> Called:
 
 
 def _call(trigger: Trigger, event: JsonObject, key: str) -> Called:
+    if not Trigger.objects.filter(pk=trigger.pk).exists():  # deleted just now: a commit that others share would fail
+        raise NotFound("There is no such trigger.")
     now = clock.now()
     source_event = SourceEvent(project_id=trigger.project_id, trigger=trigger, cause=key, created_at=now)
     try:
@@ -96,6 +102,7 @@ def demand_signature(trigger: Trigger, *, by: Actor) -> NewSecret:
     """From now on calls must be signed with a secret, a new one each time that this is asked."""
     text = secrets.token_urlsafe(32)
     TriggerSecret.objects.update_or_create(trigger=trigger, defaults={"secret": text, "created_at": clock.now()})
+    erase_after_commit()
     Trigger.objects.filter(pk=trigger.pk).update(signed=True)
     _note(by, "demand_signature", trigger)
     return NewSecret(trigger=trigger, text=text)
@@ -105,6 +112,7 @@ def demand_signature(trigger: Trigger, *, by: Actor) -> NewSecret:
 def take_unsigned(trigger: Trigger, *, by: Actor) -> None:
     """Calls need no signature any more."""
     TriggerSecret.objects.filter(trigger=trigger).delete()
+    erase_after_commit()
     Trigger.objects.filter(pk=trigger.pk).update(signed=False)
     _note(by, "take_unsigned", trigger)
 

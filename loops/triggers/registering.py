@@ -8,10 +8,13 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from loops.models import Loop, LoopStatus, Trigger
+from loops.models.triggers import TriggerQuerySet
 from loops.schedules import read_schedule
 from loops.spec import LoopSpec, TriggerKind, TriggerSpec
+from mobius.engine.sqlite3.erasing import erase_after_commit
 from mobius.errors import InvalidFields
 from mobius.notifying.interest import note_change
+from mobius.projects.models import Project
 
 _AUTHORED = ["name", "config", "active", "http_handle", "next_fire_at", "event_type", "source_loop"]
 
@@ -30,10 +33,11 @@ def register(loop: Loop, spec: LoopSpec, *, now: datetime) -> None:
         trigger = known.pop(wanted.key, None)
         if trigger is None or trigger.kind != wanted.kind:
             if trigger is not None:
-                trigger.delete()
+                _delete(Trigger.objects.filter(pk=trigger.pk))
             trigger = Trigger(project_id=loop.project_id, loop=loop, key=wanted.key, kind=wanted.kind, created_at=now)
         _set(trigger, wanted, loop, place=f"triggers[{index}].config", now=now)
-    Trigger.objects.filter(pk__in=[trigger.pk for trigger in known.values()]).delete()
+    if known:
+        _delete(Trigger.objects.filter(pk__in=[trigger.pk for trigger in known.values()]))
     note_change()
 
 
@@ -45,8 +49,21 @@ def disarm(loop_id: str) -> None:
 
 def forget(loop: Loop) -> None:
     """The loop is deleted, and so are its addresses."""
-    Trigger.objects.filter(loop=loop).delete()
+    _delete(Trigger.objects.filter(loop=loop))
     note_change()
+
+
+def forget_all(project: Project) -> None:
+    """The project is deleted, and so are all its addresses."""
+    _delete(Trigger.objects.filter(project=project))
+    note_change()
+
+
+def _delete(triggers: TriggerQuerySet) -> None:
+    """With the secrets that calls of them are signed with."""
+    if triggers.exists():
+        triggers.delete()
+        erase_after_commit()
 
 
 def _set(trigger: Trigger, wanted: TriggerSpec, loop: Loop, *, place: str, now: datetime) -> None:

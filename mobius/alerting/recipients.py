@@ -12,7 +12,7 @@ from mobius import clock
 from mobius.alerting import telling, wording
 from mobius.alerting.conditions import Condition
 from mobius.alerting.models import Mail, MailKind, Recipient
-from mobius.errors import AlreadyExists, Conflict, InvalidFields
+from mobius.errors import AlreadyExists, Conflict, InvalidFields, NotFound
 from mobius.projects import auditing, throttling
 from mobius.projects.auditing import Actor
 from mobius.projects.models import Membership, Project
@@ -46,7 +46,7 @@ def add_recipient(*, project: Project, address: str, membership: Membership | No
 
 
 def choose_conditions(recipient: Recipient, conditions: Iterable[str], *, by: Actor) -> bool:
-    """Tell it of these from now on, and of no others. False when that is so already. Raises InvalidFields."""
+    """Tell it of these from now on, and of no others. False when that is so already. Raises InvalidFields, NotFound."""
     wanted = set(conditions)
     if unknown := wanted - set(Condition.values):
         raise InvalidFields({"conditions": [f"There is no condition `{min(unknown)[:60]}`."]})
@@ -54,6 +54,7 @@ def choose_conditions(recipient: Recipient, conditions: Iterable[str], *, by: Ac
     if chosen == recipient.conditions:
         return False
     with transaction.atomic():
+        _demand_present(recipient)
         recipient.conditions = chosen
         recipient.save(update_fields=["conditions"])
         _note(by, "change", recipient, changed=["conditions"])
@@ -76,6 +77,7 @@ def send_test(recipient: Recipient, *, by: Actor) -> Mail:
     project = recipient.project
     subject, text = wording.subject_of_test(project), wording.text_of_test(project, by=by.name)
     with transaction.atomic():
+        _demand_present(recipient)
         _note(by, "test", recipient)
         return telling.write(project, recipient, MailKind.TEST, subject=subject, text=text, now=clock.now(), alert=None)
 
@@ -85,6 +87,12 @@ def _demand_room(project: Project) -> None:
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     if Recipient.objects.of_project(project).count() >= MOST_RECIPIENTS:
         raise TooManyRecipients
+
+
+def _demand_present(recipient: Recipient) -> None:
+    """Nobody removes it before the transaction ends. Raises NotFound."""
+    if Recipient.objects.select_for_update(no_key=True).filter(pk=recipient.pk).values("pk").first() is None:
+        raise NotFound("Somebody has removed this recipient meanwhile.")
 
 
 def _demand_address(address: str, membership: Membership | None) -> None:

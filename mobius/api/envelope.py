@@ -12,6 +12,7 @@ from typing import Any
 from django.core import exceptions as django_errors
 from django.core.signals import got_request_exception
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import Resolver404
 from django.views import defaults
 from rest_framework import exceptions as drf_errors
@@ -21,7 +22,7 @@ from rest_framework.views import set_rollback
 from mobius import errors
 from mobius.api.renderers import to_json
 from mobius.api.serializing import invalid_fields
-from mobius.engine.trouble import is_passing
+from mobius.engine.trouble import is_orphaned, is_passing
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ RATE_LIMIT_HEADERS = {
     "policy": "X-RateLimit-Policy",
 }
 _UNKNOWN_ADDRESS = "There is no such address in this API."
+_ORPHANED = "What this belongs to was deleted at the same moment, so nothing was written. Look again."
 _OUR_FAULT = "Something went wrong on our side, and it has been logged. Name the X-Request-ID when you ask about it."
 
 
@@ -99,6 +101,8 @@ def describe(exception: BaseException | None) -> Problem:
     """What the caller may know about `exception`."""
     if isinstance(exception, errors.MobiusError):
         return _of_ours(exception)
+    if is_orphaned(exception):
+        return _of_ours(errors.NotFound(_ORPHANED))
     if isinstance(exception, drf_errors.APIException):
         return _of_drf(exception)
     return _of_django(exception)
@@ -174,6 +178,19 @@ def _log(exception: BaseException, problem: Problem, request: HttpRequest | None
     logger.error("%s failed unexpectedly [%s]", what, name, exc_info=exception)
     # What error trackers listen to, and Django's test client, which raises the exception in the test.
     got_request_exception.send(sender=None, request=request)
+
+
+def refusal_page(request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    """For what a verb refused and its page did not foresee, as when somebody else was quicker. None: no refusal."""
+    if not isinstance(exception, errors.MobiusError) and not is_orphaned(exception):
+        return None
+    problem = describe(exception)
+    if problem.status >= 500:
+        return None
+    page = render(request, "refused.html", {"problem": problem}, status=problem.status)
+    for header, value in problem.headers.items():
+        page.headers[header] = value
+    return page
 
 
 def handler400(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from django.core.exceptions import BadRequest
+from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from mobius.api.envelope import Problem, answer, describe, is_api
+from mobius.api.envelope import Problem, answer, describe, is_api, refusal_page
 from mobius.ids import new_id
+
+LARGEST_BODY = 32 * 1024 * 1024
+"""Bytes of any request. What the API takes is far smaller; a page takes a file of rows."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._~:+=-]{1,64}")
 _ALWAYS = {
@@ -43,6 +46,8 @@ class ApiMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not is_api(request):
+            if _length(request) > LARGEST_BODY:  # before a file of a stranger's fills the disk
+                raise RequestDataTooBig
             if "\x00" in request.path_info:  # PostgreSQL would not even take the question
                 raise Http404
             if _asks_with_nul(request) or any("\x00" in cookie for cookie in request.COOKIES.values()):
@@ -62,8 +67,8 @@ class ApiMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """For plain Django views under `/v1`; DRF's views have answered their exceptions already."""
-        return answer(exception, request) if is_api(request) else None
+        """For plain Django views under `/v1`, whose DRF views have answered their exceptions already; and for pages."""
+        return answer(exception, request) if is_api(request) else refusal_page(request, exception)
 
     def _refuse_unmeasured(self, request: HttpRequest) -> HttpResponse | None:
         """WSGI takes a chunked body without a length for an empty one: say so instead of losing it."""
@@ -83,6 +88,13 @@ def _asks_with_nul(request: HttpRequest) -> bool:
     """Nothing that is stored holds a NUL, and PostgreSQL would not even take the question."""
     query = request.META.get("QUERY_STRING", "")
     return "%00" in query or "\x00" in query
+
+
+def _length(request: HttpRequest) -> int:
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
 
 
 def request_id_for(proposed: str) -> str:

@@ -24,7 +24,8 @@ def rotate(*, forget_unreadable: bool) -> None:
         raise click.ClickException(error.message) from None
     click.echo(f"{done.rotated} secrets are under the first key now; {done.current} were before")
     for name in done.forgotten:
-        click.echo(f"{name}: its secret was erased; connect it again, and say how many rows Clay has counted")
+        what = "connect it again, and say how many rows Clay has counted" if "/" in name else "give it a new one"
+        click.echo(f"{name}: its secret was erased; {what}")
     for name in done.unreadable:
         click.echo(f"{name}: none of the keys reads its secret; connect it again, or add the key that reads it")
     if done.old:

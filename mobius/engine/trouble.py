@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import InterfaceError, InternalError, OperationalError, close_old_connections, connection
+from django.db import IntegrityError, InterfaceError, InternalError, OperationalError, close_old_connections, connection
 from django.db.transaction import TransactionManagementError
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 _MOMENT_SECONDS = 1.0
+_FOREIGN_KEY = "23503"
 _READ_ONLY = "25006"  # SQLSTATE of PostgreSQL, which counts it among its internal errors
 
 
@@ -32,6 +33,15 @@ def is_passing(error: BaseException | None) -> bool:
         case TransactionManagementError():  # what follows such trouble within one transaction
             return is_passing(error.__cause__)
     return False
+
+
+def is_orphaned(error: BaseException | None) -> bool:
+    """Was what is written to belong to something that somebody else has just deleted? The commit says so."""
+    if not isinstance(error, IntegrityError):
+        return False
+    cause = error.__cause__
+    sqlite, postgresql = getattr(cause, "sqlite_errorname", ""), getattr(cause, "sqlstate", "")
+    return sqlite == "SQLITE_CONSTRAINT_FOREIGNKEY" or postgresql == _FOREIGN_KEY
 
 
 def wait_a_moment() -> None:

@@ -94,6 +94,11 @@ class SigningSecret(models.Model):
     def __str__(self) -> str:
         return f"secret {self.version} of {self.endpoint_id}"
 
+    @property
+    def owner(self) -> Endpoint:
+        """Without its address, which may be unreadable."""
+        return Endpoint.objects.get(pk=self.endpoint_id)
+
 
 class NotificationState(models.TextChoices):
     """What became of a notification (mobius-contract §9)."""

@@ -20,7 +20,7 @@ from integrations.providers.contract import Exchange, Failure, OutgoingRequest
 from integrations.secrets import SecretUnreadable
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
-from mobius.errors import Conflict
+from mobius.errors import Conflict, NotFound
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
 from mobius.notifying.signing import signed_headers
 from mobius.notifying.subscribing import switch_off
@@ -86,10 +86,12 @@ def deliver(notification_id: str, _go_on: Callable[[], bool] = lambda: True) -> 
     notification = Notification.objects.filter(pk=notification_id, state=NotificationState.PROCESSING).first()
     if notification is None:
         return
-    endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
     now = clock.now()
     try:
-        url, secrets = str(endpoint.url), _secrets(endpoint, now)
+        endpoint = Endpoint.objects.get(pk=notification.endpoint_id)
+        url, secrets = _url(endpoint), _secrets(endpoint, now)
+    except Endpoint.DoesNotExist:  # deleted just now, and this notification with it
+        return
     except SecretUnreadable as error:
         with transaction.atomic():
             switch_off(endpoint, because=error.message, now=now)
@@ -108,7 +110,7 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
     test = Notification(endpoint=endpoint, event_type="ping", body=body_of("ping", {"webhook_id": endpoint.pk}))
     keys = [secret] if secret else _secrets(endpoint, now)
     with WAITING_CALLS.one():
-        exchange = _post(url or str(endpoint.url), test, endpoint, keys, now)
+        exchange = _post(url or _url(endpoint), test, endpoint, keys, now)
     return Ping(
         success=exchange.accepted,
         status_code=exchange.status,
@@ -118,9 +120,11 @@ def ping(endpoint: Endpoint, *, url: str = "", secret: str = "") -> Ping:
 
 
 def redeliver(notification: Notification, *, by: Actor, why: str = "") -> Notification:
-    """Send it again, with ten new attempts and under its own id. Raises Conflict."""
+    """Send it again, with ten new attempts and under its own id. Raises Conflict, and NotFound."""
     with transaction.atomic():
-        held = Notification.objects.select_for_update().with_endpoint().get(pk=notification.pk)
+        held = Notification.objects.select_for_update().with_endpoint().filter(pk=notification.pk).first()
+        if held is None:
+            raise NotFound("Somebody has deleted this webhook, and its log with it.")
         if held.due_at is not None:
             raise Conflict("This delivery is under way already.")
         if not held.endpoint.enabled:
@@ -141,8 +145,18 @@ def redeliver(notification: Notification, *, by: Actor, why: str = "") -> Notifi
     return held
 
 
+def _url(endpoint: Endpoint) -> str:
+    """Raises SecretUnreadable, also when nobody could read it and it was erased."""
+    if not endpoint.url:
+        raise SecretUnreadable("Its address could not be read with the present key and was erased. Give it a new one.")
+    return str(endpoint.url)
+
+
 def _secrets(endpoint: Endpoint, now: datetime) -> list[str]:
-    return [str(one.secret) for one in SigningSecret.objects.valid(endpoint.pk, now)]
+    """Raises SecretUnreadable as above."""
+    if secrets := [str(one.secret) for one in SigningSecret.objects.valid(endpoint.pk, now)]:
+        return secrets
+    raise SecretUnreadable("Its secret could not be read with the present key and was erased. Rotate the secret.")
 
 
 def _post(url: str, notification: Notification, endpoint: Endpoint, secrets: list[str], now: datetime) -> Exchange:

@@ -14,7 +14,8 @@ from django.views.decorators.debug import sensitive_variables
 from integrations.addresses import UnsafeUrl, read_url
 from integrations.secrets import SecretUnreadable
 from mobius import clock
-from mobius.errors import AlreadyExists, Conflict, InvalidFields
+from mobius.engine.sqlite3.erasing import erase_after_commit
+from mobius.errors import AlreadyExists, Conflict, InvalidFields, NotFound
 from mobius.notifying.interest import note_change
 from mobius.notifying.models import Endpoint, Notification, NotificationState, SigningSecret
 from mobius.notifying.signing import new_secret
@@ -82,7 +83,7 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
     Switched off, it hears of nothing, and what was still to be sent is given up; on again, its failures are forgotten.
     """
     with _unique_name(endpoint), transaction.atomic():
-        endpoint.refresh_from_db(from_queryset=Endpoint.objects.select_for_update())
+        _hold(endpoint)
         before = _values(endpoint, changes)
         _set(endpoint, **{name: value for name, value in changes.items() if name != "tags"})
         endpoint.tags = changes.get("tags", endpoint.tags)
@@ -95,6 +96,8 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
         if changes.get("enabled"):
             endpoint.disabled_because, endpoint.failing_since, endpoint.failures_in_a_row = "", None, 0
         endpoint.save()
+        if "url" in changed:
+            erase_after_commit()
         note_change()
         _note(by, "update", endpoint, changed=changed)
     return endpoint
@@ -102,18 +105,21 @@ def update_endpoint(endpoint: Endpoint, changes: dict[str, Any], *, by: Actor) -
 
 @transaction.atomic
 def delete_endpoint(endpoint: Endpoint, *, by: Actor) -> None:
-    """Its log goes with it."""
+    """Its log goes with it. Raises NotFound."""
+    _hold(endpoint)
     _note(by, "delete", endpoint)
     endpoint.delete()
+    erase_after_commit()
     note_change()
 
 
 @transaction.atomic
 def rotate_secret(endpoint: Endpoint, *, by: Actor) -> NewSecret:
     """A new secret signs from now on; the former one signs beside it for a day, and older ones no more."""
-    endpoint.refresh_from_db(from_queryset=Endpoint.objects.select_for_update())
+    _hold(endpoint)
     now, text = clock.now(), new_secret()
     SigningSecret.objects.filter(endpoint=endpoint, version__lt=endpoint.secret_version).delete()
+    erase_after_commit()
     SigningSecret.objects.filter(endpoint=endpoint).update(expires_at=now + OVERLAP)
     endpoint.secret_version += 1
     endpoint.updated_at, endpoint.updated_by = now, by.name
@@ -152,6 +158,14 @@ def _demand_room(project: Project) -> None:
             f"This project has {MOST_ENDPOINTS} webhooks, which is as many as it may have: "
             "delete one that is not needed, or let one webhook hear of more events."
         )
+
+
+def _hold(endpoint: Endpoint) -> None:
+    """Read it again, its row held until the transaction ends. Raises NotFound."""
+    try:
+        endpoint.refresh_from_db(from_queryset=Endpoint.objects.select_for_update())
+    except Endpoint.DoesNotExist:
+        raise NotFound("Somebody has deleted this webhook meanwhile.") from None
 
 
 def _give_up(endpoint: Endpoint) -> None:

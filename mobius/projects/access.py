@@ -37,4 +37,7 @@ def access_for(user: User | AnonymousUser, handle: str) -> Access:
         raise NotFound("There is no such project.")
     if user.is_superuser:
         return Access(project=project, role=Role.ADMIN)
-    return Access(project=project, role=Role(Membership.objects.get(project=project, user=user).role))
+    membership = Membership.objects.filter(project=project, user=user).first()
+    if membership is None:  # taken out at this very moment
+        raise NotFound("There is no such project.")
+    return Access(project=project, role=Role(membership.role))

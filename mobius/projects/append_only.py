@@ -23,6 +23,9 @@ POSTGRESQL = [
         $$ BEGIN RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'integrity_constraint_violation'; END $$""",
     """CREATE TRIGGER audit_refuses BEFORE UPDATE OR DELETE ON projects_auditevent
         FOR EACH ROW EXECUTE FUNCTION audit_refuses()""",
+    # Emptying the whole table asks no row.
+    """CREATE TRIGGER audit_refuses_truncate BEFORE TRUNCATE ON projects_auditevent
+        FOR EACH STATEMENT EXECUTE FUNCTION audit_refuses()""",
 ]
 
 
@@ -34,6 +37,7 @@ def refuse_changes(apps: Any, schema_editor: Any) -> None:
 def allow_changes(apps: Any, schema_editor: Any) -> None:
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute("DROP TRIGGER audit_refuses ON projects_auditevent")
+        schema_editor.execute("DROP TRIGGER audit_refuses_truncate ON projects_auditevent")
         schema_editor.execute("DROP FUNCTION audit_refuses()")
     else:
         schema_editor.execute("DROP TRIGGER audit_refuses_update")

@@ -7,6 +7,7 @@ so that one key can set up a project for each of its customers. `external_ref` i
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,10 +141,23 @@ def update_project(project: Project, changes: dict[str, Any], *, by: Actor) -> P
     return held
 
 
+Closer = Callable[[Project], None]
+_closers: list[Closer] = []
+
+
+def closed_by(closer: Closer) -> None:
+    """From now on `closer` is told of each project that is deleted, in the transaction that deletes it: for whoever
+    has something there that would begin by itself."""
+    if closer not in _closers:
+        _closers.append(closer)
+
+
 def delete_project(project: Project, *, by: Actor) -> None:
     """Nothing new begins in the project, and nobody finds it; what runs goes on, and callbacks are still taken."""
     with transaction.atomic():
         if Project.objects.present().filter(pk=project.pk).update(deleted_at=clock.now()):
+            for close in _closers:
+                close(project)
             _note(by, "delete", project)
 
 

@@ -32,9 +32,12 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.present().filter(memberships__user=user)
 
     def within_reach_of(self, key: ApiKey) -> Self:
-        """The key's own project, and for an admin's key those that were made with a key of it."""
-        own = Q(pk=key.project_id)
-        return self.present().filter(own | Q(made_in=key.project_id) if key.role == Role.ADMIN else own)
+        """The key's own project, and for an admin's key those that were made with a key of it.
+
+        Not once its own was deleted: nobody could revoke the key there any more.
+        """
+        own, made = Q(pk=key.project_id), Q(made_in=key.project_id, made_in__deleted_at=None)
+        return self.present().filter(own | made if key.role == Role.ADMIN else own)
 
     def tagged(self, wanted: Iterable[str]) -> Self:
         """Those with every tag of `key` or `key:value`. Compared here: JSON paths read a key such as `1` as a place."""

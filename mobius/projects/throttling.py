@@ -79,6 +79,11 @@ UNKNOWN_TOKENS = Limit(
     per_minute=60,
     message="Too many callbacks to addresses that were never given out came from here. Look at the row's callback_url.",
 )
+SIGN_INS = Limit(
+    name="sign-ins",
+    per_minute=60,
+    message="Too many people, or one program, tried to sign in from this address within a minute. Wait a moment.",
+)
 TEST_MAILS = Limit(
     name="test-mails",
     per_minute=1,
@@ -109,12 +114,19 @@ def note_failed_key(address: str) -> None:
     Only failures count and only failures are refused: all of Clay's customers come from Clay's few addresses, and one
     of them with a wrong key must not shut out the others.
     """
-    _take(FAILED_KEYS, _network_of(address))
+    _take(FAILED_KEYS, network_of(address))
 
 
 def note_unknown_token(address: str) -> None:
     """Count a callback address that we never gave out. Raises RateLimitExceeded as above."""
-    _take(UNKNOWN_TOKENS, _network_of(address))
+    _take(UNKNOWN_TOKENS, network_of(address))
+
+
+def take_sign_in(address: str) -> None:
+    """Count somebody who types a password, right or wrong: looking at one costs a quarter of a second, and whoever
+    tries one password with many names meets no lock. Raises RateLimitExceeded when too many came from `address`.
+    """
+    _take(SIGN_INS, network_of(address))
 
 
 def take_test_mail(address: str) -> None:
@@ -138,8 +150,8 @@ def forget() -> None:
     _blocks.forget()
 
 
-def _network_of(address: str) -> str:
-    """Whoever has one IPv6 address has 2^64 of them."""
+def network_of(address: str) -> str:
+    """Who asks: an IPv4 address, or an IPv6 network, for whoever has one IPv6 address has 2^64 of them."""
     try:
         ip = ip_address(address.partition("%")[0])
     except ValueError:

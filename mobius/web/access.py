@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -17,6 +18,7 @@ from mobius import errors
 from mobius.projects.access import Access, access_for
 from mobius.projects.auditing import Actor, person
 from mobius.projects.roles import Permission
+from mobius.projects.throttling import network_of
 
 Page = Callable[..., HttpResponseBase]
 
@@ -28,6 +30,15 @@ def typed_name(request: HttpRequest, credentials: Mapping[str, Any] | None = Non
     """The user name that somebody tries, as far as the record of failures can hold it."""
     name = (credentials or request.POST).get("username") or ""
     return str(name)[:_LONGEST_NAME]
+
+
+def typing_address(request: HttpRequest) -> str | None:
+    """Where somebody types wrong passwords from, as it is remembered; None where the server knows no address."""
+    network = network_of(request.META.get("REMOTE_ADDR", "")).partition("/")[0]
+    try:
+        return str(ip_address(network))
+    except ValueError:
+        return None
 
 
 class ProjectRequest(HttpRequest):

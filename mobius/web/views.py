@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from axes.models import AccessAttempt
 from django import forms
 from django.conf import settings
 from django.contrib import messages
@@ -15,13 +18,17 @@ from django.contrib.auth.models import User
 from django.contrib.auth.views import LoginView, redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from mobius.projects import people
+from mobius.errors import RateLimitExceeded
+from mobius.projects import people, throttling
 from mobius.projects.auditing import SYSTEM, person
 from mobius.web import sessions
+from mobius.web.access import typed_name, typing_address
 from mobius.web.forms import form_page, posted
 
 
@@ -47,6 +54,13 @@ class Login(LoginView):
     form_class = SignInForm
     redirect_authenticated_user = True
 
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            throttling.take_sign_in(_address(request))
+        except RateLimitExceeded as error:
+            return _too_many(request, "registration/throttled.html", {}, seconds=error.retry_after_seconds)
+        return super().post(request, *args, **kwargs)
+
     def form_valid(self, form: AuthenticationForm) -> HttpResponse:
         user = form.get_user()
         answer = super().form_valid(form)
@@ -63,7 +77,21 @@ def locked(request: HttpRequest, response: HttpResponse | None, credentials: dic
         for user in User.objects.filter(username=name):
             people.note(replace(SYSTEM, ip=_address(request)), "lock_out", user)
     context = {"username": name[: people.LONGEST_NAME], "failure_limit": settings.AXES_FAILURE_LIMIT}
-    return render(request, "registration/locked.html", context, status=429)
+    return _too_many(request, "registration/locked.html", context, seconds=_locked_for(request, name))
+
+
+def _locked_for(request: HttpRequest, name: str) -> float:
+    """Seconds until the last of the mistakes is forgotten."""
+    mistakes = AccessAttempt.objects.filter(username=typed_name(request, {"username": name}))
+    last = mistakes.filter(ip_address=typing_address(request)).aggregate(Max("attempt_time"))["attempt_time__max"]
+    forgotten_after = timedelta(hours=settings.AXES_COOLOFF_TIME)
+    return (last + forgotten_after - timezone.now()).total_seconds() if last else 0
+
+
+def _too_many(request: HttpRequest, page: str, context: dict[str, Any], *, seconds: float) -> HttpResponse:
+    answer = render(request, page, context, status=429)
+    answer.headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    return answer
 
 
 def admin_door(request: HttpRequest) -> HttpResponse:

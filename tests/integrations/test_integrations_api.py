@@ -186,6 +186,21 @@ def test_a_config_without_the_header_s_name_does_not_keep_half_a_header(api: Api
     assert WebhookSecret.objects.get().url == URL
 
 
+def test_a_stored_header_is_never_sent_to_another_address(api: Api, connected: str) -> None:
+    """Nobody is shown it again, and so nobody may have it delivered to himself."""
+    elsewhere = {"webhook_url": OTHER_URL, "auth_header_name": "x-clay-webhook-auth"}
+
+    fields = refused(api.put(connected, {"config": elsewhere}))
+    assert list(fields) == ["auth_header_value"]
+    assert (WebhookSecret.objects.get().url, Webhook.objects.count()) == (URL, 1)
+
+    renamed = api.put(connected, {"config": {"webhook_url": URL, "auth_header_name": "x-other"}})
+    assert renamed.json()["config"]["auth_header_name"] == "x-other"
+    assert WebhookSecret.objects.get().auth_header_value == "hush-hush-token"
+    given = api.put(connected, {"config": elsewhere, "credentials": {"auth_header_value": "theirs-to-know"}})
+    assert given.status_code == 200
+
+
 def test_credentials_are_replaced_whole_and_the_rest_stays(api: Api, connected: str) -> None:
     Webhook.objects.update(used=7)
 

@@ -54,6 +54,22 @@ def post(clay: ClaySimulator, *bodies: JsonObject) -> None:
         work_off()
 
 
+def test_whoever_has_the_address_cannot_fill_the_disk_once_the_row_is_answered(
+    project: Project, integration: Integration, clay: ClaySimulator
+) -> None:
+    run = go(project, asking(), waiting())
+    post(clay, {"score": 7})
+    assert fresh(run).status == RunStatus.COMPLETED
+
+    told = [callbacks.receive_at_address(token_of(clay), {"score": 8, "n": number}) for number in range(120)]
+
+    assert states() == ["used"] + ["late"] * callbacks.MOST_AFTERWARDS
+    assert [one.callback.remark for one in told[:100]] == [""] * 100
+    assert told[100].callback.remark == "100 callbacks have come for this row since: this one is not kept."
+    assert callbacks.receive_at_address(token_of(clay), {"score": 8, "n": 5}).duplicate, "those that are kept are known"
+    assert step_of(run, "answer").result == {"score": 7}
+
+
 # --- match ---
 
 

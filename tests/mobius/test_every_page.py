@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
 from django.urls import get_resolver
 
@@ -214,6 +214,24 @@ def test_a_member_who_is_taken_out_is_a_stranger_at_once(
 
     for page in PAGES:
         assert {answer.status_code for answer in answers(visitor, page, **things)} == {404}, page
+
+
+def test_a_member_who_is_taken_out_in_the_middle_of_a_request_is_a_stranger_too(
+    visitor: Client, member: Callable[[Role], User]
+) -> None:
+    user = member(Role.ADMIN)
+    visitor.force_login(user)
+    visitor.raise_request_exception = False
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
+        found = execute(sql, *arguments)
+        if "projects_membership" in sql and sql.startswith("SELECT"):
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM projects_membership WHERE user_id = %s", [user.pk])
+        return found
+
+    with connection.execute_wrapper(meanwhile):
+        assert visitor.get("/projects/platform/").status_code == 404
 
 
 def test_a_member_whose_role_is_lowered_loses_what_it_allowed_at_once(

@@ -126,6 +126,23 @@ def test_a_body_that_is_no_form_is_never_a_fault_of_ours(root: Client, things: d
         assert answer.status_code < 500, (content_type, body[:40])
 
 
+@pytest.mark.parametrize("path", ["/login/", "/nowhere/", "/projects/platform/operate/pushes/new/", "/healthz"])
+@pytest.mark.usefixtures("project")
+def test_a_huge_upload_is_refused_by_its_length_before_a_byte_of_it_is_read(client: Client, path: str) -> None:
+    """Whatever server stands in front: a token of one's own making lets strangers' files be read, too."""
+    client.raise_request_exception = False
+    token = "a" * 32
+    answer = client.generic(
+        *("POST", path, b""),
+        content_type="multipart/form-data; boundary=x",
+        HTTP_COOKIE=f"csrftoken={token}",
+        CONTENT_LENGTH=str(10**12),
+    )
+
+    assert answer.status_code == 413
+    assert "too large" in answer.content.decode().lower()
+
+
 @pytest.mark.parametrize(
     "cookie", ['"aaaaaaaaaaaa\\000"', "x" * 3000, "%00" * 10, '"\\377\\376' + "a" * 20 + '"', "é" * 20]
 )

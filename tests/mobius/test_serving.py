@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
+from mobius import serving
 from mobius.serving import Server, _Channel
 
 LARGE = b"0123456789abcdef" * 256 * 1024  # more than the far side's buffers hold
 
 
-def answer(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-    body = LARGE if environ["PATH_INFO"] == "/large" else b"small"
+def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    if environ["PATH_INFO"] == "/slow":
+        time.sleep(1)
+    if environ["PATH_INFO"] == "/endless":
+        start_response("200 OK", [])
+        return itertools.repeat(LARGE)
+    if environ["PATH_INFO"] == "/late":
+        time.sleep(0.9)
+    body = LARGE if environ["PATH_INFO"] in ("/large", "/late") else b"small"
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server with few places."""
+    monkeypatch.setattr(serving, "_MOST_CONNECTIONS", 40)
+    monkeypatch.setattr(serving, "_ROOM", 10)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that gives up soon."""
+    monkeypatch.setattr(serving, "_STUCK_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "_LOOKS_EVERY_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -78,3 +101,44 @@ def test_the_loop_has_nothing_to_do_for_an_answer_that_is_just_being_sent(
     ask(port, "/small")
 
     assert had_something_to_do == [False]  # head and body together
+
+
+def test_whoever_opens_all_connections_and_keeps_silent_shuts_nobody_out(crowded: None, port: int) -> None:
+    answered: list[bytes] = []
+    early = threading.Thread(target=lambda: answered.append(ask(port, "/slow")))
+    early.start()
+    time.sleep(0.2)
+    silent = []
+    try:
+        for _ in range(120):
+            silent.append(socket.create_connection(("127.0.0.1", port), timeout=10))
+            silent[-1].sendall(b"GET /small HTTP/1.1\r\nX-Never-Ends: ")
+
+        assert [ask(port, "/small")[-5:] for _ in range(3)] == [b"small"] * 3
+        early.join()
+        assert answered[0].endswith(b"small"), "who is being answered stays"
+    finally:
+        for one in silent:
+            one.close()
+
+
+def test_whoever_reads_nothing_of_a_large_answer_holds_no_thread_for_ever(impatient: None, port: int) -> None:
+    stuck = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(24)]  # as many as threads
+    try:
+        for one in stuck:
+            one.sendall(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(0.5)
+
+        assert ask(port, "/small").endswith(b"small")
+    finally:
+        for one in stuck:
+            one.close()
+
+
+def test_who_was_long_silent_has_as_long_to_read_as_others(impatient: None, port: int) -> None:
+    """An event stream, for instance, whose reader pauses for a moment."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        time.sleep(0.7)
+        connection.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        time.sleep(1.2)
+        assert b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")[2] == LARGE

@@ -164,17 +164,54 @@ def _dump(watched: Watched) -> bytes:
     return done.stdout + done.stderr
 
 
-def test_disconnecting_takes_even_the_ciphertext_out_of_the_files(watched: Watched) -> None:
-    with closing(sqlite3.connect(watched.folder / "data" / "mobius.sqlite3")) as database:
-        (sealed,) = database.execute("SELECT url, auth_header_value FROM integrations_webhooksecret").fetchall()
-    before = watched.files()
+def test_what_is_deleted_or_replaced_leaves_not_even_its_ciphertext_in_the_files(watched: Watched) -> None:
+    webhook = watched.call("POST", f"{watched.root}/webhooks", {"name": "crm", "url": "https://crm.example.com/hook"})
+    hooked = ASK | {"name": "hooked", "triggers": [{"kind": "http", "key": "form"}]}
+    loop = watched.call("POST", f"{watched.root}/loops", hooked)
+    signature = f"{watched.root}/loops/{loop['id']}/triggers/form/secret"
+    watched.call("POST", signature)
+    first = _sealed(watched)
+    assert len(first) == 5, "an address and a header, an address and its secret, a trigger's secret"
+
+    # Replaced: each of them once.
+    watched.connect()
+    watched.call("PATCH", f"{watched.root}/webhooks/{webhook['id']}", {"url": "https://crm.example.com/another"})
+    for _ in range(2):  # the former one signs beside the new one, and the one before that no more
+        watched.call("POST", f"{watched.root}/webhooks/{webhook['id']}/secret/rotate")
+    watched.call("POST", signature)
+    _assert_gone(watched, first)
+
+    # Deleted: all of it.
+    second = _sealed(watched)
+    assert len(second) == 6
+    assert not second & first
     (integration,) = watched.call("GET", f"{watched.root}/integrations")["items"]
     watched.call("DELETE", f"{watched.root}/integrations/{integration['id']}")
-    after = watched.files()
+    watched.call("DELETE", f"{watched.root}/webhooks/{webhook['id']}")
+    watched.call("DELETE", f"{watched.root}/loops/{loop['id']}")
+    assert _sealed(watched) == set()
+    _assert_gone(watched, second)
 
-    for text in sealed:
-        assert any(text.encode() in content for content in before.values()), "the search itself works"
-        assert [name for name, content in after.items() if text.encode() in content] == []
+
+_SEALED = """
+    SELECT url FROM integrations_webhooksecret UNION SELECT auth_header_value FROM integrations_webhooksecret
+    UNION SELECT url FROM notifying_endpoint UNION SELECT secret FROM notifying_signingsecret
+    UNION SELECT secret FROM loops_triggersecret
+"""
+
+
+def _sealed(console: Watched) -> set[str]:
+    """Every ciphertext in the database; each can be found in its files."""
+    with closing(sqlite3.connect(console.folder / "data" / "mobius.sqlite3")) as database:
+        sealed = {text for (text,) in database.execute(_SEALED)}
+    files = console.files()
+    assert all(any(text.encode() in content for content in files.values()) for text in sealed)
+    return sealed
+
+
+def _assert_gone(console: Watched, sealed: set[str]) -> None:
+    spilt = [name for name, content in console.files().items() if any(text.encode() in content for text in sealed)]
+    assert spilt == []
 
 
 # --- rotation ---

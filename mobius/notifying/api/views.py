@@ -58,10 +58,10 @@ def webhook_json(endpoint: Endpoint, *, whole: bool) -> JsonObject:
 
 
 def _address(endpoint: Endpoint) -> str:
-    """Masked also where it cannot be read: who sees that can replace it."""
+    """Masked also where it cannot be read, for who sees that can replace it, and where it was deleted just now."""
     try:
         return str(endpoint.url)
-    except SecretUnreadable:
+    except (SecretUnreadable, Endpoint.DoesNotExist):
         return endpoint.url_shown
 
 

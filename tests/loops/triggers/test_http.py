@@ -13,6 +13,9 @@ from rest_framework.test import APIClient
 
 from loops.authoring import delete_loop, update_loop
 from loops.models import Loop, Run, SourceEvent, Trigger, TriggerSecret
+from loops.triggers import calling
+from loops.triggers.calling import find_called
+from mobius.errors import NotFound
 from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
@@ -52,6 +55,15 @@ def test_a_call_starts_a_run_that_is_found_by_its_source_event(api: Api, loop: L
     assert run["meta"] == {"source_event_id": receipt["source_event_id"], "trigger": "http"}
     assert run["source"]["type"] == "trigger"
     assert api.get(f"{api.root}/runs?source_event_id=sevt_unknown").json()["items"] == []
+
+
+def test_a_call_of_a_trigger_that_is_deleted_just_then_fails_alone(loop: Loop, handle: str) -> None:
+    """Before the transaction that it may share with other starts."""
+    found = find_called(handle)
+    Trigger.objects.all().delete()
+
+    with pytest.raises(NotFound, match="no such trigger"):
+        calling.call(found, ADA)
 
 
 def test_the_run_s_first_event_says_what_started_it(api: Api, loop: Loop, handle: str) -> None:

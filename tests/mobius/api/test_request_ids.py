@@ -11,7 +11,7 @@ from django.http.response import HttpResponseBase
 from django.test import RequestFactory
 
 from mobius.api.requests import ApiMiddleware
-from mobius.errors import NotFound
+from mobius.errors import NotFound, RateLimitExceeded, ServiceUnavailable
 
 
 def through(response: HttpResponseBase, path: str = "/v1/runs", **meta: Any) -> HttpResponseBase:
@@ -95,7 +95,21 @@ def test_an_exception_of_a_plain_view_is_answered_in_json() -> None:
 
     assert response is not None
     assert json.loads(response.content)["error"]["code"] == "not_found"
-    assert middleware.process_exception(RequestFactory().get("/projects/"), NotFound()) is None
+
+
+def test_what_a_page_did_not_foresee_is_answered_by_a_page_and_a_fault_is_none_of_it() -> None:
+    middleware = ApiMiddleware(lambda request: HttpResponse())
+    request = RequestFactory().get("/projects/")
+
+    refused = middleware.process_exception(request, NotFound("It is gone."))
+    busy = middleware.process_exception(request, RateLimitExceeded("Too many.", retry_after_seconds=7))
+
+    assert refused is not None
+    assert (refused.status_code, "It is gone." in refused.content.decode()) == (404, True)
+    assert busy is not None
+    assert (busy.status_code, busy.headers["Retry-After"]) == (429, "7")
+    assert middleware.process_exception(request, ServiceUnavailable()) is None
+    assert middleware.process_exception(request, ValueError("a fault")) is None
 
 
 def test_a_body_without_a_length_is_not_taken_for_an_empty_one() -> None:

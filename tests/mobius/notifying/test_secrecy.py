@@ -12,14 +12,14 @@ from django.test import Client
 from integrations.rotating import rotate_secrets
 from integrations.secrets import SecretTextField, is_current, prove_key
 from loops.authoring import create_loop
-from loops.models import Loop, TriggerSecret
+from loops.models import Loop, Run, TriggerSecret
 from loops.triggers.calling import demand_signature, find_http_trigger
 from mobius.atonce import WAITING_CALLS
 from mobius.errors import RateLimitExceeded
 from mobius.notifying import sending
 from mobius.notifying.models import Endpoint, Notification, SigningSecret
-from mobius.projects.auditing import SYSTEM
-from mobius.projects.models import Project
+from mobius.projects.auditing import COMMAND_LINE, SYSTEM
+from mobius.projects.models import AuditEvent, Project
 from mobius.projects.roles import Role
 from tests.cast import PUSH_LEADS, Api
 from tests.integrations.keys import NEW_KEY, keys
@@ -79,6 +79,72 @@ def test_what_no_key_reads_is_named_and_keeps_the_old_key(project: Project, crm:
 
     assert not done.complete
     assert [name.partition(" ")[0] for name in done.unreadable] == ["webhook"]
+
+
+def test_the_audit_says_whose_secrets_were_encrypted_anew_or_erased(
+    project: Project, crm: Receiver, settings: Any
+) -> None:
+    (old,) = settings.FIELD_ENCRYPTION_KEY
+    prove_key()
+    subscribe(project, crm)
+    demand_signature(find_http_trigger(hooked(project), "signup-form"), by=SYSTEM)
+    with keys(NEW_KEY, old):
+        rotate_secrets(by=COMMAND_LINE)
+        corrupt("notifying_endpoint", "url")
+        corrupt("loops_triggersecret", "secret")
+        rotate_secrets(forget_unreadable=True, by=COMMAND_LINE)
+
+    lines = AuditEvent.objects.filter(project=project, actor_name="Command line").values_list("action", "object_name")
+    assert sorted(lines) == [
+        ("trigger.encrypt_anew", "signup-form"),
+        ("trigger.forget_secret", "signup-form"),
+        ("webhook.encrypt_anew", "crm"),  # its address, and what it is signed with
+        ("webhook.encrypt_anew", "crm"),
+        ("webhook.forget_secret", "crm"),
+    ]
+
+
+def test_after_a_lost_key_a_webhook_is_switched_off_until_it_has_an_address_and_a_secret_again(
+    project: Project, crm: Receiver, api: Api
+) -> None:
+    endpoint = subscribe(project, crm).endpoint
+    path = f"{api.root}/webhooks/{endpoint.pk}"
+    prove_key()
+    corrupt("notifying_endpoint", "url")
+    corrupt("notifying_signingsecret", "secret")
+    rotate_secrets(forget_unreadable=True)
+
+    play(napping(project))
+    deliver_due()
+    assert "was erased. Give it a new one." in Endpoint.objects.get().disabled_because
+
+    api.patch(path, {"url": crm.url, "enabled": True})
+    pinged = api.post(f"{path}/ping", {})
+    assert (pinged.status_code, pinged.json()["error"]["code"]) == (409, "secret_unreadable")
+    assert "Rotate the secret." in pinged.json()["error"]["message"]
+    play(napping(project))
+    deliver_due()
+    assert "Rotate the secret." in Endpoint.objects.get().disabled_because
+    assert crm.requests == [], "nothing goes out unsigned"
+
+    api.post(f"{path}/secret/rotate")
+    api.patch(path, {"enabled": True})
+    assert api.post(f"{path}/ping", {}).json()["success"] is True
+
+
+def test_after_a_lost_key_a_signed_trigger_takes_nothing_until_it_has_a_secret_again(
+    project: Project, client: Client
+) -> None:
+    trigger = find_http_trigger(hooked(project), "signup-form")
+    prove_key()
+    demand_signature(trigger, by=SYSTEM)
+    corrupt("loops_triggersecret", "secret")
+    rotate_secrets(forget_unreadable=True)
+
+    answer = client.post(f"/v1/triggers/http/{trigger.http_handle}", {}, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_signature")
+    assert not Run.objects.exists()
 
 
 def test_an_unreadable_address_switches_its_own_webhook_off_and_harms_nothing_else(

@@ -259,6 +259,27 @@ def test_redelivering_sends_the_same_bytes_under_the_same_id(project: Project, c
     assert (only().state, only().attempts, len(only().tries)) == ("delivered", 1, 2)
 
 
+def test_a_webhook_that_is_deleted_while_its_courier_looks_is_no_fault(project: Project, crm: Receiver) -> None:
+    subscribe(project, crm)
+    play(napping(project))
+    told = Notification.objects.all()[0]
+    assert sending.claim(told, now=clock.now())
+
+    deleted: list[str] = []
+
+    def meanwhile(execute: Any, sql: str, *more: Any) -> Any:
+        found = execute(sql, *more)
+        if not deleted and sql.startswith("SELECT") and 'FROM "notifying_endpoint"' in sql:
+            deleted.append(sql)
+            Endpoint.objects.all().delete()
+        return found
+
+    with connection.execute_wrapper(meanwhile):
+        sending.deliver(told.pk)
+
+    assert (crm.requests, Notification.objects.count()) == ([], 0)
+
+
 def test_what_is_purged_stays_in_the_log_and_cannot_be_sent_again(project: Project, crm: Receiver) -> None:
     subscribe(project, crm, events=["run.completed"])
     play(napping(project))

@@ -25,6 +25,10 @@ pytestmark = pytest.mark.django_db
 PAGE = "/projects/platform/govern/audit/"
 
 
+FORGONE = append_only.SQLITE[1] if connection.vendor == "sqlite" else append_only.POSTGRESQL[2]
+"""The tests' own database does without this trigger (tests/conftest.py)."""
+
+
 @pytest.fixture
 def event(project: Project) -> AuditEvent:
     auditing.record(SYSTEM, "loop.pause", project_id=project.pk, kind="loop", id="loop_1", name="push", reason="three")
@@ -46,12 +50,21 @@ def test_the_database_refuses_to_change_a_line(event: AuditEvent) -> None:
 
 
 def test_the_database_refuses_to_delete_a_line(event: AuditEvent) -> None:
-    if connection.vendor == "sqlite":  # the tests' own database does without this trigger
-        with connection.cursor() as cursor:
-            cursor.execute(append_only.SQLITE[1])
+    with connection.cursor() as cursor:
+        cursor.execute(FORGONE)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic():
         event.delete()
+    assert AuditEvent.objects.count() == 1
+
+
+def test_the_database_refuses_to_lose_all_lines_at_once(event: AuditEvent) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(FORGONE)
+    emptying = "DELETE FROM" if connection.vendor == "sqlite" else "TRUNCATE"
+
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"{emptying} projects_auditevent")
     assert AuditEvent.objects.count() == 1
 
 
@@ -64,8 +77,7 @@ def test_the_database_refuses_to_replace_a_line(event: AuditEvent) -> None:
 
 def test_the_refusal_can_be_taken_back_by_undoing_the_migration(event: AuditEvent) -> None:
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute(append_only.SQLITE[1])
+        cursor.execute(FORGONE)
         append_only.allow_changes(None, SimpleNamespace(connection=connection, execute=cursor.execute))
 
     assert event.delete()[0] == 1

@@ -252,6 +252,19 @@ def test_a_deleted_project_takes_nothing_new_and_is_not_found(api: Api, push_lea
     assert client.get("/projects/platform/operate/runs/").status_code == 404
 
 
+def test_a_key_ends_with_its_own_project_everywhere(api: Api, api_as: Callable[[Role], Api]) -> None:
+    """Nobody could revoke it any more: its project is not found."""
+    make(api, handle="customer")
+    theirs = Api(Project.objects.get(handle="customer"), Role.ADMIN)
+    api.delete(f"{PROJECTS}/platform")
+
+    for path in ("", "/customer", "/customer/loops", "/customer/api-keys"):
+        assert error_of(api.get(f"{PROJECTS}{path}")) == (404, "not_found"), path
+    assert error_of(api.post(f"{PROJECTS}/customer/callbacks/clay", {"request_id": "r"})) == (404, "not_found")
+    assert api.get("/metrics").status_code == 401
+    assert theirs.get(f"{PROJECTS}/customer/loops").status_code == 200
+
+
 def test_callbacks_of_what_still_runs_there_are_taken(api: Api, api_as: Callable[[Role], Api]) -> None:
     callback = api_as(Role.CALLBACK)
     api.delete(f"{PROJECTS}/platform")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.hashers import BasePasswordHasher
 from django.contrib.auth.models import User
@@ -152,6 +153,59 @@ def test_odd_headers_are_no_fault_of_ours(client: Client, alice: User, header: s
 
     assert sign_in(client, password="wrong", **{header: value}).status_code == 200
     assert sign_in(client, **{header: value}).status_code == 302
+
+
+@pytest.mark.parametrize(("network", "other"), [("2001:db8:1:2", "2001:db8:1:3"), ("::ffff:192.0.2.7", "192.0.2.8")])
+def test_whoever_has_a_network_of_addresses_has_five_tries_with_all_of_them(
+    alice: User, network: str, other: str
+) -> None:
+    def address(number: int) -> str:
+        return network if "." in network else f"{network}::{number:x}"
+
+    for number in range(5):
+        sign_in(Client(REMOTE_ADDR=address(number)), password="wrong")
+
+    assert sign_in(Client(REMOTE_ADDR=address(99))).status_code == 429
+    assert sign_in(Client(REMOTE_ADDR=other if "." in other else f"{other}::1")).status_code == 302
+
+
+def test_a_lock_says_when_it_opens_and_knocking_does_not_prolong_it(alice: User) -> None:
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        locked = [sign_in(Client(), password="wrong") for _ in range(5)][-1]
+    with time_machine.travel(now + timedelta(minutes=40), tick=False):
+        knocked = sign_in(Client(), password="wrong")
+    with time_machine.travel(now + timedelta(minutes=59), tick=False):
+        assert sign_in(Client()).status_code == 429
+    with time_machine.travel(now + timedelta(seconds=int(knocked.headers["Retry-After"]) + 2401), tick=False):
+        assert sign_in(Client()).status_code == 302
+
+    assert [one.headers["Retry-After"] for one in (locked, knocked)] == ["3600", "1200"]
+
+
+def test_what_is_kept_of_wrong_passwords_does_not_grow_while_somebody_goes_on(client: Client, alice: User) -> None:
+    sizes = []
+    for number in range(40):
+        sign_in(client, password="wrong", QUERY_STRING="next=" + "x" * 5_000)
+        sizes.append((number, sum(len(str(row)) for row in AccessAttempt.objects.values_list())))
+
+    assert sizes[-1][1] == sizes[4][1] < 20_000
+
+
+def test_one_password_cannot_be_tried_with_every_name(client: Client, alice: User) -> None:
+    """Nobody of them is locked, and each try would cost a quarter of a second."""
+    now = timezone.now()
+    with time_machine.travel(now, tick=False):
+        answers = [sign_in(client, name=f"name{number}", password="letmein") for number in range(62)]
+        assert sign_in(client).status_code == 429
+        assert sign_in(Client(REMOTE_ADDR="192.0.2.9")).status_code == 302
+        refused = answers[-1]
+    with time_machine.travel(now + timedelta(seconds=int(refused.headers["Retry-After"]) + 0.1), tick=False):
+        assert sign_in(client).status_code == 302
+
+    assert [one.status_code for one in answers] == [200] * 60 + [429] * 2
+    assert refused.headers["Retry-After"] == "1"
+    assert "Too many sign-ins" in refused.content.decode()
 
 
 # --- what strangers can find out ---
