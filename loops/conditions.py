@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from loops.awaiting import UsualTimes, oldest_waits
 from loops.models import Loop
 from mobius.alerting.conditions import Condition, Finding
+from mobius.timespans import rough
 
 _usual_times = UsualTimes()
 
@@ -45,13 +46,6 @@ def _overdue(now: datetime) -> Iterator[Finding]:
             object_name=loop.name,
             summary="a callback is overdue",
             detail=f"A row is in Clay since {oldest:%d %b %Y, %H:%M} UTC, and its result was expected within "
-            f"{_in_words(expected)}. Its run waits.",
+            f"{rough(expected)}. Its run waits.",
             to_do="See in the Clay table whether the last HTTP API column ran, and what it was answered.",
         )
-
-
-def _in_words(time: timedelta) -> str:
-    seconds = int(time.total_seconds())
-    if seconds < 60:
-        return f"{max(seconds, 1)} s"
-    return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"

@@ -16,6 +16,7 @@ from mobius.projects.models import Project
 
 LAST_ATTEMPTS = 20
 LAST_WEBHOOKS = 20
+_COUNTED_AT_MOST = 1_000
 SHARING_SHOWN = 10
 _ANSWER_SHOWN = 2000
 
@@ -79,7 +80,7 @@ class Budget:
         return [
             ("Used", f"{usage.used:,}"),
             ("In doubt", f"{usage.possibly_used:,}"),
-            ("In flight", f"{usage.in_flight:,}"),
+            ("On the way", f"{usage.in_flight:,}"),
             ("Left", "No limit" if usage.left is None else f"{usage.left:,}"),
         ]
 
@@ -211,10 +212,16 @@ def last_attempts(integration: Integration) -> list[Attempt]:
     return list(integration.attempts.without_bodies().order_by("-pk")[:LAST_ATTEMPTS])
 
 
-def open_rows(integration: Integration) -> tuple[int, int, int]:
-    """How many attempts there are, how many of them are on their way, and how many in doubt."""
-    attempts = integration.attempts.all()
-    return attempts.count(), attempts.sending().count(), attempts.in_doubt().count()
+def open_rows(integration: Integration) -> tuple[str, int, int]:
+    """How many attempts there are, in words; how many of them are on their way, and how many in doubt."""
+    webhooks = Webhook.objects.filter(integration=integration)
+    by_state = Attempt.objects.known_by_others_to_be_through(integration.pk).filter(webhook__in=webhooks)
+    most = integration.attempts.order_by()[: _COUNTED_AT_MOST + 1].count()
+    if most > _COUNTED_AT_MOST:
+        words = f"More than {_COUNTED_AT_MOST:,} deliveries"
+    else:
+        words = "1 delivery" if most == 1 else f"{most:,} deliveries"
+    return words, by_state.sending().count(), by_state.in_doubt().count()
 
 
 def outcome_of_test(integration: Integration, attempt_id: str) -> Outcome | None:

@@ -16,13 +16,14 @@ from integrations.console.tabs import Tab, on_tab
 from loops import callbacks
 from loops.awaiting import Overdue, overdue_in
 from loops.console.filtering import Names, as_asked, integrations_of, selection_of
-from loops.console.showing import PURGED, duration, shown
+from loops.console.showing import PURGED, shown
 from loops.models import Callback, CallbackState
 from loops.selecting import Selection, callbacks_selected
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
+from mobius.timespans import measured, rough
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.lists import rows
 
@@ -137,10 +138,10 @@ class ListedWait:
 
 def _listed(overdue: Overdue) -> ListedWait:
     wait = overdue.wait
-    within = duration(wait.created_at, overdue.expected_at)
+    within = rough(overdue.expected_at - wait.created_at)
     return ListedWait(
         overdue=overdue,
-        age=duration(wait.created_at, wait.created_at + overdue.age),
+        age=measured(overdue.age),
         expected=f"usually within {within}" if overdue.usual else f"within {within}; too few answers to know better",
     )
 

@@ -24,6 +24,7 @@ from mobius.web.access import ProjectRequest, project_page
 
 _RUNS_SHOWN = 10
 _INTEGRATIONS_SHOWN = 6
+_ALERTS_SHOWN = 5
 _TELLING = 10  # a tenth of the budget
 _COUNTED = 100
 """Further nobody counts: beyond it the page says "more than"."""
@@ -76,6 +77,7 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
     runs = list(Run.objects.of_project(project).for_lists().order_by("-pk")[:_RUNS_SHOWN])
     webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
     shown = _shown(webhooks[:_INTEGRATIONS_SHOWN])
+    alerts = shown_alerts(project)
     in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
     return render(
         request,
@@ -84,7 +86,8 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
             "runs": listed(runs),
             "integrations": shown,
             "has_more_integrations": len(webhooks) > len(shown),
-            "alerts": shown_alerts(project),
+            "alerts": alerts[:_ALERTS_SHOWN],
+            "all_alerts": len(alerts) if len(alerts) > _ALERTS_SHOWN else 0,
             "activity": activity_of(project),
             "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
             "in_doubt": _counted(len(in_doubt)),

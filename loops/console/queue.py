@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -16,6 +15,7 @@ from integrations.models import Integration, IntegrationStatus
 from loops.queue import Queue, discard, queue_of
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
+from mobius.timespans import rough
 from mobius.web.access import ProjectRequest, project_page
 
 
@@ -55,7 +55,7 @@ class ShownQueue:
         takes, pace = self.queue.takes, self.queue.pace
         if takes is None or pace is None:
             return "Nothing paces them: sending them takes moments."
-        words = f"Sending them takes {in_words(takes)} at {pace.rate_per_second:g} rows a second"
+        words = f"Sending them takes {rough(takes)} at {pace.rate_per_second:g} rows a second"
         return f"{words}, shared with whatever else goes to the workspace {self.integration.pacer.label}."
 
 
@@ -84,16 +84,3 @@ def discard_queue(request: ProjectRequest, project: Project, integration_id: str
 
 def rows_in_words(rows: int) -> str:
     return {0: "No row", 1: "1 row"}.get(rows, f"{rows:,} rows")
-
-
-def in_words(time: timedelta) -> str:
-    """About how long, for a person: `a moment`, `40 seconds`, `17 minutes`, `1 hour 24 minutes`."""
-    seconds = round(time.total_seconds())
-    if seconds < 2:
-        return "a moment"
-    if seconds < 90:
-        return f"{seconds} seconds"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    spoken = [f"{hours} hour{'s' if hours > 1 else ''}"] if hours else []
-    spoken += [f"{minutes} minute{'s' if minutes > 1 else ''}"] if minutes else []
-    return " ".join(spoken)

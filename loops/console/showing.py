@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+from mobius.timespans import measured
 from mobius.web.templatetags.console import pretty_json
 
 LONGEST = 20_000
@@ -62,16 +63,5 @@ def is_plain(text: str) -> bool:
 
 
 def duration(begin: datetime | None, end: datetime | None) -> str:
-    """How long it took: `840 ms`, `12.3 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`. Empty until it has ended."""
-    if begin is None or end is None:
-        return ""
-    seconds = max((end - begin) / timedelta(seconds=1), 0.0)
-    if seconds < 1:
-        return f"{round(seconds * 1000)} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+    """How long it took; empty until it has ended."""
+    return measured(end - begin) if begin and end else ""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from loops.console.queue import in_words, rows_in_words
+from loops.console.queue import rows_in_words
 from loops.models import Push, PushState, RowState
 from loops.pushing import checking
 from loops.pushing.progress import Progress
+from mobius.timespans import rough
 
 _REASONS = {
     checking.UNREADABLE: "could not be read",
@@ -99,7 +100,7 @@ class ShownProgress:
         if push.integration is not None and not push.integration.usable:
             return f"The integration {push.integration.name} is paused; the rows wait until it is resumed."
         if progress.takes is not None:
-            return f"About {in_words(progress.takes)} left, other runs not counted."
+            return f"About {rough(progress.takes)} left, other runs not counted."
         return "" if progress.open else "Every row has left. Somebody must say what became of those in doubt."
 
     @property

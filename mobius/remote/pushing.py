@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import click
 from mobius.remote.commands import Api, confirm, over_api, yes_option
 from mobius.remote.printing import JsonObject, plain
 from mobius.remote.troubles import Trouble, Unreachable
+from mobius.timespans import rough
 
 UPLOAD_SECONDS = 300.0
 """A large file is read and checked row by row before the console answers."""
@@ -174,7 +176,9 @@ def _report(checked: JsonObject) -> None:
     elif (left := (forecast.get("usage") or {}).get("left")) is not None:
         lines.append(f"Sending them uses {found['ready']:,} of the {left:,} submissions that are left.")
     if forecast.get("seconds") is not None:
-        lines.append(f"About {_in_words(forecast['seconds'])} at {forecast['rate_per_second']:g} rows a second.")
+        lines.append(
+            f"About {rough(timedelta(seconds=forecast['seconds']))} at {forecast['rate_per_second']:g} rows a second."
+        )
     for line in lines:
         click.echo(plain(line), err=True)
 
@@ -227,7 +231,7 @@ def _tail(push: JsonObject) -> str:
     counts, left = push["counts"], push.get("seconds_left")
     words = (("failed", "failed"), ("in_doubt", "in doubt"))
     bad = [f"{counts[state]:,} {word}" for state, word in words if counts.get(state)]
-    return ", ".join([*bad, *([f"about {_in_words(left)} left"] if left is not None else [])])
+    return ", ".join([*bad, *([f"about {rough(timedelta(seconds=left))} left"] if left is not None else [])])
 
 
 def _conclude(api: Api, push: JsonObject) -> None:
@@ -243,10 +247,3 @@ def _conclude(api: Api, push: JsonObject) -> None:
         )
     if push["state"] == "paused" or any(counts.get(state) for state in (*_NOT_ARRIVED, "in_doubt")):
         click.get_current_context().exit(_FAILED)
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{round(seconds)} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
-from playwright.sync_api import ConsoleMessage, Page, Request, ViewportSize
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize
 
 from tests.cast import cannot
 
@@ -62,6 +64,12 @@ def browser_context_args(browser_context_args: dict[str, Any]) -> dict[str, Any]
 @pytest.fixture
 def page(page: Page, live_server: Any) -> Iterator[Page]:
     """A page whose faults fail the test."""
+    with _watched(page, live_server):
+        yield page
+
+
+@contextmanager
+def _watched(page: Page, live_server: Any) -> Iterator[None]:
     faults: list[str] = []
     our_host = urlsplit(live_server.url).netloc
     page.set_default_timeout(10_000)
@@ -79,23 +87,33 @@ def page(page: Page, live_server: Any) -> Iterator[Page]:
     page.on("console", heard)
     page.on("pageerror", lambda error: faults.append(f"script: {error}"))
     page.on("request", asked)
-    yield page
+    yield
     assert not faults, "\n".join(faults)
 
 
 @pytest.fixture
 def open_as(page: Page, live_server: Any) -> OpenAs:
     """Open an address as somebody who is signed in: `open_as(alice, "/projects/platform/")`."""
+    return partial(_open_as, page, live_server)
 
-    def open_page(user: User, path: str) -> Page:
-        client = Client()
-        client.force_login(user)
-        session = client.cookies[settings.SESSION_COOKIE_NAME].value
-        page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
-        page.goto(f"{live_server.url}{path}")
-        return page
 
-    return open_page
+@pytest.fixture
+def unscripted(browser: Browser, browser_context_args: dict[str, Any], live_server: Any) -> Iterator[OpenAs]:
+    """As `open_as`, in a browser that runs no JavaScript."""
+    context = browser.new_context(**browser_context_args, java_script_enabled=False)
+    page = context.new_page()
+    with _watched(page, live_server):
+        yield partial(_open_as, page, live_server)
+    context.close()
+
+
+def _open_as(page: Page, live_server: Any, user: User, path: str) -> Page:
+    client = Client()
+    client.force_login(user)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    page.goto(f"{live_server.url}{path}")
+    return page
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from loops.authoring import create_loop
 from loops.models import Loop
@@ -74,13 +74,9 @@ def test_a_value_is_changed_previewed_and_saved_and_the_version_shows_it(
 
 
 def test_every_button_works_from_the_keyboard_and_without_javascript(
-    browser: Browser, open_as: OpenAs, alice: User, loop: Loop
+    unscripted: OpenAs, alice: User, loop: Loop
 ) -> None:
-    cookies = open_as(alice, "/projects/platform/").context.cookies()
-    context = browser.new_context(java_script_enabled=False)
-    context.add_cookies(cookies)  # type: ignore[arg-type]
-    page = context.new_page()
-    page.goto(open_as(alice, f"/projects/platform/build/loops/{loop.pk}/edit/").url)
+    page = unscripted(alice, f"/projects/platform/build/loops/{loop.pk}/edit/")
 
     page.get_by_role("button", name="Down: move step 1").press("Enter")
     expect(page.get_by_role("heading", name="2. Push the lead into Clay")).to_be_visible()
@@ -100,7 +96,6 @@ def test_every_button_works_from_the_keyboard_and_without_javascript(
     steps = loop.current_version.spec["steps"]
     assert [step["id"] for step in steps] == ["push", "fit"]
     assert "callback_url" not in steps[0]["config"]["parameters"]
-    context.close()
 
 
 def test_what_is_wrong_with_the_json_is_marked_in_it(

@@ -1,8 +1,8 @@
 """Every page of the console, found in the URL configuration, in a real browser.
 
-Each must be accessible in light and dark, fit 320 pixels, log no error, and ask no other host for anything (what the
-content security policy forbids is an error, too). A page that somebody adds tomorrow is looked at today; one that
-nothing in the inventory leads to fails.
+Each must be accessible in light and dark, fit 320 pixels, be reached by Tab alone, log no error, and ask no other host
+for anything (what the content security policy forbids is an error, too); and each must be of use without a script. A
+page that somebody adds tomorrow is looked at today; one that nothing in the inventory leads to fails.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.test import Client
 from playwright.sync_api import Page, expect
 
 from loops.console.runs import STOP_POLLING
+from tests.browser.keyboard import assert_all_within_reach
 from tests.inventory import Things, console_addresses, filled
 
 OpenAs = Callable[[User, str], Page]
@@ -23,8 +24,6 @@ Check = Callable[[Page], None]
 
 P = "/projects/<handle>/"
 OF_NO_PROJECT = {"/", "/login/", "/logout/", "/account/password/", "/healthz", "/readyz", "/metrics"}
-INSTEAD = {f"{P}build/loops/<loop_id>/triggers/": {"loop_id": "hooked", "key": "trigger"}}
-"""What placeholders below an address stand for, where the usual thing has none of its pages."""
 ALSO = [f"{P}build/loops/<hooked>/", f"{P}operate/runs/<failed_run>/", f"{P}operate/runs/<failed_run>/retry/"]
 """Pages that look otherwise for another thing."""
 
@@ -36,13 +35,6 @@ def room_of(path: str) -> str:
 
 IN_PROJECTS = [path for path in [*console_addresses(), *ALSO] if path not in OF_NO_PROJECT]
 ROOMS = sorted({room_of(path) for path in IN_PROJECTS})
-
-
-def address_of(path: str, things: Things) -> str:
-    for below, others in INSTEAD.items():
-        if path.startswith(below):
-            things = things | {name: things[other] for name, other in others.items()}
-    return filled(path, things)
 
 
 def is_page(client: Client, address: str) -> bool:
@@ -67,22 +59,65 @@ def test_every_address_is_of_a_project_or_known_to_be_of_none() -> None:
     assert len(ROOMS) > 8
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_page_is_sound(open_as: OpenAs, root: User, inventory: Things, assert_sound: Check, room: str) -> None:
+@pytest.fixture(params=ROOMS)
+def pages(request: pytest.FixtureRequest, root: User, inventory: Things) -> list[str]:
+    """The addresses of the pages of one room."""
     client = Client()
     client.force_login(root)
-    addresses = [address_of(path, inventory) for path in IN_PROJECTS if room_of(path) == room]
+    addresses = [filled(path, inventory) for path in IN_PROJECTS if room_of(path) == request.param]
     assert [address for address in addresses if re.search("[<>]", address)] == [], "the inventory has no such thing"
-    pages = [address for address in addresses if is_page(client, address)]
-    assert pages
+    found = [address for address in addresses if is_page(client, address)]
+    assert found
+    return found
 
-    unsound: list[str] = []
+
+_STRAY_TIMES = r"""() => {
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (texts.nextNode()) {
+    const { data, parentElement } = texts.currentNode;
+    if (/\b\d{1,2}:\d{2}\b/.test(data) && !parentElement.closest("time, code, pre, textarea")) found.push(data.trim());
+  }
+  return found;
+}"""
+
+
+def test_every_page_is_sound(open_as: OpenAs, root: User, pages: list[str], assert_sound: Check) -> None:
+    def check(address: str) -> None:
+        page = open_as(root, address)
+        assert page.get_by_role("heading", level=1).count() == 1, f"{address} has not one heading"
+        assert page.evaluate(_STRAY_TIMES) == [], f"{address} tells a time that is not the reader's own"
+        assert_all_within_reach(page)
+        assert_sound(page)
+
+    each(pages, check)
+
+
+def test_every_page_is_of_use_without_a_script(unscripted: OpenAs, root: User, pages: list[str]) -> None:
+    def check(address: str) -> None:
+        page = unscripted(root, address)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        dead = page.locator("button[type=button]:visible").all()
+        assert not dead, f"{address}: without a script this does nothing: {dead[0].inner_text()}"
+        for form in page.locator("form:visible").all():
+            name = form.get_attribute("id") or form.evaluate("form => form.action")
+            sends = "form => [...form.elements].some((one) => one.type === 'submit' && one.checkVisibility())"
+            assert form.evaluate(sends), f"{address}: without a script nothing sends the form {name}"
+        if page.locator("[data-live]:not(.news)").count():
+            expect(page.get_by_role("link", name="Load this page anew").first).to_be_visible()
+
+    each(pages, check)
+
+
+def each(pages: list[str], check: Callable[[str], None]) -> None:
+    """All of them, so that one run tells everything that is wrong."""
+    wrong: list[str] = []
     for address in pages:
         try:
-            assert_sound(open_as(root, address))
+            check(address)
         except AssertionError as error:
-            unsound.append(str(error))
-    assert not unsound, "\n\n".join(unsound)
+            wrong.append(str(error))
+    assert not wrong, "\n\n".join(wrong)
 
 
 def test_the_pages_of_no_project_are_sound(page: Page, open_as: OpenAs, root: User, live_server, assert_sound) -> None:  # type: ignore[no-untyped-def]

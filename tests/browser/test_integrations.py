@@ -23,6 +23,7 @@ from loops.starting import Start, start_run
 from mobius.projects.keys import create_key
 from mobius.projects.models import Project
 from mobius.projects.roles import Role
+from tests.browser.keyboard import Keyboard
 from tests.cast import PASSWORD, work_off
 
 LIST = "/projects/platform/govern/integrations/"
@@ -166,51 +167,6 @@ def test_without_a_script_everything_still_works(
 
 
 # --- by keyboard alone ----------------------------------------------------------------------------------------------
-
-
-class Keyboard:
-    """A person who has no mouse."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-
-    def go_to(self, role: Any, name: str) -> None:
-        """Press Tab until this has the focus, and see that the focus shows."""
-        target = self.page.get_by_role(role, name=name, exact=True)
-        expect(target).to_be_visible()
-        for _ in range(80):
-            self.page.keyboard.press("Tab")
-            if target.evaluate("element => element === document.activeElement"):
-                assert target.evaluate(
-                    "element => getComputedStyle(element).outlineStyle !== 'none' || "
-                    "getComputedStyle(element).boxShadow !== 'none'"
-                ), f"no visible focus: {name}"
-                return
-        raise AssertionError(f"Tab never reaches the {role} {name}")
-
-    def press(self, role: Any, name: str) -> None:
-        self.go_to(role, name)
-        self.page.keyboard.press("Enter")
-
-    def write(self, name: str, text: str) -> None:
-        self.go_to("textbox", name)
-        self.page.keyboard.type(text)
-
-    def paste(self, name: str, text: str) -> None:
-        """As Ctrl+V does, with the line breaks that a text field would drop."""
-        self.go_to("textbox", name)
-        self.page.evaluate(
-            """text => {
-              const clipboardData = new DataTransfer();
-              clipboardData.setData("text/plain", text);
-              const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
-              document.activeElement.dispatchEvent(event);
-            }""",
-            text,
-        )
-
-    def sees(self, text: str) -> None:
-        expect(self.page.get_by_text(text).first).to_be_visible()
 
 
 def test_the_whole_life_of_an_integration_by_keyboard(

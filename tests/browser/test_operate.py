@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -124,3 +125,38 @@ def test_a_filter_is_taken_away_by_the_keyboard_and_the_lists_fit_everywhere(
     assert_fits(page)
     page.goto(page.url.split("?")[0].replace("/runs/", "/deliveries/?state=in_doubt"))
     assert_fits(page)
+
+
+@pytest.mark.parametrize("room", ["runs", "deliveries"])
+def test_what_has_come_since_is_counted_and_waits_for_a_click(
+    open_as: OpenAs,
+    page: Page,
+    bob: User,
+    project: Project,
+    integration: Integration,
+    assert_accessible: Check,
+    room: str,
+) -> None:
+    go(project, push())
+    page.clock.install()
+    open_as(bob, f"{OPERATE}/{room}/?from=2026-01-01")
+    shown = page.get_by_role("rowheader")
+    expect(shown).to_have_count(1)
+    page.clock.run_for(11_000)
+    expect(page.locator("#news")).to_have_count(0)
+
+    go(project, push())
+    go(project, push())
+    page.clock.run_for(11_000)
+
+    news = page.get_by_role("status").get_by_role("link", name="2 new")
+    expect(news).to_be_visible()
+    expect(shown).to_have_count(1)  # no row jumps under the reader's hand
+    assert_accessible(page)
+    news.focus()
+    page.clock.run_for(11_000)
+    expect(news).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(shown).to_have_count(3)
+    expect(page).to_have_url(re.compile(r"\?from=2026-01-01"))
+    expect(news).to_have_count(0)

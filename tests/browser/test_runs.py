@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -81,6 +82,25 @@ def test_a_run_started_by_hand_is_seen_to_complete_without_a_reload(
     assert page.evaluate("window.notReloaded")
     assert page.locator(f"#attempt-{Attempt.objects.get().pk}").get_attribute("open") is not None
     assert page.evaluate("document.activeElement.tagName") == "PRE"
+
+
+@pytest.mark.browser_context_args(timezone_id="America/New_York")
+def test_times_are_the_reader_s_own_and_utc_is_at_hand_also_in_parts_that_come_later(
+    open_as: OpenAs, alice: User, integration: Integration, enrich_lead: Loop, project: Project
+) -> None:
+    run = begin(enrich_lead)
+    page = open_as(alice, f"/projects/platform/operate/runs/{run.pk}/")
+    came_in = page.get_by_label("About this run").locator("time")
+    expect(came_in).to_have_text(re.compile(r":\d\d (GMT-|E[SD]T)"))
+    expect(came_in).to_have_attribute("title", re.compile(r":\d\d UTC$"))
+
+    work_off()
+
+    first = page.locator(".log time").first
+    expect(first).to_have_text(re.compile(r":\d\d (GMT-|E[SD]T)"))
+    expect(first).to_have_attribute("title", re.compile(r":\d\d UTC$"))
+    page.goto(page.url.rsplit("/", 2)[0] + "/")
+    expect(page.locator("main time").first).to_have_attribute("title", re.compile(r"GMT-.* \(.* UTC\)$|E[SD]T"))
 
 
 def test_what_was_opened_and_focused_stays_so_when_its_own_part_changes(

@@ -173,7 +173,7 @@ def test_reconnecting_keeps_the_name_and_says_what_it_replaces(admin: Client, in
 
     assert "Reconnect clay" in page
     assert 'name="name" value="clay"' in page
-    assert "Connected already: clay." in page
+    assert "Connected already: <bdi>clay</bdi>." in page
 
 
 def test_options_are_set_with_the_connection(admin: Client, project: Project) -> None:

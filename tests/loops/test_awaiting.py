@@ -15,7 +15,7 @@ from django.utils.html import escape
 from integrations.models import Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from loops import callbacks
-from loops.awaiting import WHEN_NOTHING_IS_KNOWN, overdue_in, usual_time
+from loops.awaiting import WHEN_NOTHING_IS_KNOWN, overdue_in, usual_times
 from loops.models import Callback, Loop, Run, Wait, WaitState
 from mobius import clock
 from mobius.ids import new_id
@@ -74,16 +74,16 @@ def later(**distance: float) -> datetime:
 def test_the_usual_time_is_that_within_which_95_of_100_answers_came(run: Run) -> None:
     answered_in(run, *range(1, 101))
 
-    assert usual_time(run.loop_id) == timedelta(seconds=95)
+    assert usual_times([run.loop_id])[run.loop_id] == timedelta(seconds=95)
 
 
 def test_few_answers_tell_nothing_and_only_the_latest_hundred_count(run: Run) -> None:
-    assert usual_time(run.loop_id) is None
+    assert usual_times([run.loop_id])[run.loop_id] is None
     answered_in(run, 1, 2, 3, 4)
-    assert usual_time(run.loop_id) is None
+    assert usual_times([run.loop_id])[run.loop_id] is None
     answered_in(run, *[10] * 200)
 
-    assert usual_time(run.loop_id) == timedelta(seconds=10)
+    assert usual_times([run.loop_id])[run.loop_id] == timedelta(seconds=10)
 
 
 def test_a_wait_is_overdue_once_it_takes_longer_than_usual(project: Project, run: Run) -> None:
@@ -136,11 +136,12 @@ def test_the_oldest_are_listed_first_and_never_more_than_asked_for(
     assert overdue_in(other_project, now=later(hours=2)).items == []
 
 
-def test_a_loop_costs_two_look_ups_however_many_runs_wait(
+def test_three_statements_find_them_however_many_loops_and_runs_wait(
     project: Project, enrich: Loop, django_assert_num_queries: Any
 ) -> None:
-    for number in range(30):
-        begin(enrich, email=f"{number}@b.c")
+    for loop in (enrich, loop_of(project, asking(), waiting()), loop_of(project, asking(), waiting())):
+        for number in range(10):
+            begin(loop, email=f"{number}@{loop.pk}.c")
     work_off()
 
     with django_assert_num_queries(3):

@@ -276,5 +276,18 @@ def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) ->
         assert not re.search(r"SCAN (loops_run|integrations_attempt)\b", plan), plan
 
 
+@pytest.mark.parametrize("address", [RUNS, DELIVERIES, CALLBACKS])
+def test_a_search_is_answered_by_the_index_of_what_is_looked_for(viewer: Client, address: str) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("reads SQLite's plan")
+    with CaptureQueriesContext(connection) as asked:
+        viewer.get(address, {"q": "nothing"})
+    (look_up,) = [query["sql"] for query in asked if "UNION ALL" in query["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {look_up}")
+        plan = str(cursor.fetchall())
+    assert "by_project" not in plan, plan
+
+
 def test_states_of_rows_are_all_there(viewer: Client, attempt: Attempt) -> None:
     assert set(pills(viewer.get(DELIVERIES))) == {"All", *AttemptState.labels}

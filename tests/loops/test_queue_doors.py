@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
@@ -12,7 +11,6 @@ from django.test import Client
 from integrations import connecting
 from integrations.models import Integration, Pacer, Webhook
 from integrations.providers.clay.simulator import ClaySimulator
-from loops.console.queue import in_words
 from loops.models import Loop, Run, RunStatus
 from loops.starting import Start, start_run
 from loops.sweeping import sweep
@@ -130,22 +128,6 @@ def test_who_may_see_and_do_what(
     assert f'action="{address}resume/"' not in page, "only admins resume"
     assert client.get(discard).status_code == 405
     assert client.post(discard).status_code == 302
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "a moment"),
-        (40.4, "40 seconds"),
-        (89, "89 seconds"),
-        (1000, "17 minutes"),
-        (3600, "1 hour"),
-        (5050.5, "1 hour 24 minutes"),
-        (7260, "2 hours 1 minute"),
-    ],
-)
-def test_a_duration_is_said_as_a_person_would(seconds: float, text: str) -> None:
-    assert in_words(timedelta(seconds=seconds)) == text
 
 
 # --- the API ---

@@ -336,7 +336,8 @@ def clay_calls(api_as: Callable[[Role], Api], enrich_lead: Loop) -> Callable[...
 def found_in(response: Any, name: str = "call") -> dict[str, str]:
     """How each field arrived, as the part of the page says."""
     part = response.context["part"][name].content
-    return dict(re.findall(r'<th scope="row"><code><bdi>(.+?)</bdi>.*?</svg>([\w ]+)</span>', part, re.DOTALL))
+    fields = re.findall(r'<th scope="row"[^>]*><code><bdi>(.+?)</bdi>.*?</svg>([\w ]+)</span>', part, re.DOTALL)
+    return dict(fields)
 
 
 def test_before_the_first_call_the_page_waits_for_it(admin: Client, enrich_lead: Loop) -> None:

@@ -15,13 +15,12 @@ from django.utils.safestring import SafeString
 
 from mobius.api.parsing import parse_json
 from mobius.errors import MobiusError
+from mobius.timespans import in_largest_unit, measured
 from mobius.web.icons import draw
 from mobius.web.states import Look, look_of
 from mobius.web.support.linking import page_of
 
 register = template.Library()
-
-_STEPS = [(60, "s"), (60, "min"), (24, "h"), (30, "d")]
 
 
 @register.filter
@@ -53,14 +52,12 @@ def _in_words(moment: datetime) -> str:
 
 def _distance(distance: timedelta) -> str:
     """In the largest unit that fits; empty beyond thirty days."""
-    amount = abs(distance.total_seconds())
-    if amount < 1:
+    if abs(distance) < timedelta(seconds=1):
         return "just now"
-    for size, unit in _STEPS:
-        if amount < size:
-            return f"{int(amount)} {unit} ago" if distance > timedelta(0) else f"in {int(amount)} {unit}"
-        amount /= size
-    return ""
+    amount = in_largest_unit(abs(distance))
+    if not amount:
+        return ""
+    return f"{amount} ago" if distance > timedelta(0) else f"in {amount}"
 
 
 @register.filter
@@ -87,6 +84,12 @@ def pretty_json(value: Any) -> str:
 def counted(number: int) -> str:
     """`50,000`."""
     return f"{number:,}"
+
+
+@register.filter
+def latency(milliseconds: Any) -> str:
+    """A number of them, as `840 ms` or `12.3 s`; a dash where nothing was measured."""
+    return "—" if milliseconds in (None, "") else measured(timedelta(milliseconds=milliseconds))
 
 
 @register.simple_tag

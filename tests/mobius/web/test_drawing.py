@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from mobius.api.pagination import Page
 from mobius.web.icons import PATHS
 from mobius.web.states import LOOKS, look_of
-from mobius.web.templatetags.console import ago, pretty_json, when
+from mobius.web.templatetags.console import ago, latency, pretty_json, when
 
 NOW = datetime(2026, 11, 24, 3, 14, 15, tzinfo=UTC)
 
@@ -48,6 +48,10 @@ def test_a_moment_is_a_time_element_in_utc() -> None:
 def test_a_distance_is_told_in_the_largest_unit_that_fits(before: timedelta, words: str) -> None:
     with time_machine.travel(NOW, tick=False):
         assert f">{words}</time>" in ago(NOW - before)
+
+
+def test_a_latency_is_short_to_read_however_long_it_was() -> None:
+    assert [latency(ms) for ms in (None, "", 0, 84, 20_004)] == ["—", "—", "0 ms", "84 ms", "20.0 s"]
 
 
 def test_json_is_indented_and_other_text_is_left_alone() -> None:
