@@ -9,9 +9,8 @@ from typing import Any
 
 bind = "0.0.0.0:8000"
 workers = 1  # more of them: more containers, or --workers
-worker_class = "gthread"
+worker_class = "mobius.webprocess.WebProcess"
 threads = 12
-keepalive = 75
 graceful_timeout = 25  # an answer may wait for a row that is on its way
 timeout = 60
 preload_app = True

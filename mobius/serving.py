@@ -13,7 +13,7 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
 
 from integrations import invoking
@@ -86,15 +86,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
 class Server:
     """Waitress, whose loop we turn ourselves so that it can stop accepting and still finish its answers."""
 
-    def __init__(self, application: Any, *, host: str, port: int) -> None:
+    def __init__(self, application: Any, *, threads: int = 24, **listening: Any) -> None:
+        """`listening`: `host` and `port`, or `sockets` that are bound already."""
         self._sockets: dict[int, Any] = {}
         self._looks_at = 0.0
         self._server: Any = create_server(
             application,
             map=self._sockets,
-            host=host,
-            port=port,
-            threads=24,
+            **listening,
+            threads=threads,
             connection_limit=_MOST_CONNECTIONS,
             channel_timeout=120,
             max_request_body_size=LARGEST_BODY,
@@ -102,30 +102,31 @@ class Server:
             clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
             asyncore_use_poll=sys.platform != "win32",
         )
-        for listener in self._sockets.values():
+        self._listeners = [one for one in self._sockets.values() if isinstance(one, BaseWSGIServer)]
+        for listener in self._listeners:
             listener.channel_class = _Channel
 
     def run(self, stopping: threading.Event) -> None:
         while not stopping.is_set():
-            self._turn(1.0)
+            self.turn()
 
     def wake(self) -> None:
         """End the loop's present wait; callable from a signal handler."""
-        self._server.pull_trigger()
+        self._listeners[0].pull_trigger()
 
-    def drain(self) -> None:
+    def drain(self, *, patience_seconds: float = _ANSWERS_END_WITHIN_SECONDS) -> None:
         """Accept nothing more; finish the requests that have come in. Event streams end, and their listeners return."""
         streaming.end_all()
-        listeners = [one for one in self._sockets.values() if getattr(one, "accepting", False)]
-        for listener in listeners:
+        for listener in self._listeners:
             listener.del_channel()
             listener.socket.close()
-        deadline = time.monotonic() + _ANSWERS_END_WITHIN_SECONDS
+        deadline = time.monotonic() + patience_seconds
         while self._busy() and time.monotonic() < deadline:
-            self._turn(0.05)
+            self.turn(0.05)
         self._server.task_dispatcher.shutdown(timeout=1)
 
-    def _turn(self, seconds: float) -> None:
+    def turn(self, seconds: float = 1.0) -> None:
+        """Do what there is to do, and wait so long for something."""
         if len(self._sockets) > _MOST_CONNECTIONS - _ROOM:
             self._make_room()
         if time.monotonic() >= self._looks_at:

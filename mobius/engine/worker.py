@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _LISTEN_AGAIN_SECONDS = 1.0
 _LOOKS_FOR_JOBS_EVERY_SECONDS = 0.5  # notifications wake it; this is for one that came at the wrong moment
 _AWAKE_SECONDS = 0.5  # after a ring or a find; rings are left out for half of that (mobius/engine/procrastinate.py)
-_LOOKS_EVERY_SECONDS = {True: 0.001, False: 0.25}  # awake, or not
+_LOOKS_EVERY_SECONDS = {True: 0.002, False: 0.25}  # awake, or not
 
 
 class _Call(NamedTuple):
