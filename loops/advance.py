@@ -19,6 +19,7 @@ from integrations.delivering import Sending
 from integrations.providers.contract import Exchange, Failure
 from loops.acting import Sent, record_alone
 from loops.changes import Overtaken
+from loops.due import lock_due, put_off, take_due
 from loops.models import Run, RunStatus, Step
 from loops.playing import play_turn
 from loops.turn import Turn
@@ -68,15 +69,22 @@ def pass_on(run: Run) -> bool:
     return embedded.pass_on(run.pk, partial(_carry_on, run.pk, None, None, fresh=_copy(run)))
 
 
-def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
-    """Take those of the runs that are ready and play the next turn of each, in one transaction; what is then left to
-    do for each. When that fails, each is to be advanced by itself, and it shows whose fault it was."""
+def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> dict[str, Work]:
+    """Take those of the runs that are ready, and as many as `due` whose time has come, and play the next turn of each,
+    in one transaction; what is then left to do for each. When that fails, each is to be advanced by itself, and it
+    shows whose fault it was. Raises what the database raises when it does not answer."""
     played: dict[str, Played] = {}
     try:
-        together(partial(_play_next_turns, run_ids, go_on, played), working=True, light=True)
+        together(partial(_begin, run_ids, due, go_on, played), working=True, light=True)
     except Exception as error:
+        if not played and is_passing(error) and not was_in_the_way(error):
+            raise
         perhaps = {} if was_in_the_way(error) else played
-        return {run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id)) for run_id in run_ids}
+        others = take_due(due) if due else []
+        return {
+            run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id))
+            for run_id in (*run_ids, *perhaps, *others)
+        }
     return {
         run_id: partial(_carry_on, run_id, turn, sending)
         for run_id, (turn, sending) in played.items()
@@ -84,16 +92,20 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool]) -> dict[str, Work]:
     }
 
 
-def _play_next_turns(run_ids: list[str], go_on: Callable[[], bool], played: dict[str, Played]) -> None:
+def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], played: dict[str, Played]) -> None:
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
+    if due:
+        locked = {run.pk: run for run in lock_due(due)}
+        put_off([run_id for run_id, run in locked.items() if not _is_ready(run)])
+        ready |= {run_id: run for run_id, run in locked.items() if _is_ready(run)}
+        if locked:
+            wait_no_more(but_milliseconds=200)
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
         steps[step.run_id][step.key] = step
     with gathering():
-        for run_id in run_ids:  # in the order in which they were rung
-            if (run := ready.get(run_id)) is None:
-                continue
-            if played:
+        for run_id, run in ready.items():  # in the order in which they were rung, or due
+            if len(played) == 1:
                 wait_no_more()
             turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
             played[run_id] = turn, play_turn(turn, None, go_on)

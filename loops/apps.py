@@ -9,7 +9,8 @@ class LoopsConfig(AppConfig):
         from loops.advance import advance, begin_all
         from loops.closing import begin_nothing_new
         from loops.conditions import find
-        from loops.sweeping import count_due, recover, sweep, take_due
+        from loops.due import count_due
+        from loops.sweeping import recover, sweep
         from loops.workers import beat, leave
         from mobius.alerting.conditions import found_by
         from mobius.engine import doorbell
@@ -23,7 +24,6 @@ class LoopsConfig(AppConfig):
                 advance=advance,
                 recover=recover,
                 sweep=sweep,
-                take_due=take_due,
                 count_due=count_due,
                 begin_all=begin_all,
                 beat=beat,

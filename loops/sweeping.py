@@ -20,7 +20,6 @@ from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
 from mobius.alerting import mailing
 from mobius.alerting.watching import Watch
-from mobius.engine import liveness
 from mobius.engine.doorbell import ring
 from mobius.notifying import couriers
 from mobius.notifying.sending import take_back
@@ -109,30 +108,6 @@ def _ring_due(now: datetime) -> None:
             again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
             if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
                 ring(run_id)
-
-
-_COUNT_DUE = "SELECT COUNT(*) FROM (SELECT 1 FROM loops_run WHERE ring_due_at <= %s LIMIT %s) AS due"
-_TAKE_DUE = """
-    WITH due AS (
-        SELECT id FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at, id LIMIT %s FOR UPDATE SKIP LOCKED
-    )
-    UPDATE loops_run SET ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1, worker = %s
-    FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
-"""
-
-
-def take_due(most: int) -> list[str]:
-    """Runs whose time has come, for the worker that asks and nobody else; they are due again after a while, or when
-    the worker is given up. Only on PostgreSQL, where several workers ask at once."""
-    now = clock.now()
-    taken = answered(_TAKE_DUE, now, min(most, BATCH), now, _MOST_DOUBLINGS, liveness.worker())
-    return [run_id for (run_id,) in taken]
-
-
-def count_due(most: int) -> int:
-    """Runs whose time has come and that no worker has taken yet; `most` when there are more."""
-    moment = connection.ops.adapt_datetimefield_value(clock.now())
-    return int(answered(_COUNT_DUE, moment, most)[0][0])
 
 
 def _wake_waiters(first: str | None, now: datetime) -> bool:

@@ -173,12 +173,12 @@ def _do_beside_each_other(light: list[_Piece[Any]], others: list[_Piece[Any]]) -
             piece.fail(error)
 
 
-def wait_no_more() -> None:
-    """From here on this transaction holds locks, and does not wait for others that hold some: another process may wait
+def wait_no_more(*, but_milliseconds: int = 10) -> None:
+    """From here on this transaction holds locks, and hardly waits for others that hold some: another process may wait
     for ours. What meets a lock fails, and `was_in_the_way` is true. SQLite has but one writer at a time."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '10ms'")
+            cursor.execute(f"SET LOCAL lock_timeout = {but_milliseconds}")
 
 
 _crowd = Crowd()

@@ -30,8 +30,7 @@ class Answer:
     recover: Callable[[], None]  # once, when every earlier worker is known to be dead
     sweep: Callable[[], float]  # ring what is due; returns the seconds until it wants to be called again
     # Where several processes work (mobius/engine/worker.py and liveness.py):
-    take_due: Callable[[int], list[str]] = _unknown  # so many runs whose time has come, for nobody else
-    begin_all: Callable[[list[str], GoOn], dict[str, Work]] = _unknown  # and what is left to do for each of them
+    begin_all: Callable[[list[str], GoOn, int], dict[str, Work]] = _unknown  # those, and so many whose time has come
     count_due: Callable[[int], int] = _unknown  # runs whose time has come and that nobody has taken; so many at most
     beat: Callable[[str], str] = _unknown  # the worker of this name is alive; returns the name that it goes on under
     leave: Callable[[str], None] = _unknown  # the worker of this name works no more

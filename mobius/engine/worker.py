@@ -137,19 +137,21 @@ class Worker:
         """Nobody else takes, so there is a hand free for everything that is begun here: none of it is kept waiting."""
         free = len(self._hands) - self._in_hand
         heard = min(free, self._rung.qsize())
-        # Asked first: should the database not answer, what was rung stays in the queue.
-        due = self._answer.take_due(free - heard) if free > heard else []
+        if not free or not (heard or self._answer.count_due(1)):
+            return False
         rung = [self._rung.get() for _ in range(heard)]
-        ready = list(dict.fromkeys([*(run_id for run_id, _ in rung), *due]))
-        works: dict[str, Work] = {}
         try:
-            if ready:
-                works = self._answer.begin_all(ready, self._may_go_on)
-        finally:
-            jobs = self._jobs_of(rung, works)
+            works = self._answer.begin_all(
+                list(dict.fromkeys(run_id for run_id, _ in rung)), self._may_go_on, free - heard
+            )
+        except BaseException:  # the database does not answer; what was rung is kept until it does
+            for one in rung:
+                self._rung.put(one)
+            raise
+        jobs = self._jobs_of(rung, works)
         for run_id, work in works.items():
             self._give(_Call(run_id, work, jobs.get(run_id) or Future()))
-        return bool(ready)
+        return bool(rung or works)
 
     def _jobs_of(self, rung: list[tuple[str, Future[None]]], works: dict[str, Work]) -> dict[str, Future[None]]:
         """The job that lasts for as long as its run is in hand; whichever rang in vain, or a second time, is done."""

@@ -56,6 +56,12 @@ class Select(Rows, Generic[M]):
         plan = self._planned(len(values))
         return [self._instance(plan, row) for row in plan.rows(values)]
 
+    def ending(self, rest: str, *params: Any) -> list[M]:
+        """Of a query without a condition: with the rest of it written out, and its parameters as they are."""
+        plan = self._planned(0)
+        rows = run(here.database, f"{plan.sql} {rest}", params).fetchall()
+        return [self._instance(plan, row) for row in rows]
+
     def of_any(self, values: Sequence[str]) -> list[M]:
         """As for each of `values`, of a query that compares a column with one: in one statement, where that is less."""
         if here.database.vendor != "postgresql" or len(values) < 2:

@@ -21,6 +21,7 @@ from loops import advance as advancing
 from loops import callbacks, playing
 from loops.advance import advance
 from loops.authoring import create_loop
+from loops.due import take_due
 from loops.models import (
     Callback,
     CallbackState,
@@ -34,7 +35,7 @@ from loops.models import (
     WaitState,
 )
 from loops.starting import Start, start_run
-from loops.sweeping import recover, sweep, take_due
+from loops.sweeping import recover, sweep
 from mobius.errors import NotFound
 from mobius.projects.models import Project
 from tests.cast import work_off

@@ -164,9 +164,7 @@ def test_the_sweep_lets_a_thread_of_its_own_send(
     ada: Recipient, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mailing, "_looks_at", [0.0])
-    answer = doorbell.Answer(
-        advance=mailing.carry, recover=lambda: None, sweep=lambda: 1.0, take_due=lambda most: [], beat=str, leave=str
-    )
+    answer = doorbell.Answer(advance=mailing.carry, recover=lambda: None, sweep=lambda: 1.0, beat=str, leave=str)
     pool = Pool(answer, threads=1)
     pool.start()
     mailing.use_pool(pool)

@@ -8,7 +8,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from loops.sweeping import sweep, take_due
+from loops.due import take_due
+from loops.sweeping import sweep
 from mobius.engine import doorbell, embedded
 from mobius.engine.pool import Pool
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from loops import sweeping
+from loops.due import count_due
 from loops.models import Run
 from mobius import clock
 from mobius.engine import brake
@@ -79,4 +79,4 @@ def test_what_is_due_is_counted_up_to_a_limit(project: Project) -> None:
     Run.objects.update(ring_due_at=clock.now() - timedelta(seconds=1))
     Run.objects.filter(pk=runs[0].pk).update(ring_due_at=clock.now() + timedelta(hours=1))
 
-    assert (sweeping.count_due(2), sweeping.count_due(10)) == (2, 3)
+    assert (count_due(2), count_due(10)) == (2, 3)

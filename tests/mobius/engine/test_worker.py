@@ -44,15 +44,15 @@ def has_ended(run: Run) -> bool:
 
 
 def test_what_was_rung_while_the_database_did_not_answer_is_taken_as_soon_as_it_does(run: Run) -> None:
-    asked: list[int] = []
+    asked: list[list[str]] = []
 
-    def take_due(most: int) -> list[str]:
-        asked.append(most)
+    def begin_all(run_ids: list[str], go_on: GoOn, due: int) -> dict[str, Work]:
+        asked.append(run_ids)
         if len(asked) == 1:
             raise OperationalError("the server closed the connection")
-        return []
+        return current_answer().begin_all(run_ids, go_on, due)
 
-    worker = Worker(replace(current_answer(), take_due=take_due), threads=2)
+    worker = Worker(replace(current_answer(), begin_all=begin_all), threads=2)
     carried = worker.put(run.pk)
     with working(worker):
         wait_until(lambda: has_ended(run))
@@ -60,7 +60,7 @@ def test_what_was_rung_while_the_database_did_not_answer_is_taken_as_soon_as_it_
 
 
 def test_a_thread_goes_on_although_nobody_waits_for_its_work_any_more(engine: Engine) -> None:
-    def begin_all(run_ids: list[str], _go_on: GoOn) -> dict[str, Work]:
+    def begin_all(run_ids: list[str], _go_on: GoOn, _due: int) -> dict[str, Work]:
         return dict.fromkeys(run_ids, lambda _go_on: None)
 
     worker = Worker(replace(current_answer(), begin_all=begin_all), threads=1)
