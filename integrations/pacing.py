@@ -101,7 +101,7 @@ def pull_back(*, now: float) -> None:
 
 # The webhook counts `in_flight` while a row is on the wire and `used` once it exists or may exist. The integration
 # must be active in the very same statement, unless a test sends: a test is what resumes a paused integration.
-_TAKE_UNIT = """
+TAKE_UNIT = """
     UPDATE integrations_webhook SET in_flight = in_flight + 1
     WHERE id = %s AND (state = 'current' OR (%s AND state = 'staged'))
       AND (submission_limit IS NULL OR used + in_flight < submission_limit)
@@ -115,7 +115,7 @@ def take_unit(webhook_id: str, integration_id: str, *, testing: bool) -> bool:
 
     A test may go through a paused integration, which it resumes, and to a staged webhook, which it makes ready.
     """
-    return bool(execute(_TAKE_UNIT, webhook_id, testing, testing, integration_id))
+    return bool(execute(TAKE_UNIT, webhook_id, testing, testing, integration_id))
 
 
 def give_unit_back(webhook_id: str) -> None:

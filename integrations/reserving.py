@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
+from django.db import connection
+
 from integrations import ledger, pacing, succession
 from integrations.judging import Delivery
 from integrations.ledger import Entered
@@ -23,10 +25,19 @@ from integrations.providers.contract import Provider
 from integrations.recording import output_of
 from mobius.engine.gathering import write_now
 from mobius.errors import Conflict
-from mobius.prepared import Insert
+from mobius.prepared import Insert, answered
 
 _ALL = 1_000_000
 _insert_attempt = Insert(Attempt)
+# One way to PostgreSQL and back for each row instead of two; SQLite has neither the way nor such statements.
+_TAKE_UNIT_AND_ENTER = f"""
+    WITH unit AS ({pacing.TAKE_UNIT} RETURNING id),
+    entry AS (INSERT INTO integrations_ledgerentry (destination, request_id, body_digest, attempt_id, created_at)
+        SELECT %s, %s, %s, %s, %s FROM unit
+        ON CONFLICT (destination, request_id, body_digest) DO NOTHING RETURNING id)
+    SELECT (SELECT COUNT(*) FROM unit), (SELECT COUNT(*) FROM entry), EXISTS (SELECT 1 FROM integrations_ledgerentry
+        WHERE destination = %s AND request_id = %s AND body_digest <> %s)
+"""  # noqa: S608
 
 
 class SubmissionLimitReached(Conflict):
@@ -45,11 +56,11 @@ def reserve(parcel: Parcel, *, now: datetime) -> Sending | NotNow | AlreadyAccep
     chosen = parcel.chosen
     if chosen.pace and not pacing.take_slot(chosen.integration.pacer_id, chosen.pace, now=now.timestamp()):
         return _already(parcel) or paced(chosen.integration.pacer_id)
-    if not pacing.take_unit(chosen.webhook.pk, chosen.integration.pk, testing=parcel.order.kind == AttemptKind.TEST):
+    has_unit, entered = _take_unit_and_enter(parcel, now)
+    if not has_unit:
         if chosen.pace:
             pacing.give_slot_back(chosen.integration.pacer_id, chosen.pace)
         return _already(parcel) or _without_unit(parcel, now)
-    entered = _enter(parcel, now) if _is_guarded(parcel) else Entered.ALONE
     if entered is Entered.NOT:
         _give_back(parcel)
         return _already(parcel) or _ask_again(now)
@@ -123,6 +134,22 @@ def _is_guarded(parcel: Parcel) -> bool:
     """Is the row one that must not be sent twice, and can be told from others?"""
     testing = parcel.order.kind == AttemptKind.TEST
     return bool(parcel.row.request_id) and parcel.chosen.integration.never_twice and not testing
+
+
+def _take_unit_and_enter(parcel: Parcel, now: datetime) -> tuple[bool, Entered]:
+    """Has the webhook given a unit, and what became of the row's entry in the ledger?"""
+    testing = parcel.order.kind == AttemptKind.TEST
+    webhook_id, integration_id = parcel.chosen.webhook.pk, parcel.chosen.integration.pk
+    guarded = _is_guarded(parcel)
+    if guarded and parcel.order.number == 1 and connection.vendor == "postgresql":
+        row = (parcel.chosen.webhook.destination, parcel.row.request_id, parcel.body_digest)
+        unit = (webhook_id, testing, testing, integration_id)
+        units, entries, others = answered(_TAKE_UNIT_AND_ENTER, *unit, *row, parcel.attempt_id, now, *row)[0]
+        entered = Entered.BESIDE_OTHERS if others else Entered.ALONE
+        return bool(units), entered if entries else Entered.NOT
+    if not pacing.take_unit(webhook_id, integration_id, testing=testing):
+        return False, Entered.NOT
+    return True, _enter(parcel, now) if guarded else Entered.ALONE
 
 
 def _enter(parcel: Parcel, now: datetime) -> Entered:

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from loops.admitting import admit
 from loops.advance import begin, pass_on
@@ -17,6 +17,7 @@ from loops.spec import KeyAfterEnd, LoopSpec
 from loops.stopping import note
 from loops.versions import spec_of, version_of
 from mobius import clock
+from mobius.engine import embedded
 from mobius.engine.doorbell import is_heard, ring
 from mobius.errors import Conflict, InvalidFields, MobiusError, NotFound
 from mobius.ids import new_id
@@ -143,26 +144,46 @@ def _insert_safely(run: Run, spec: LoopSpec, by: Actor | None) -> None:
 
 def _insert(run: Run, spec: LoopSpec, by: Actor | None, *, begin_here: bool = True) -> None:
     """Insert the run and begin it, ring for a worker, or let it wait for its loop's policy."""
+    here = begin_here and run.parent_run_id == ""  # what a worker starts in its turn is another worker's
+    if not spec.is_governed and by is None and _insert_alone(run, here=here):
+        return
     with transaction.atomic():
         if spec.is_governed:
             admit(run, spec)
         if by is not None:
             note(by, "start", run, "")
         waits = bool(run.queue_reason)
-        # What a worker starts in its turn is another worker's.
-        by_a_worker = run.parent_run_id != ""
-        here = begin_here and not by_a_worker and not waits
-        if here and begin(run):
-            return
-        if here and pass_on(run):
-            _insert_run(run)
+        if here and not waits and begin(run):
             return
         heard = not waits and is_heard()  # then a worker that is awake anyway finds it, without a ring
         if heard:
             run.ring_due_at = run.created_at
         _insert_run(run)
         if not waits and not heard:
-            ring(run.pk)
+            _hand_over(run, here=here)
+
+
+def _insert_alone(run: Run, *, here: bool) -> bool:
+    """Insert the run where that takes one statement: it is a transaction, or on SQLite fails by itself within one.
+
+    False: it takes more than that.
+    """
+    if connection.vendor == "sqlite":
+        if not connection.in_atomic_block or (here and embedded.has_place()):
+            return False
+        _insert_run(run)
+        _hand_over(run, here=here)
+        return True
+    if connection.in_atomic_block or not is_heard():
+        return False
+    run.ring_due_at = run.created_at
+    _insert_run(run)
+    return True
+
+
+def _hand_over(run: Run, *, here: bool) -> None:
+    if not (here and pass_on(run)):
+        ring(run.pk)
 
 
 def _answer_for(holder: Run, spec: LoopSpec, start: Start) -> StartedRun | None:

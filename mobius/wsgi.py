@@ -17,7 +17,6 @@ from django.utils.http import parse_header_parameters
 from django.utils.module_loading import import_string
 
 from mobius.engine.crowd import together
-from mobius.engine.doorbell import make_way
 from mobius.exposure import refuse_debug_for_others
 from mobius.redacting import redact_tracebacks
 from mobius.web.proxy import BehindProxy
@@ -55,6 +54,8 @@ class Application(WSGIHandler):
         return []
 
     def load_middleware(self, is_async: bool = False) -> None:
+        from mobius.engine.doorbell import make_way  # its tasks need the settings
+
         super().load_middleware(is_async)
         pages: Chain = self._middleware_chain
         api = self._api_chain()

@@ -30,6 +30,11 @@ def is_behind() -> bool:
     return bool(_pools) and _pools[0].is_behind
 
 
+def has_place() -> bool:
+    """Is a thread of this process's pool free for what somebody else begins?"""
+    return bool(_pools) and _pools[0].has_place
+
+
 def keep_place() -> Place | None:
     """A thread of this process's pool that is free to carry on what the caller begins in its transaction."""
     return _pools[0].keep_place() if _pools else None

@@ -61,12 +61,17 @@ class Pool:
             self._waiting.add(run_id)
             self._rung.put(_Call(run_id, work or partial(self._answer.advance, run_id), begun=False))
 
+    @property
+    def has_place(self) -> bool:
+        taken = sum(self._busy) + self._rung.qsize() + len(self._kept)
+        return self._may_go_on() and taken < len(self._threads)
+
     def keep_place(self) -> Place | None:
         """A thread that has nothing to do, kept until `hand_over`, or until the caller forgets it. None: all are busy.
 
         So nothing that was begun elsewhere waits here: what waits is not begun, and a crash leaves no doubt about it.
         """
-        if not self._may_go_on() or sum(self._busy) + self._rung.qsize() + len(self._kept) >= len(self._threads):
+        if not self.has_place:
             return None
         place = Place()
         self._kept.add(place)

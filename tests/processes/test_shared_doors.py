@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from cryptography.fernet import Fernet
@@ -44,6 +46,18 @@ def test_web_processes_share_the_limit_of_a_key(cluster: Cluster) -> None:
 
     # Each process may hold a block of two of which it has used one; what was asked before is gone, too.
     assert 1200 - 50 <= answered <= 1200 + 20 * passed + 12
+
+
+def test_whoever_sends_half_a_request_holds_no_thread_of_a_web_process(cluster: Cluster) -> None:
+    head = b"POST /v1/projects/bench/loops/push/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
+    with ExitStack() as open_until_the_end:
+        for _ in range(60):
+            half = open_until_the_end.enter_context(socket.create_connection(("127.0.0.1", cluster.port), timeout=5))
+            half.sendall(head)
+
+        answers = Counter(status(cluster, cluster.key) for _ in range(30))
+
+    assert answers == {200: 30}
 
 
 @pytest.mark.parametrize("cluster", [{"webs": 3}], indirect=True)

@@ -11,7 +11,7 @@ import select
 import threading
 from typing import Any
 
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, schema
 
 _BY_INDEX = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
 
@@ -32,7 +32,7 @@ def go_by_index() -> None:
     _thread.goes_by_index = True
 
 
-class SchemaEditor(base.DatabaseSchemaEditor):
+class SchemaEditor(schema.DatabaseSchemaEditor):
     def _create_like_index_sql(self, model: Any, field: Any) -> None:
         """Nobody looks for an id by its beginning: for that Django makes a second index on each of them."""
 
