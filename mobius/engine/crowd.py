@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import IntegrityError, OperationalError, connection, transaction
 
 from mobius.engine import embedded
 from mobius.engine.gathering import Missed, gathering
@@ -147,8 +147,9 @@ def _do_light(pieces: list[_Piece[Any]]) -> None:
                         wait_no_more()
             committing = True
     except BaseException as error:
+        may_have_happened = committing and not isinstance(error, IntegrityError)  # of a reference, seen at the end
         for piece in pieces:
-            piece.fail(error if committing else Disturbed("something else in the same transaction failed"))
+            piece.fail(error if may_have_happened else Disturbed("something else in the same transaction failed"))
 
 
 def _do_beside_each_other(light: list[_Piece[Any]], others: list[_Piece[Any]]) -> None:

@@ -16,7 +16,7 @@ from mobius.engine import crowd, embedded
 from mobius.engine.crowd import Crowd
 from mobius.engine.gathering import read_again
 from mobius.prepared import Insert, Rows, Update
-from mobius.projects.models import Project
+from mobius.projects.models import Membership, Project
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,6 +178,17 @@ def test_what_light_works_ask_alike_is_read_once_for_them_until_one_of_them_chan
     visitors.bring(a_light=look, b_light=silent, c_light=frank, d_light=look)
 
     assert [visitors.results[f"{name}_light"] for name in "abcd"] == [0, 0, 2, 2]
+
+
+def test_a_reference_to_nothing_which_only_the_commit_finds_makes_all_light_work_to_be_brought_again() -> None:
+    def refer_to_nothing() -> None:
+        Membership.objects.create(project_id="prj_none", user_id=0, role="viewer")
+
+    visitors = Visitors()
+    visitors.bring(a_light=make("a"), bad_light=refer_to_nothing)
+
+    assert crowd.was_in_the_way(visitors.results["a_light"])
+    assert not Project.objects.exists()
 
 
 def test_when_the_commit_fails_nobody_is_told_that_it_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
