@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 from django.conf import settings as django_settings
+from django.contrib.auth.models import Group
 from django.db import connection
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
-from mobius import clock, ids
+from mobius import clock, ids, redacting
 from mobius.api import downloads, streaming
 from mobius.atonce import AtOnce
 from mobius.projects import throttling
@@ -38,8 +42,10 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has asked for anything yet, and no test has left a stream or a download open, or ids of its own future."""
+    """Nobody has asked for anything yet, and no test has left a stream or a download open, ids of its own future, or
+    secrets that are words of others."""
     monkeypatch.setattr(ids, "_sequence", ids._Sequence())
+    monkeypatch.setattr(redacting, "_webhooks", redacting.Memory(1_000))
     throttling.forget()
     monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
     monkeypatch.setattr(downloads, "DOWNLOADS", AtOnce(4, "downloads"))
@@ -62,3 +68,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     on_postgresql = "DROP TRIGGER audit_refuses_truncate ON projects_auditevent"
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("DROP TRIGGER audit_refuses_delete" if connection.vendor == "sqlite" else on_postgresql)
+
+
+@pytest.fixture
+def support_group(db: None) -> Group:
+    """As the migration makes it; tests with transactions of their own empty the table."""
+    migration = importlib.import_module("mobius.web.migrations.0001_support_group")
+    migration.make_support_groups(apps, SimpleNamespace(connection=connection))
+    return Group.objects.get(name="Support")

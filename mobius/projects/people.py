@@ -10,7 +10,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from mobius.errors import AlreadyExists, InvalidFields
+from mobius.errors import AlreadyExists, InvalidFields, NotFound
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
 from mobius.projects.models import OneTimePassword
@@ -24,7 +24,8 @@ def create_user(
     """An account. `one_time`: the person must choose another password before anything else.
 
     `support` is the group of Django admin that the person belongs to, Support or Support lead.
-    Raises InvalidFields, and AlreadyExists for a name that differs from another's in nothing but capitals.
+    Raises InvalidFields, AlreadyExists for a name that differs from another's in nothing but capitals, and NotFound
+    where the group was deleted.
     """
     user = User(username=name, is_superuser=superuser, is_staff=bool(support) or superuser)
     _check(user, password)
@@ -35,7 +36,7 @@ def create_user(
         with transaction.atomic():
             user.save()
             if support:
-                user.groups.add(Group.objects.get(name=support))
+                user.groups.add(_group(support))
             if one_time:
                 OneTimePassword.objects.create(user=user)
             given = {"is_staff": user.is_staff, "is_superuser": superuser}
@@ -43,6 +44,15 @@ def create_user(
     except IntegrityError:
         raise _taken(name) from None
     return user
+
+
+def _group(name: str) -> Group:
+    group = Group.objects.filter(name=name).first()
+    if group is None:
+        raise NotFound(
+            f"There is no group named {name} any more: add it in Django admin, or make the account without it."
+        )
+    return group
 
 
 def new_password() -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 
 from mobius import firststart
 from mobius.commands import making, purge
@@ -92,6 +92,15 @@ def test_a_system_user_without_a_name_is_nobody(monkeypatch: pytest.MonkeyPatch)
     assert auditing._system_user() == ""
 
 
+def test_a_group_that_was_deleted_is_named_instead_of_a_traceback() -> None:
+    Group.objects.all().delete()
+
+    with pytest.raises(click.ClickException, match="no group named Support any more"):
+        make_user("sam", support="Support")
+    assert not User.objects.filter(username="sam").exists()
+
+
+@pytest.mark.usefixtures("support_group")
 @pytest.mark.parametrize("group", ["Support", "Support lead"])
 def test_somebody_of_the_support_is_made_with_the_group(group: str) -> None:
     make_user("sam", support=group)

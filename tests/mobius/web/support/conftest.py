@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from types import SimpleNamespace
-
 import pytest
-from django.apps import apps
 from django.contrib.auth.models import Group, User
-from django.db import connection
 from django.test import Client
 
 from integrations.models import Attempt, Integration
@@ -48,14 +43,6 @@ ASK = {
         {"id": "wait", "kind": "wait_for_event", "config": {"event_type": "clay.callback"}},
     ],
 }
-
-
-@pytest.fixture
-def support_group(db: None) -> Group:
-    """As the migration makes it; tests with transactions of their own empty the table."""
-    migration = importlib.import_module("mobius.web.migrations.0001_support_group")
-    migration.make_support_groups(apps, SimpleNamespace(connection=connection))
-    return Group.objects.get(name="Support")
 
 
 @pytest.fixture

@@ -138,6 +138,7 @@ def test_every_list_and_page_costs_the_same_with_2_rows_and_with_30(
     assert len(after) > 150
 
 
+@pytest.mark.usefixtures("support_group")
 def test_a_list_neither_counts_nor_skips_rows(secrets_planted: list[str], superuser: Client) -> None:
     multiply(2)
     for model in admin.site._registry:
