@@ -30,6 +30,7 @@ from integrations.recording import (
     doubt_the_lost,
     doubt_the_silent,
     goes_to_successor,
+    is_on_the_wire,
     last_attempt,
     output_of,
     prove_arrival,
@@ -37,6 +38,7 @@ from integrations.recording import (
     record,
     request_id_of,
     rows_sent_as,
+    settles_itself_alone,
 )
 from integrations.reserving import (
     SubmissionLimitReached,
@@ -67,6 +69,7 @@ __all__ = [
     "doubt_the_lost",
     "doubt_the_silent",
     "goes_to_successor",
+    "is_on_the_wire",
     "last_attempt",
     "lock_pacer",
     "output_of",
@@ -85,6 +88,7 @@ __all__ = [
     "room_at",
     "rows_sent_as",
     "send",
+    "settles_itself_alone",
     "unexplained",
     "weigh",
 ]

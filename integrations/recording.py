@@ -39,6 +39,11 @@ _write_outcome = Update(
 )
 
 
+def settles_itself_alone(sending: Sending, delivery: Delivery) -> bool:
+    """Does the outcome concern nothing but its own attempt and unit? That of nearly every row does."""
+    return delivery.state == AttemptState.ACCEPTED and sending.parcel.order.number == 1
+
+
 def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: datetime) -> None:
     """Write the outcome down, whatever became of the run meanwhile. In the caller's transaction.
 
@@ -55,12 +60,8 @@ def record(sending: Sending, exchange: Exchange, delivery: Delivery, *, now: dat
         "finished_at": now,
     }
     on_the_wire = {"id": parcel.attempt_id, "state": AttemptState.SENDING}
-    if (
-        delivery.state == AttemptState.ACCEPTED
-        and parcel.order.number == 1
-        and _write_outcome.later(outcome, on_the_wire)
-    ):
-        pacing.use_unit(parcel.chosen.webhook.pk, now=now)  # nearly every row
+    if settles_itself_alone(sending, delivery) and _write_outcome.later(outcome, on_the_wire):
+        pacing.use_unit(parcel.chosen.webhook.pk, now=now)
         return
     was_in_flight = bool(_write_outcome(outcome, on_the_wire))
     settles = not was_in_flight and delivery.state != AttemptState.IN_DOUBT
@@ -95,6 +96,11 @@ def _settle_earlier(parcel: Parcel, delivery: Delivery, now: datetime) -> None:
         doubtful = Attempt.objects.of_step(order.run_id, order.step_id).in_doubt().values_list("pk", flat=True).last()
         if doubtful is not None:
             ledger.hand_over(parcel.attempt_id, doubtful)
+
+
+def is_on_the_wire(attempt_id: str) -> bool:
+    """Is the attempt written down, and nothing yet of what became of it?"""
+    return Attempt.objects.sending().filter(pk=attempt_id).exists()
 
 
 def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:

@@ -23,7 +23,7 @@ from integrations.models import (
 from integrations.parcels import AlreadyAccepted, NotNow, Parcel, Sending, prepare
 from integrations.providers.contract import Provider
 from integrations.recording import output_of
-from mobius.engine.gathering import write_now
+from mobius.engine.gathering import read_again, write_now
 from mobius.errors import Conflict
 from mobius.prepared import Insert, answered
 
@@ -156,6 +156,8 @@ def _enter(parcel: Parcel, now: datetime) -> Entered:
     if parcel.order.number > 1:
         entries = _entries_of(parcel)
         own = _entry_of(parcel, entries)
+        if own is not None:
+            write_now()  # whoever holds it may have done so in this very transaction
         if own is not None and _is_of_this_step(own.attempt, parcel):  # after whose doubt the row is sent again
             ledger.hand_over(own.attempt_id, parcel.attempt_id)
             return Entered.BESIDE_OTHERS if len(entries) > 1 else Entered.ALONE
@@ -233,6 +235,7 @@ def _already(parcel: Parcel) -> NotNow | AlreadyAccepted | None:
 
 def _without_unit(parcel: Parcel, now: datetime) -> Sending | NotNow | AlreadyAccepted:
     """The webhook gave no unit. The row goes to the one that took over, or else why not. Raises what `reserve` does."""
+    read_again()  # it may have been another process that changed what many read once
     chosen = parcel.chosen
     webhook = Webhook.objects.select_related("integration").get(pk=chosen.webhook.pk)
     integration, testing = webhook.integration, parcel.order.kind == AttemptKind.TEST

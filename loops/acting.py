@@ -38,6 +38,11 @@ class Sent:
     delivery: Delivery
     withheld: bool = False  # this worker had no right to send any more: nothing left, and nothing went wrong
 
+    @property
+    def is_plain(self) -> bool:
+        """Does it settle nothing but its own attempt?"""
+        return delivering.settles_itself_alone(self.sending, self.delivery)
+
 
 def prepare_row(
     turn: Turn, spec: StepSpec, config: ActionConfig, step: Step, names: Names, waited_for: str | None

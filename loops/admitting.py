@@ -7,6 +7,7 @@ from loops.models import QueueReason, Run
 from loops.spec import Concurrency, LoopSpec
 from loops.stopping import stop
 from mobius import clock
+from mobius.engine.gathering import write_now
 from mobius.errors import Conflict
 
 
@@ -56,4 +57,5 @@ def _key_is_taken(run: Run) -> bool:
 def _replace(other: Run, *, by: Run) -> None:
     held = Run.objects.select_for_update(no_key=True).get(pk=other.pk)
     if not held.has_ended:
+        write_now()  # its steps may have been begun in this very transaction
         stop(held, stop_reason="replaced", reason=f"Replaced by {by.pk}, which was started later.", now=clock.now())

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Q
 
 from integrations import delivering
@@ -77,13 +77,10 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
     try:
         together(partial(_begin, run_ids, due, go_on, played), working=True, light=True)
     except Exception as error:
-        if not played and is_passing(error) and not was_in_the_way(error):
-            raise
         perhaps = {} if was_in_the_way(error) else played
-        others = take_due(due) if due else []
         return {
             run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id))
-            for run_id in (*run_ids, *perhaps, *others)
+            for run_id in (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
         }
     return {
         run_id: partial(_carry_on, run_id, turn, sending)
@@ -92,7 +89,18 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
     }
 
 
-def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], played: dict[str, Played]) -> None:
+def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
+    """Raises what the database raises when it does not answer, unless there is other work, which must not be lost."""
+    try:
+        return take_due(most)
+    except DatabaseError:
+        if or_none:
+            return []
+        raise
+
+
+def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], decided: dict[str, Played]) -> None:
+    """`decided` is filled when all of them are, so that it is empty unless the commit itself fails."""
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
     if due:
         locked = {run.pk: run for run in lock_due(due)}
@@ -103,12 +111,14 @@ def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], played: dict
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
         steps[step.run_id][step.key] = step
+    played: dict[str, Played] = {}
     with gathering():
         for run_id, run in ready.items():  # in the order in which they were rung, or due
             if len(played) == 1:
                 wait_no_more()
             turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
             played[run_id] = turn, play_turn(turn, None, go_on)
+    decided.update(played)
 
 
 def _copy(run: Run) -> Run:
@@ -131,7 +141,7 @@ def _carry_on(
     `fresh`, or else it is read. `perhaps` it was taken before: the database did not answer when that was committed."""
     claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
     sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
-    alone = False
+    alone = overtaken = False
     while True:
         tried: list[Played] = []
         try:
@@ -140,9 +150,10 @@ def _carry_on(
             turn, sending = together(next_turn, working=True, light=True, alone=alone)
             alone, perhaps = False, None
         except Overtaken:
-            if claim is None:
+            if claim is None and perhaps is None:
                 return  # taken by another worker, or changed by somebody who rings again
-            turn, perhaps = None, None
+            # Perhaps by ourselves, when what we asked about had not happened yet.
+            turn, perhaps, overtaken = None, None if overtaken else perhaps, True
             continue
         except Exception as error:
             if is_passing(error):
@@ -182,17 +193,25 @@ def _next_turn(
 ) -> tuple[Turn | None, Sending | None]:
     """The turn just played, and the row that is to go out next, if any: `perhaps` the one that has been written before.
     No turn: the run is not ours to go on with. What the caller is to commit is `tried`, should that fail."""
-    if perhaps is not None and _is_written(perhaps[0].run):
-        return perhaps
+    if perhaps is not None:
+        if _is_written(*perhaps):
+            return perhaps
+        if sent is not None and not delivering.is_on_the_wire(sent.sending.parcel.attempt_id):
+            sent = None  # it was written, and somebody else has changed the run since
     turn, sending = _play_next_turn(run_id, before, claim, sent, go_on, fresh)
     if turn is not None:
         tried.append((turn, sending))
     return turn, sending
 
 
-def _is_written(run: Run) -> bool:
-    """Does the database hold the run as we have left it? Nobody else writes these guards."""
-    return Run.objects.filter(pk=run.pk, claim=run.claim, revision=run.revision).exists()
+def _is_written(turn: Turn, sending: Sending | None) -> bool:
+    """Does the database hold what was decided? Told by what nobody else writes: another may take the run, or change
+    it, and leave the same guards behind."""
+    if sending is not None:
+        return delivering.is_on_the_wire(sending.parcel.attempt_id)
+    run = turn.run
+    ours = Run.objects.filter(pk=run.pk, claim=run.claim, revision=run.revision, worker=run.worker)
+    return ours.filter(updated_at=run.updated_at).exists()
 
 
 _by_id = Select(lambda run: Run.objects.filter(pk=run))

@@ -39,8 +39,11 @@ def play_turn(turn: Turn, sent: Sent | None, go_on: Callable[[], bool]) -> Sendi
     parcel = _decide(turn, go_on)
     # The loop before the run, and the run before the attempt, as everybody does.
     if parcel is None:
-        turn.lock_loop()
-        turn.save()  # from here on the run is held
+        if sent is not None and not sent.is_plain:
+            turn.lock()  # what it settles at once is locked after the run
+        else:
+            turn.lock_loop()
+        turn.save()
         if sent is not None:
             record_outcome(sent, now=turn.now)
         return None

@@ -170,8 +170,12 @@ def _do_beside_each_other(light: list[_Piece[Any]], others: list[_Piece[Any]]) -
                     # before it have done.
                     raise lost("something else failed") if several_processes else failure
     except BaseException as error:  # the commit itself: nothing of all this has happened
+        references_nothing = isinstance(error, IntegrityError)  # one of them; nobody knows which
         for piece in (*light, *others):
-            piece.fail(error)
+            if references_nothing:
+                piece.fail(Disturbed("something else failed") if piece.light else lost("something else failed"))
+            else:
+                piece.fail(error)
 
 
 def wait_no_more(*, but_milliseconds: int = 10) -> None:
@@ -197,8 +201,8 @@ def together(work: Callable[[], T], *, working: bool = False, light: bool = Fals
     if not alone:
         try:
             return _crowd.do(work, working=working, light=light)
-        except Disturbed:
-            if light:
+        except OperationalError as error:
+            if light or not was_in_the_way(error):
                 raise
     with transaction.atomic():
         return work()

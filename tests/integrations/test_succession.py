@@ -22,6 +22,7 @@ from integrations.providers.contract import Connection
 from integrations.providers.errors import NotConnected
 from integrations.providers.registry import get_provider
 from mobius import clock
+from mobius.engine.gathering import gathering
 from mobius.errors import Conflict
 from mobius.projects.models import Project
 from tests.integrations.rows import begin, deliver, finish, order, reserve
@@ -66,6 +67,20 @@ def test_the_row_that_meets_the_limit_goes_to_the_successor(
     assert (ready.state, ready.used, ready.in_flight) == (WebhookState.CURRENT, 2, 0)
     assert sources(clay) == ["next", "next"], "the test, then the row"
     assert list(WebhookSecret.objects.values_list("pk", flat=True)) == [ready.pk]
+
+
+def test_rows_that_gather_notice_that_another_process_has_let_the_successor_take_over(
+    project: Project, integration: Integration, ready: Webhook, clay: ClaySimulator
+) -> None:
+    full = fill(integration)
+    with transaction.atomic(), gathering():
+        parcel = delivering.prepare(order(project))
+        Webhook.objects.filter(pk=full.pk).update(state=WebhookState.RETIRED)
+        Webhook.objects.filter(pk=ready.pk).update(state=WebhookState.CURRENT)
+        sending = delivering.reserve(parcel, now=clock.now())
+
+    assert isinstance(sending, Sending)
+    assert sending.parcel.chosen.webhook.pk == ready.pk
 
 
 def test_a_successor_that_was_never_tested_does_not_take_over(

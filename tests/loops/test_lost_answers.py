@@ -1,4 +1,4 @@
-"""A commit that happened, and whose answer never came: as when the database ends a connection at the wrong moment."""
+"""A commit whose answer never came, as when the database ends a connection: it may have happened, or not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import F
 
 from integrations.models import Attempt, AttemptState, Integration, LedgerEntry, Webhook
 from integrations.providers.clay.simulator import ClaySimulator
@@ -14,26 +15,27 @@ from loops.advance import advance, begin_all
 from loops.models import Run, RunEvent, RunStatus
 from mobius.engine import trouble
 from mobius.projects.models import Project
-from tests.loops.flow import begin, loop_of, push
+from tests.loops.flow import NAP, begin, loop_of, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+def lose_the_answer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Of so many commits from now on, of the last."""
     monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: None)
     commit = BaseDatabaseWrapper._commit
-    left = [0]
+    left, happens = [0], [True]
 
     def commits_and_fails(self: BaseDatabaseWrapper) -> None:
-        commit(self)
         left[0] -= 1
+        if left[0] != 0 or happens[0]:
+            commit(self)
         if left[0] == 0:
             raise OperationalError("the connection was closed")
 
-    def lose(number: int) -> None:
-        left[0] = number
+    def lose(number: int, *, commits: bool = True) -> None:
+        left[0], happens[0] = number, commits
         monkeypatch.setattr(BaseDatabaseWrapper, "_commit", commits_and_fails)
 
     yield lose
@@ -86,17 +88,67 @@ def test_a_run_that_was_taken_over_meanwhile_is_left_to_its_new_worker(
 ) -> None:
     (run_id,) = two_rows(project)
     lose_the_answer(1)
-    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: Run.objects.update(claim=7, revision=7))
+
+    def is_given_up(_seconds: float) -> None:
+        Attempt.objects.update(state=AttemptState.IN_DOUBT)
+        Run.objects.update(claim=7, revision=7)
+
+    monkeypatch.setattr(trouble.time, "sleep", is_given_up)
     advance(run_id)
 
     assert clay.rows == []
     assert Run.objects.get().claim == 7
 
 
+def somebody_takes_it() -> None:
+    """As another worker would, from the same state: the guards are what ours would have been."""
+    Run.objects.update(status=RunStatus.RUNNING, claim=F("claim") + 1, revision=F("revision") + 1)
+
+
+@pytest.mark.usefixtures("integration")
+def test_a_run_that_another_took_after_a_commit_that_did_not_happen_is_not_taken_for_ours(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run_id,) = two_rows(project)
+    lose_the_answer(1, commits=False)
+    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: somebody_takes_it())
+    advance(run_id)
+
+    assert (clay.rows, Attempt.objects.count()) == ([], 0)
+
+
+@pytest.mark.usefixtures("integration")
+def test_an_outcome_that_was_not_committed_is_written_although_a_callback_changed_the_run_meanwhile(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = loop_of(project, push(row={"payload": {"email": "${{ event.email }}"}, "request_id": "one-1"}))
+    run_id = begin(loop).pk
+    lose_the_answer(2, commits=False)
+    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: Run.objects.update(revision=F("revision") + 1))
+    advance(run_id)
+
+    assert_each_was_sent_once(clay, rows=1)
+
+
+@pytest.mark.usefixtures("integration")
+def test_an_outcome_that_was_committed_is_not_played_again_although_somebody_changed_the_run_since(
+    project: Project, clay: ClaySimulator, lose_the_answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"payload": {"email": "${{ event.email }}"}, "request_id": "one-1"}
+    run_id = begin(loop_of(project, push(row=row), NAP)).pk
+    lose_the_answer(2)
+    monkeypatch.setattr(trouble.time, "sleep", lambda _seconds: Run.objects.update(revision=F("revision") + 1))
+    advance(run_id)
+
+    assert Attempt.objects.get().state == AttemptState.ACCEPTED
+    assert Webhook.objects.get().in_flight == 0
+    assert RunEvent.objects.filter(event_type="action.completed").count() == 1
+
+
 def test_the_database_is_asked_only_after_such_trouble(
     project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("loops.advance._is_written", lambda _run: pytest.fail("nothing was lost"))
+    monkeypatch.setattr("loops.advance._is_written", lambda *_: pytest.fail("nothing was lost"))
     (run_id,) = two_rows(project)
     advance(run_id)
 

@@ -191,6 +191,22 @@ def test_a_reference_to_nothing_which_only_the_commit_finds_makes_all_light_work
     assert not Project.objects.exists()
 
 
+def test_work_that_met_a_lock_of_another_process_is_brought_again_alone() -> None:
+    class LockNotAvailable(Exception):
+        sqlstate = "55P03"
+
+    met: list[bool] = []
+
+    def work() -> str:
+        met.append(connection.in_atomic_block)
+        if len(met) == 1:
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+        return "done"
+
+    assert crowd.together(work, working=True) == "done"
+    assert met == [True, True]
+
+
 def test_when_the_commit_fails_nobody_is_told_that_it_succeeded(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Any) -> None:
         raise DatabaseError("disk full")
