@@ -170,6 +170,6 @@ def test_writers_queue_on_one_lock_and_give_it_back_however_the_transaction_ends
 def test_a_writer_that_waits_too_long_is_told_that_the_database_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("only SQLite has one writer")
-    monkeypatch.setattr(sqlite, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
     with sqlite._turn, pytest.raises(OperationalError, match="database is locked"), transaction.atomic():
         pass

@@ -103,6 +103,8 @@ def test_a_request_made_like_the_example_succeeds(api: Api, places: Places, said
     path, method = next((path, method) for path, method, one in operations() if one["operationId"] == said.id)
     where = re.sub(r"{(\w+)}", lambda name: places_for(said.id, places)[name[1]], path)
     body = said.body.example if said.body else None
+    if isinstance(body, dict) and "timeout_seconds" in body:
+        body = body | {"timeout_seconds": 1}  # the test's own transaction hides from the sender what it waits for
     answer = getattr(api, method)(where) if body is None else getattr(api, method)(where, body)
 
     assert answer.status_code in said.answers, getattr(answer, "content", b"")
