@@ -57,6 +57,10 @@ class PostgresStage(Stage):
         return "300", "1,000"
 
     @property
+    def must_take(self) -> tuple[str, str, str]:
+        return "10 ms", "25 ms", "4 ms"
+
+    @property
     def database_url(self) -> str:
         return urlunsplit(urlsplit(self._given)._replace(path=f"/{self._name}"))
 

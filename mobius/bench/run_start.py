@@ -149,7 +149,7 @@ class RunStart:
         yield Figure("accepted runs without a row", str(outcome.accepted - len(arrived)), "0", "0")
         yield Figure(f"accept p50, {plan.connections} connections", milliseconds(latencies, 50))
         yield Figure(f"accept p99, {plan.connections} connections", milliseconds(latencies, 99), "60 ms", "21 ms")
-        yield Figure("CPU a run", shown(cpu, "ms", 2), "3 ms", "1.3 ms")
+        yield Figure("CPU a run", shown(cpu, "ms", 2), self.stage.must_take[2], "1.3 ms")
 
     def latency(self) -> Iterator[Figure]:
         plan = self.plan
@@ -158,8 +158,8 @@ class RunStart:
         arrived = self.rows("latency", outcome.accepted)
         to_row = [at - outcome.sent_at[number] for number, at in arrived.items()]
         accepting = outcome.latency.values()
-        yield Figure(f"start to row p50, {plan.rate:g}/s", milliseconds(to_row, 50), "5 ms", "3.8 ms")
-        yield Figure(f"start to row p99, {plan.rate:g}/s", milliseconds(to_row, 99), "12 ms", "7 ms")
+        yield Figure(f"start to row p50, {plan.rate:g}/s", milliseconds(to_row, 50), self.stage.must_take[0], "3.8 ms")
+        yield Figure(f"start to row p99, {plan.rate:g}/s", milliseconds(to_row, 99), self.stage.must_take[1], "7 ms")
         yield Figure(f"accept p50, {plan.rate:g}/s", milliseconds(accepting, 50))
         yield Figure(f"accept p99, {plan.rate:g}/s", milliseconds(accepting, 99))
 

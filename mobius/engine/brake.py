@@ -5,7 +5,6 @@ Whoever starts runs as fast as answers come is slowed down to what the workers d
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -17,9 +16,8 @@ _FEW = 32
 """So many runs are due at any moment when workers keep up."""
 _MANY = 1024
 _SECONDS_FOR_EACH = 0.001
-_LONGEST_SECONDS = 0.25
-_MOST_AT_ONCE = 9
-"""Threads of twelve: callbacks and pages need some, too."""
+_LONGEST_SECONDS = 0.1
+"""A thread that waits is missed by callbacks and pages, too."""
 
 
 class Brake:
@@ -31,7 +29,6 @@ class Brake:
         self._starts = 0
         self._due = 0
         self._looked_at = 0.0
-        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
 
     def wait(self) -> None:
         """Returns at once while workers keep up. Raises what the question raises."""
@@ -41,8 +38,5 @@ class Brake:
             self._looked_at = time.monotonic()
             self._due = self._count_due(_MANY)
         seconds = min((self._due - _FEW) * _SECONDS_FOR_EACH, _LONGEST_SECONDS)
-        if seconds > 0 and self._places.acquire(blocking=False):
-            try:
-                self._sleep(seconds)
-            finally:
-                self._places.release()
+        if seconds > 0:
+            self._sleep(seconds)
