@@ -38,6 +38,8 @@ JsonObject = dict[str, Any]
 MOST_AFTERWARDS = 100
 """So many bodies are kept for one row after the one that was used, or after the end of its run: whoever has the address
 could fill the disk."""
+MOST_BEFORE = 1_000
+"""And so many before it, which nobody waits for yet or which do not match what is awaited."""
 
 # Prepared: a hundred callbacks may come in a second.
 _step_at = Select(lambda address: Step.objects.select_related("run").with_address(address))
@@ -214,8 +216,8 @@ def _store(callback: Callback, run_id: str, step_id: str) -> Received:
         if earlier is not None:
             return _again(earlier)
         _attach(callback, run, step_id)
-        if callback.state in _AFTERWARDS and _has_enough(step_id):
-            callback.remark = f"{MOST_AFTERWARDS} callbacks have come for this row since: this one is not kept."
+        if remark := _too_many(callback, step_id):
+            callback.remark = remark
             return Received(callback=callback)
         _insert(callback)
         hear_callback(callback, run, now=callback.received_at)
@@ -224,11 +226,21 @@ def _store(callback: Callback, run_id: str, step_id: str) -> Received:
 
 
 _AFTERWARDS = (CallbackState.UPDATE, CallbackState.LATE)
+_BEFORE = (CallbackState.KEPT, CallbackState.UNMATCHED)
 
 
-def _has_enough(step_id: str) -> bool:
-    kept = Callback.objects.to_step(step_id).filter(state__in=_AFTERWARDS)
-    return len(kept.order_by().values_list("pk")[:MOST_AFTERWARDS]) == MOST_AFTERWARDS
+def _too_many(callback: Callback, step_id: str) -> str:
+    """Why this one is not kept; "" when it is."""
+    if callback.state in _AFTERWARDS and _has(MOST_AFTERWARDS, step_id, _AFTERWARDS):
+        return f"{MOST_AFTERWARDS} callbacks have come for this row since: this one is not kept."
+    if callback.state in _BEFORE and _has(MOST_BEFORE, step_id, _BEFORE):
+        return f"{MOST_BEFORE:,} callbacks have come for this row that nobody waited for: this one is not kept."
+    return ""
+
+
+def _has(most: int, step_id: str, states: Sequence[CallbackState]) -> bool:
+    kept = Callback.objects.to_step(step_id).filter(state__in=states)
+    return len(kept.order_by().values_list("pk")[:most]) == most
 
 
 def _store_unclear(callback: Callback) -> Received:

@@ -70,6 +70,21 @@ def test_whoever_has_the_address_cannot_fill_the_disk_once_the_row_is_answered(
     assert step_of(run, "answer").result == {"score": 7}
 
 
+def test_nor_can_he_before_the_answer(
+    project: Project, integration: Integration, clay: ClaySimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "MOST_BEFORE", 5)
+    go(project, asking(), waiting(config={"match": {"kind": "final"}}))
+
+    told = [callbacks.receive_at_address(token_of(clay), {"kind": "draft", "n": number}) for number in range(8)]
+
+    assert len(states()) == 5
+    assert [bool(one.callback.remark) for one in told] == [False] * 5 + [True] * 3
+    assert (
+        told[-1].callback.remark == "5 callbacks have come for this row that nobody waited for: this one is not kept."
+    )
+
+
 # --- match ---
 
 
