@@ -42,7 +42,7 @@ def advance(run_id: str, go_on: Callable[[], bool] = lambda: True) -> None:
 
     Does nothing for a run that is not ready, or that another worker takes first.
     """
-    _carry_on(run_id, None, None, go_on)
+    _RunInHand(run_id).carry_on(go_on)
 
 
 def begin(run: Run) -> bool:
@@ -55,9 +55,9 @@ def begin(run: Run) -> bool:
     if place is None:
         return False
     turn = Turn(_copy(run), spec_of(run.loop_version_id), {}, now=clock.now(), new=True)
-    sending = play_turn(turn, None, lambda: True)
-    if sending is not None or turn.goes_on:
-        embedded.hand_over(place, run.pk, partial(_carry_on, run.pk, turn, sending))
+    played = turn, play_turn(turn, None, lambda: True)
+    if _leaves_work(played):
+        embedded.hand_over(place, run.pk, _RunInHand(run.pk, played=played).carry_on)
     return True
 
 
@@ -66,7 +66,7 @@ def pass_on(run: Run) -> bool:
 
     False: it is to be rung, for there is none, or too much waits already.
     """
-    return embedded.pass_on(run.pk, partial(_carry_on, run.pk, None, None, fresh=_copy(run)))
+    return embedded.pass_on(run.pk, _RunInHand(run.pk, fresh=_copy(run)).carry_on)
 
 
 def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> dict[str, Work]:
@@ -78,14 +78,12 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
         together(partial(_begin, run_ids, due, go_on, played), working=True, light=True)
     except Exception as error:
         perhaps = {} if was_in_the_way(error) else played
-        return {
-            run_id: partial(_carry_on, run_id, None, None, perhaps=perhaps.get(run_id))
-            for run_id in (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
-        }
+        one_by_one = (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
+        return {run_id: _RunInHand(run_id, perhaps=perhaps.get(run_id)).carry_on for run_id in one_by_one}
     return {
-        run_id: partial(_carry_on, run_id, turn, sending)
-        for run_id, (turn, sending) in played.items()
-        if sending is not None or turn.goes_on
+        run_id: _RunInHand(run_id, played=decided).carry_on
+        for run_id, decided in played.items()
+        if _leaves_work(decided)
     }
 
 
@@ -128,80 +126,106 @@ def _copy(run: Run) -> Run:
     return copied
 
 
-def _carry_on(
-    run_id: str,
-    turn: Turn | None,
-    sending: Sending | None,
-    go_on: Callable[[], bool],
-    *,
-    fresh: Run | None = None,
-    perhaps: Played | None = None,
-) -> None:
-    """Go on from `turn`, which was written, with the row that is to go out after it; without one, take the run: it is
-    `fresh`, or else it is read. `perhaps` it was taken before: the database did not answer when that was committed."""
-    claim = turn.run.claim if turn is not None else None  # ours, once the first turn is written
-    sent = _send(sending, liveness.Permit(turn.run.worker)) if turn is not None and sending is not None else None
-    alone = overtaken = False
-    while True:
-        tried: list[Played] = []
-        try:
-            next_turn = partial(_next_turn, run_id, turn, claim, sent, go_on, fresh, perhaps, tried)
-            fresh = None  # whatever comes of it, it is written or read from now on
-            turn, sending = together(next_turn, working=True, light=True, alone=alone)
-            alone, perhaps = False, None
-        except Overtaken:
-            if claim is None and perhaps is None:
-                return  # taken by another worker, or changed by somebody who rings again
-            # Perhaps by ourselves, when what we asked about had not happened yet.
-            turn, perhaps, overtaken = None, None if overtaken else perhaps, True
-            continue
-        except Exception as error:
-            if is_passing(error):
+class _RunInHand:
+    """A run that this worker carries on, and what it knows of it from one commit to the next.
+
+    `played` is written already; else the run is to be taken: it is `fresh`, as it was inserted, or else it is read.
+    `perhaps` it was taken before: the database did not answer when that was committed.
+    """
+
+    def __init__(
+        self, run_id: str, *, played: Played | None = None, fresh: Run | None = None, perhaps: Played | None = None
+    ) -> None:
+        self._run_id = run_id
+        self._played = played
+        self._fresh = fresh
+        self._perhaps = perhaps
+        self._tried: Played | None = None  # what is being committed
+        self._claim: int | None = None  # ours, once the first turn is written
+        self._sent: Sent | None = None
+
+    def carry_on(self, go_on: Callable[[], bool]) -> None:
+        """Until it ends, rests, or is somebody else's, or `go_on` says that we are closing."""
+        turn = self._take_up(self._played) if self._played is not None else None
+        while (played := self._next_written(turn, go_on)) is not None:
+            if not _leaves_work(played):
+                return
+            turn = self._take_up(played)
+        if self._sent is not None:
+            record_alone(self._sent, go_on)
+
+    def _take_up(self, played: Played) -> Turn:
+        """What was decided is written: now its row may go out."""
+        turn, sending = played
+        self._claim = turn.run.claim
+        self._sent = _send(sending, liveness.Permit(turn.run.worker)) if sending is not None else None
+        return turn
+
+    def _next_written(self, turn: Turn | None, go_on: Callable[[], bool]) -> Played | None:
+        """The turn after this one, once it is committed. None: the run is not ours to go on with."""
+        alone = overtaken = False
+        while True:
+            self._tried = None
+            try:
+                played = together(partial(self._next, turn, go_on), working=True, light=True, alone=alone)
+                self._perhaps = None
+                return played
+            except Overtaken:
+                if self._claim is None and self._perhaps is None:
+                    return None  # taken by another worker, or changed by somebody who rings again
+                if overtaken:  # not by ourselves: what we ask about would be there by now
+                    self._perhaps = None
+                turn, overtaken = None, True
+            except Exception as error:
+                if not is_passing(error):
+                    # A fault of ours. What went over the wire is written all the same, and the run does not hang.
+                    _give_up(self._run_id, self._claim, self._sent, go_on)
+                    raise
                 turn = None  # what came of the row is kept here until it can be written
                 if was_in_the_way(error) and not alone:
                     alone = True
                     continue
-                perhaps = tried[0] if tried else perhaps
-                if (claim is None and perhaps is None) or not go_on():
+                self._perhaps = self._tried or self._perhaps
+                if (self._claim is None and self._perhaps is None) or not go_on():
                     raise  # nothing of ours is lost: the database holds the run as it was
-                logger.warning("run %s cannot be written just now; trying again: %s", run_id, error)
+                logger.warning("run %s cannot be written just now; trying again: %s", self._run_id, error)
                 wait_a_moment()
-                continue
-            # A fault of ours. What went over the wire is written all the same, and the run does not hang.
-            _give_up(run_id, claim, sent, go_on)
-            raise
-        if turn is None:
-            break
-        claim, sent = turn.run.claim, None
-        if sending is not None:
-            sent = _send(sending, liveness.Permit(turn.run.worker))
-        elif not turn.goes_on:
-            return
-    if sent is not None:
-        record_alone(sent, go_on)
+
+    def _next(self, before: Turn | None, go_on: Callable[[], bool]) -> Played | None:
+        """Play the next turn in the caller's transaction, or find the one that was written before.
+
+        What `before` left behind is what the database holds, as long as nobody overtakes us; else the run is read.
+        """
+        if self._perhaps is not None:
+            if _is_written(*self._perhaps):
+                return self._perhaps
+            if self._sent is not None and not delivering.is_on_the_wire(self._sent.sending.parcel.attempt_id):
+                self._sent = None  # it was written, and somebody else has changed the run since
+        if before is not None:
+            run, steps = before.run, before.steps
+        else:
+            found = self._taken() or self._read()
+            if found is None:
+                return None
+            run, steps = found, {step.key: step for step in _steps_of(found.pk)} if found.started_at else {}
+        turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
+        self._tried = turn, play_turn(turn, self._sent, go_on)
+        return self._tried
+
+    def _taken(self) -> Run | None:
+        """The run as it was inserted, once: whatever comes of it, it is written or read from then on."""
+        fresh, self._fresh = self._fresh, None
+        return fresh
+
+    def _read(self) -> Run | None:
+        if self._claim is None:
+            return _ready(self._run_id)
+        return Run.objects.filter(pk=self._run_id, claim=self._claim, status=RunStatus.RUNNING).first()
 
 
-def _next_turn(
-    run_id: str,
-    before: Turn | None,
-    claim: int | None,
-    sent: Sent | None,
-    go_on: Callable[[], bool],
-    fresh: Run | None,
-    perhaps: Played | None,
-    tried: list[Played],
-) -> tuple[Turn | None, Sending | None]:
-    """The turn just played, and the row that is to go out next, if any: `perhaps` the one that has been written before.
-    No turn: the run is not ours to go on with. What the caller is to commit is `tried`, should that fail."""
-    if perhaps is not None:
-        if _is_written(*perhaps):
-            return perhaps
-        if sent is not None and not delivering.is_on_the_wire(sent.sending.parcel.attempt_id):
-            sent = None  # it was written, and somebody else has changed the run since
-    turn, sending = _play_next_turn(run_id, before, claim, sent, go_on, fresh)
-    if turn is not None:
-        tried.append((turn, sending))
-    return turn, sending
+def _leaves_work(played: Played) -> bool:
+    turn, sending = played
+    return sending is not None or turn.goes_on
 
 
 def _is_written(turn: Turn, sending: Sending | None) -> bool:
@@ -227,34 +251,6 @@ def _is_ready(run: Run) -> bool:
     if run.status == RunStatus.QUEUED:
         return not run.queue_reason
     return run.status == RunStatus.SUSPENDED and run.wake_at is not None and run.wake_at <= clock.now()
-
-
-def _play_next_turn(
-    run_id: str,
-    before: Turn | None,
-    claim: int | None,
-    sent: Sent | None,
-    go_on: Callable[[], bool],
-    fresh: Run | None = None,
-) -> tuple[Turn | None, Sending | None]:
-    """The turn just played, and the row that is to go out next, if any. No turn: the run is not ours to go on with.
-
-    What `before` left behind is what the database holds, as long as nobody overtakes us; else the run is read.
-    """
-    if before is not None:
-        run, steps = before.run, before.steps
-    else:
-        found = fresh or (_ready(run_id) if claim is None else _ours(run_id, claim))
-        if found is None:
-            return None, None
-        run, steps = found, {step.key: step for step in _steps_of(run_id)} if found.started_at else {}
-    turn = Turn(run, spec_of(run.loop_version_id), steps, now=clock.now())
-    return turn, play_turn(turn, sent, go_on)
-
-
-def _ours(run_id: str, claim: int) -> Run | None:
-    """The run, while this worker holds it and it has not ended."""
-    return Run.objects.filter(pk=run_id, claim=claim, status=RunStatus.RUNNING).first()
 
 
 def _send(sending: Sending, permit: liveness.Permit) -> Sent:

@@ -1,28 +1,48 @@
-"""Runs whose time has come, for the workers that ask. Only on PostgreSQL, where several of them ask at once."""
+"""Runs whose time has come: rung for in the embedded engine, and on PostgreSQL taken by the workers that ask.
+
+What is due is due again later, and the later the oftener it was, so that a backlog is not gone through over and over.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
 
-from loops.models import Run
+from loops.models import RING_AGAIN_AFTER, Run
 from mobius import clock
 from mobius.engine import liveness
+from mobius.engine.doorbell import ring
 from mobius.prepared import Select, answered, execute
 
 BATCH = 200
 _MOST_DOUBLINGS = 6  # an hour
 _runs = Select(lambda: Run.objects.order_by())
 _DUE = "WHERE ring_due_at <= %s ORDER BY ring_due_at, id LIMIT %s"
+# Looked at four times a second, mostly in vain: written out, for Django takes longer to compile it than it runs.
+_TO_RING = f"SELECT id, rings FROM loops_run {_DUE}"  # noqa: S608
 _COUNT_DUE = "SELECT COUNT(*) FROM (SELECT 1 FROM loops_run WHERE ring_due_at <= %s LIMIT %s) AS due"
-_LATER = "ring_due_at = %s + interval '60 seconds' * 2 ^ least(rings, %s), rings = rings + 1"
+_AGAIN = f"interval '{RING_AGAIN_AFTER.total_seconds()} seconds'"
+_LATER = f"ring_due_at = %s + {_AGAIN} * 2 ^ least(rings, %s), rings = rings + 1"
 # Names of columns only; values are always parameters.
 _TAKE_DUE = f"""
     WITH due AS (SELECT id FROM loops_run {_DUE} FOR UPDATE SKIP LOCKED)
     UPDATE loops_run SET {_LATER}, worker = %s FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
 """  # noqa: S608
 _PUT_OFF = f"UPDATE loops_run SET {_LATER} WHERE id = ANY(%s)"  # noqa: S608
+
+
+def ring_due(now: datetime) -> None:
+    """Ring for runs whose time has come. In the embedded engine, where nobody else does."""
+    due = answered(_TO_RING, connection.ops.adapt_datetimefield_value(now), BATCH)
+    if not due:
+        return
+    with transaction.atomic():  # one commit for all of them
+        for run_id, rings in due:
+            again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
+            if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
+                ring(run_id)
 
 
 def lock_due(most: int) -> list[Run]:

@@ -12,6 +12,7 @@ from django.db.models import F
 from integrations import delivering
 from loops import bulk, queue
 from loops.clock_steps import ClockWatch
+from loops.due import ring_due
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
 from loops.pushing.releasing import look_after_pushes
@@ -28,7 +29,6 @@ from mobius.prepared import answered
 _clock = ClockWatch()
 _purge = HourlyPurge()
 _watch = Watch()
-_MOST_DOUBLINGS = 6  # an hour
 _IDLE_SECONDS = 0.25
 _WAITERS_SECONDS = 0.05
 _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes half of that at most
@@ -36,7 +36,6 @@ _SENT_OUTSIDE_A_RUN_WITHIN = timedelta(seconds=60)  # a test of a webhook takes 
 
 # Looked at four times a second, mostly in vain: written out, for Django takes longer to compile them than they run.
 # The odd condition repeats that of the partial index, which otherwise would not be used.
-_TO_RING = "SELECT id, rings FROM loops_run WHERE ring_due_at <= %s ORDER BY ring_due_at LIMIT %s"
 _TO_DO = """
     SELECT EXISTS (SELECT 1 FROM loops_trigger WHERE next_fire_at <= %s)
             OR EXISTS (SELECT 1 FROM loops_sourceevent WHERE due_at <= %s),
@@ -62,7 +61,7 @@ def sweep() -> float:
     delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
     _clock.look(now=now)
     if settings.MOBIUS_ENGINE == "embedded":
-        _ring_due(now)
+        ring_due(now)
     else:
         give_up_silent(now=now)  # and what is due is taken by the workers themselves
     moment = connection.ops.adapt_datetimefield_value(now)
@@ -96,18 +95,6 @@ def recover() -> None:
         Run.objects.filter(status=RunStatus.QUEUED, queue_reason="").update(ring_due_at=now)
         Run.objects.filter(status=RunStatus.SUSPENDED, wake_at__lte=now).update(ring_due_at=now)
         take_back(now=now)
-
-
-def _ring_due(now: datetime) -> None:
-    """Ring runs whose time has come, and push their next ring back, so that a backlog is not rung over and over."""
-    due = answered(_TO_RING, connection.ops.adapt_datetimefield_value(now), BATCH)
-    if not due:
-        return
-    with transaction.atomic():  # one commit for all of them
-        for run_id, rings in due:
-            again = now + RING_AGAIN_AFTER * 2 ** min(rings, _MOST_DOUBLINGS)
-            if Run.objects.to_ring(now).filter(pk=run_id).update(ring_due_at=again, rings=rings + 1):
-                ring(run_id)
 
 
 def _wake_waiters(first: str | None, now: datetime) -> bool:

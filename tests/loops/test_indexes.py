@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 
 from integrations import conditions
 from integrations.models import Attempt, LedgerEntry, Webhook
-from loops import sweeping
+from loops import due, sweeping
 from loops.models import Callback, Loop, Run, SourceEvent, Step, Trigger
 from mobius import clock
 from mobius.notifying import couriers
@@ -53,7 +53,7 @@ def test_an_index_answers(question: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("statement", [sweeping._TO_RING, sweeping._NEXT_SUBJECT, couriers._NEXT_ENDPOINT])
+@pytest.mark.parametrize("statement", [due._TO_RING, sweeping._NEXT_SUBJECT, couriers._NEXT_ENDPOINT])
 def test_an_index_answers_the_sweep(statement: str) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("reads SQLite's plan")
