@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from django.conf import settings
 from django.db import close_old_connections, connection
@@ -12,6 +14,9 @@ from mobius.projects.models import Project
 if settings.MOBIUS_ENGINE == "embedded":
     pytest.skip("the database of the distributed engine", allow_module_level=True)
 import psycopg
+
+from loops import changes
+from mobius.engine.postgresql.base import go_by_index
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
@@ -47,3 +52,29 @@ def test_after_an_error_the_server_is_asked_whether_it_still_answers() -> None:
     close_old_connections()
     assert not connection.errors_occurred
     assert session() == before
+
+
+def test_nobody_keeps_a_second_index_for_the_beginnings_of_ids() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%%varchar_pattern_ops%%'")
+        kept = [name for (name,) in cursor.fetchall()]
+
+    assert [name for name in kept if name.startswith(("loops_", "integrations_", "projects_"))] == []
+
+
+def test_a_worker_s_connection_finds_rows_by_an_index_although_the_tables_are_small() -> None:
+    def plan() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN {changes._save_run._of_many}", ["[]"])
+            return str(cursor.fetchall())
+
+    def as_a_worker() -> str:
+        go_by_index()
+        try:
+            return plan()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert "Seq Scan" not in pool.submit(as_a_worker).result()
+    assert "Seq Scan" in plan(), "others go by what PostgreSQL counted"
