@@ -8,7 +8,7 @@ from typing import Self
 from django.db import connection, models
 from django.db.models import Q
 
-from loops.models.fields import id_field
+from mobius.fields import id_field
 from mobius.ids import ID_LENGTH
 from mobius.projects.audit_models import ActorKind
 from mobius.projects.models import Project

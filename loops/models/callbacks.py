@@ -9,8 +9,9 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 
-from loops.models.fields import STEP_ID_LENGTH, id_field
+from loops.models.fields import STEP_ID_LENGTH
 from loops.models.runs import Run
+from mobius.fields import id_field
 from mobius.projects.models import Project
 
 

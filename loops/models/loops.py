@@ -7,8 +7,8 @@ from typing import Self
 from django.db import models
 from django.db.models import OuterRef, Q, Subquery
 
-from loops.models.fields import id_field
 from loops.models.runs import Run
+from mobius.fields import id_field
 from mobius.projects.models import Project
 
 _LARGEST_NUMBER = 2**31 - 1  # that every database can look for

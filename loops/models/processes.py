@@ -7,7 +7,7 @@ from typing import Self
 
 from django.db import models
 
-from loops.models.fields import id_field
+from mobius.fields import id_field
 
 
 class Chore(models.Model):

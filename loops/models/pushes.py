@@ -10,8 +10,8 @@ from django.db import connection, models
 from django.db.models import Count, Q
 
 from integrations.models import Integration
-from loops.models.fields import id_field
 from loops.models.loops import Loop
+from mobius.fields import id_field
 from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 

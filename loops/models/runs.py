@@ -10,8 +10,8 @@ from django.db import connection, models
 from django.db.models import OuterRef, Q, Subquery
 from django.db.models.expressions import OrderBy
 
-from loops.models.fields import id_field
 from loops.models.processes import Worker
+from mobius.fields import id_field
 from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 

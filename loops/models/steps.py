@@ -8,9 +8,10 @@ from typing import Any, Self
 from django.db import models
 from django.db.models import OuterRef, Q
 
-from loops.models.fields import STEP_ID_LENGTH, id_field
+from loops.models.fields import STEP_ID_LENGTH
 from loops.models.loops import Loop
 from loops.models.runs import Run
+from mobius.fields import id_field
 
 
 class StepStatus(models.TextChoices):

@@ -9,8 +9,8 @@ from django.db import models
 from django.db.models import Q
 
 from integrations.secrets import SecretTextField
-from loops.models.fields import id_field
 from loops.models.loops import Loop
+from mobius.fields import id_field
 from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Self
 
 from django.db import models
@@ -12,7 +11,8 @@ from django.db.models.functions import Lower
 
 from mobius.alerting.conditions import Condition
 from mobius.alerting.machine import News, Standing
-from mobius.ids import ID_LENGTH, new_id
+from mobius.fields import id_field
+from mobius.ids import ID_LENGTH
 from mobius.projects.models import Membership, Project
 
 
@@ -33,7 +33,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 class Alert(models.Model):
     """One condition of one thing, from when it was noticed until it is over."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "alert"), editable=False)
+    id = id_field("alert")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="alerts", db_index=False)
     condition = models.CharField(max_length=30, choices=Condition.choices)
     object_id = models.CharField(max_length=ID_LENGTH)  # a plain id: this app knows neither integrations nor loops
@@ -86,7 +86,7 @@ class RecipientQuerySet(models.QuerySet["Recipient"]):
 class Recipient(models.Model):
     """An address that a project's alerts are mailed to. One that is a member's goes with the membership."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "rcp"), editable=False)
+    id = id_field("rcp")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="alert_recipients", db_index=False)
     membership = models.ForeignKey(Membership, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
     address = models.EmailField()
@@ -149,7 +149,7 @@ class MailQuerySet(models.QuerySet["Mail"]):
 class Mail(models.Model):
     """One e-mail about an alert to one recipient. Sent at least once, always under the same Message-ID."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "mail"), editable=False)
+    id = id_field("mail")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
     alert = models.ForeignKey(Alert, on_delete=models.CASCADE, null=True, related_name="mails")  # a test has none
     recipient = models.ForeignKey(Recipient, on_delete=models.SET_NULL, null=True, related_name="mails")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Self
 
 from django.db import models
 from django.db.models import Q
 
 from integrations.secrets import SecretTextField
-from mobius.ids import ID_LENGTH, new_id
+from mobius.fields import id_field
+from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 
 
@@ -34,7 +34,7 @@ EndpointManager = WithoutAddresses.from_queryset(EndpointQuerySet)
 class Endpoint(models.Model):
     """An address that a project's events are posted to; the contract's Webhook (mobius-contract §9)."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "wbh"), editable=False)
+    id = id_field("wbh")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="endpoints")
     name = models.CharField(max_length=200)
     url = SecretTextField(default="")  # whoever knows it can post there; "": nothing is sent
@@ -136,7 +136,7 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
 class Notification(models.Model):
     """One event for one endpoint. Sent at least once, always under the same id."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "whd"), editable=False)
+    id = id_field("whd")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+", db_index=False)
     endpoint = models.ForeignKey(Endpoint, on_delete=models.CASCADE, related_name="notifications", db_index=False)
     event_type = models.CharField(max_length=40)

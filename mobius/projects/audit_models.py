@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from django.db import models
 from django.db.models import Q
 
-from mobius.ids import ID_LENGTH, new_id
+from mobius.fields import id_field
 
 if TYPE_CHECKING:
     from mobius.projects.models import Project
@@ -58,7 +57,7 @@ class AuditEvent(models.Model):
     Holds names of fields, never their values, so that no secret can get in (safety §6).
     """
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "aud"), editable=False)
+    id = id_field("aud")
     # Without a constraint: what was done stays known, also in a project that is gone. None: done to the whole console,
     # such as to a person's account.
     project = models.ForeignKey(

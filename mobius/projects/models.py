@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from functools import partial
 from typing import Self
 
 from django.conf import settings
@@ -13,7 +12,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
-from mobius.ids import ID_LENGTH, new_id
+from mobius.fields import id_field
+from mobius.ids import ID_LENGTH
 from mobius.projects.audit_models import ActorKind, AuditEvent  # noqa: F401  # Django looks for all of them here
 from mobius.projects.roles import Role
 
@@ -57,7 +57,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
 class Project(models.Model):
     """A tenant: everything else belongs to exactly one project."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "prj"), editable=False)
+    id = id_field("prj")
     handle = models.CharField(
         max_length=63,
         unique=True,
@@ -157,7 +157,7 @@ class ServicePrincipalQuerySet(models.QuerySet["ServicePrincipal"]):
 class ServicePrincipal(models.Model):
     """The machine that API keys act as (mobius-contract §3)."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "svc"), editable=False)
+    id = id_field("svc")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="principals")
     name = models.CharField(max_length=200)
     description = models.CharField(max_length=1000, blank=True)
@@ -198,7 +198,7 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 class ApiKey(models.Model):
     """A bearer credential of one project. Only its SHA-256 is stored; the key itself is shown once."""
 
-    id = models.CharField(primary_key=True, max_length=ID_LENGTH, default=partial(new_id, "cred"), editable=False)
+    id = id_field("cred")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="api_keys")
     principal = models.ForeignKey(ServicePrincipal, on_delete=models.PROTECT, related_name="api_keys")
     name = models.CharField(max_length=200)
