@@ -27,6 +27,7 @@ _ANSWERS_END_WITHIN_SECONDS = 5
 _MOST_CONNECTIONS = 1000
 _ROOM = 100  # for those that come, however many keep silent
 _STUCK_AFTER_SECONDS = 60.0
+_SILENT_AFTER_SECONDS = 120.0
 _LOOKS_EVERY_SECONDS = 5.0
 
 
@@ -63,6 +64,19 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     task_class = _Answer
     error_task_class = _Refusal
 
+    @property
+    def last_activity(self) -> float:
+        """On the monotonic clock: when that of the wall is set, nobody has been silent for hours."""
+        return self._last_activity
+
+    @last_activity.setter
+    def last_activity(self, _: float) -> None:  # waitress gives the time of the wall
+        self._last_activity = time.monotonic()
+
+    def is_answered(self) -> bool:
+        """Just now: a request of it is worked on, or a part of the answer still has to leave."""
+        return bool(self.requests or self.total_outbufs_len)
+
     def write_soon(self, data: Any) -> int:
         """Send at once while the far side takes it; only what it does not take is for waitress's own buffers.
 
@@ -76,7 +90,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         if sent and sent == len(data):
             return sent
         if not self.total_outbufs_len:
-            self.last_activity = time.time()  # from now on the far side is waited for
+            self.last_activity = time.monotonic()  # from now on the far side is waited for
         return sent + int(super().write_soon(data[sent:] if sent else data))
 
     def _send_now(self, data: bytes, *, do_close: bool) -> int:
@@ -96,7 +110,7 @@ class Server:
             **listening,
             threads=threads,
             connection_limit=_MOST_CONNECTIONS,
-            channel_timeout=120,
+            channel_timeout=sys.maxsize,  # by the clock of the wall; _hang_up does it
             max_request_body_size=LARGEST_BODY,
             ident=None,
             clear_untrusted_proxy_headers=False,  # mobius/wsgi.py judges them, under every server alike
@@ -131,31 +145,32 @@ class Server:
             self._make_room()
         if time.monotonic() >= self._looks_at:
             self._looks_at = time.monotonic() + _LOOKS_EVERY_SECONDS
-            self._give_up_stuck()
+            self._hang_up()
         wasyncore.loop(timeout=seconds, use_poll=sys.platform != "win32", map=self._sockets, count=1)
 
     def _make_room(self) -> None:
         """Let those go that have said nothing for the longest: whoever opens a thousand connections and keeps silent,
         or drips a request into each, must not shut out everybody else. Who is being answered stays."""
-        silent = [one for one in self._channels() if not one.requests and not one.total_outbufs_len]
+        silent = [one for one in self._channels() if not one.is_answered()]
         for channel in sorted(silent, key=lambda one: one.last_activity)[:_ROOM]:
             channel.will_close = True
 
-    def _give_up_stuck(self) -> None:
-        """Hang up on those that take nothing of their answer: a thread waits for each, and would for ever."""
-        now = time.time()
+    def _hang_up(self) -> None:
+        """On those that take nothing of their answer, since a thread waits for each and would for ever; and on those
+        that ask for nothing more."""
+        now = time.monotonic()
         for channel in self._channels():
-            if channel.total_outbufs_len and now - channel.last_activity > _STUCK_AFTER_SECONDS:
+            silent_seconds = now - channel.last_activity
+            if channel.total_outbufs_len and silent_seconds > _STUCK_AFTER_SECONDS:
                 channel.handle_close()
+            elif not channel.requests and silent_seconds > _SILENT_AFTER_SECONDS:
+                channel.will_close = True
 
     def _channels(self) -> list[_Channel]:
-        return [one for one in self._sockets.values() if isinstance(one, _Channel)]
+        return [one for one in list(self._sockets.values()) if isinstance(one, _Channel)]
 
     def _busy(self) -> bool:
-        return any(
-            getattr(channel, "requests", None) or getattr(channel, "total_outbufs_len", 0)
-            for channel in list(self._sockets.values())
-        )
+        return any(channel.is_answered() for channel in self._channels())
 
 
 def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]) -> bool:

@@ -19,7 +19,7 @@ from mobius.api import downloads, streaming
 from mobius.atonce import AtOnce
 from mobius.projects import throttling
 
-pytest_plugins = ["tests.cast", "tests.inventory"]
+pytest_plugins = ["tests.cast", "tests.inventory", "tests.integrations.hostile"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -118,6 +118,7 @@ class IntegrationViewSet(ProjectViewSet):
     @transaction.atomic
     def update(self, request: Request, project: str, integration: str) -> Response:
         changes = ChangedIntegrationSerializer.read(request.data)
+        connecting.hold(self.project.pk)  # what is not given stays as it is
         found = self._integration(integration)
         if "config" in changes or "credentials" in changes:
             found = self._connect_again(found, changes)

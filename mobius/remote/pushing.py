@@ -163,7 +163,8 @@ def _keys(given: Sequence[str]) -> dict[str, str | None]:
 
 def _report(checked: JsonObject) -> None:
     """What the dry run found, on standard error."""
-    found, forecast = checked["check"], checked.get("forecast", {})
+    found = checked["check"]
+    forecast = checked.get("forecast", {}) if found["ready"] else {}
     lines = [f"{checked['rows']:,} rows, read as {checked['read_as']}.", f"{found['ready']:,} can be sent."]
     for kind, words in _WORDS.items():
         if reason := found["reasons"].get(kind):

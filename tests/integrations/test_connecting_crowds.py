@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
-from threading import Barrier
+from threading import Barrier, Event
+from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 
 from integrations import connecting
 from integrations.forms import Options
-from integrations.models import Integration, Webhook, WebhookState
+from integrations.models import Integration, Webhook, WebhookSecret, WebhookState
 from integrations.providers.contract import Connection
 from integrations.providers.registry import get_provider
 from integrations.succession import stage, unstage
@@ -58,6 +59,33 @@ def test_of_five_who_make_the_same_integration_one_does(api: Api) -> None:
     answers = at_once(*[lambda: api.post(f"{api.root}/integrations", body)] * 5)
 
     assert sorted(one.status_code for one in answers) == [201, 409, 409, 409, 409]  # type: ignore[attr-defined]
+
+
+def test_a_secret_that_is_rotated_while_somebody_changes_the_rest_stays_rotated(api: Api, project: Project) -> None:
+    old = Connection(webhook_url=f"{URL}one", auth_header_name="x-a", auth_header_value="hush-hush")
+    made = connecting.connect(project=project, provider=get_provider("clay"), connection=old)
+    was_read, was_rotated = Event(), Event()
+
+    def meanwhile(execute: Callable[..., Any], sql: str, *more: Any) -> Any:
+        found = execute(sql, *more)
+        if sql.startswith("SELECT") and 'FROM "integrations_webhooksecret"' in sql:
+            was_read.set()
+            was_rotated.wait(0.5)
+        return found
+
+    def change() -> object:
+        config = {"webhook_url": old.webhook_url, "auth_header_name": "x-b"}
+        with connection.execute_wrapper(meanwhile):
+            return api.put(f"{api.root}/integrations/{made.pk}", {"config": config})
+
+    def rotate() -> None:
+        assert was_read.wait(10)
+        connecting.rotate(made, auth_header_name="x-b", auth_header_value="another-one")
+        was_rotated.set()
+
+    at_once(change, rotate)
+
+    assert WebhookSecret.objects.get().auth_header_value == "another-one"
 
 
 def test_connecting_staging_and_taking_away_never_wait_for_each_other_in_a_circle(project: Project) -> None:

@@ -14,28 +14,12 @@ from integrations.providers.clay.submit import SUBMIT
 from integrations.providers.errors import ActionInputInvalid
 from mobius.projects.models import Project
 from tests.cast import Api
+from tests.integrations.hostile import HOSTILE, resolve_to
 from tests.integrations.sockets import OK, Server, answers
 from tests.integrations.test_headers import FORBIDDEN
-from tests.integrations.test_outbound import HOSTILE, NAMES, resolve_to
 
 CONNECT = "integrations/providers/clay/connect"
 PAGE = "/projects/platform/govern/integrations/clay/connect/"
-
-
-@pytest.fixture
-def dialled(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Any]:
-    """What anything in this process tried to connect to beyond the database. Nothing gets out."""
-    settings.MOBIUS_OUTBOUND_ALLOW = []
-    resolve_to(monkeypatch, {name: [addresses] for name, addresses in NAMES.items()})
-    addresses: list[Any] = []
-
-    def trap(_: socket.socket, address: Any) -> None:
-        addresses.append(address)
-        raise ConnectionRefusedError("trapped")
-
-    monkeypatch.setattr(socket.socket, "connect", trap)
-    monkeypatch.setattr(socket.socket, "connect_ex", trap)
-    return addresses
 
 
 @pytest.mark.parametrize("url", HOSTILE)

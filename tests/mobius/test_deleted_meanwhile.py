@@ -3,7 +3,8 @@ writes. It is told so, and is never a fault of ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -43,8 +44,9 @@ def named_in(path: str) -> list[str]:
     return [name for name in TAKEN_AWAY if f"<{name}>" in path or f"<{name}_id>" in path]
 
 
-def somebody_is_quicker(name: str, key: str) -> Callable[..., Any]:
-    """Takes the thing away as soon as the request has read it."""
+@contextmanager
+def somebody_is_quicker(name: str, key: str) -> Iterator[None]:
+    """Takes the thing away as soon as the request within has read it."""
     model, take_away = TAKEN_AWAY[name]
     quicker: list[str] = []
 
@@ -57,7 +59,9 @@ def somebody_is_quicker(name: str, key: str) -> Callable[..., Any]:
                 take_away(one)
         return found
 
-    return meanwhile
+    with connection.execute_wrapper(meanwhile):
+        yield
+    assert quicker, "the request has not read it"
 
 
 ROUTES = [(route, name) for route in API for name in named_in(route)]
@@ -74,7 +78,7 @@ def test_what_is_taken_away_in_the_middle_of_a_call_is_not_there(
     method, _, path = route.partition(" ")
     mine, body = given(API[route], things)
 
-    with connection.execute_wrapper(somebody_is_quicker(name, mine[name])):
+    with somebody_is_quicker(name, mine[name]):
         answer = getattr(api, method.lower())(filled(path, mine), body)
 
     assert answer.status_code < 500, answer.content
@@ -95,7 +99,7 @@ def test_what_is_taken_away_in_the_middle_of_a_form_is_not_there(
     client.force_login(root)
     mine, body = given(PAGES[path], things)
 
-    with connection.execute_wrapper(somebody_is_quicker(name, mine[f"{name}_id"])):
+    with somebody_is_quicker(name, mine[f"{name}_id"]):
         answer = client.post(filled(path, mine), body)
 
     assert answer.status_code < 500, answer.content
@@ -109,7 +113,7 @@ def test_the_page_says_that_somebody_was_quicker(
     client.force_login(root)
     address = f"/projects/platform/govern/integrations/{things['integration']}/pause/"
 
-    with connection.execute_wrapper(somebody_is_quicker("integration", things["integration"])):
+    with somebody_is_quicker("integration", things["integration"]):
         answer = client.post(address)
 
     assert answer.status_code == 404

@@ -41,6 +41,7 @@ def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that gives up soon."""
     monkeypatch.setattr(serving, "_STUCK_AFTER_SECONDS", 0.5)
+    monkeypatch.setattr(serving, "_SILENT_AFTER_SECONDS", 0.5)
     monkeypatch.setattr(serving, "_LOOKS_EVERY_SECONDS", 0.1)
 
 
@@ -142,3 +143,28 @@ def test_who_was_long_silent_has_as_long_to_read_as_others(impatient: None, port
         connection.sendall(b"GET /late HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         time.sleep(1.2)
         assert b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")[2] == LARGE
+
+
+@pytest.mark.parametrize("hours", [6, -6])
+def test_a_clock_that_is_set_anew_ends_no_connection(port: int, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as kept:
+        kept.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert kept.recv(65_536).endswith(b"small")
+        set_clock(monkeypatch, hours)
+        assert ask(port, "/small").endswith(b"small")  # so the server has looked around since
+
+        kept.sendall(b"GET /small HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert b"".join(iter(lambda: kept.recv(65_536), b"")).endswith(b"small")
+
+
+def test_whoever_asks_for_nothing_more_is_let_go_though_the_clock_fell_back(
+    impatient: None, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+        set_clock(monkeypatch, -6)
+        assert silent.recv(1) == b""
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + hours * 3600)

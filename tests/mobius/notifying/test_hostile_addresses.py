@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 import pytest
@@ -12,27 +11,11 @@ from django.test import Client
 from mobius.notifying.models import Endpoint, Notification
 from mobius.projects.models import Project
 from tests.cast import Api
-from tests.integrations.test_outbound import HOSTILE, NAMES, resolve_to
+from tests.integrations.hostile import HOSTILE
 from tests.mobius.notifying.receiving import deliver_due, napping, play
 
 pytestmark = pytest.mark.django_db
 PAGE = "/projects/platform/govern/webhooks/"
-
-
-@pytest.fixture
-def dialled(monkeypatch: pytest.MonkeyPatch, settings: Any) -> list[Any]:
-    """What anything in this process tried to connect to beyond the database. Nothing gets out."""
-    settings.MOBIUS_OUTBOUND_ALLOW = []
-    resolve_to(monkeypatch, {name: [addresses] for name, addresses in NAMES.items()})
-    addresses: list[Any] = []
-
-    def trap(_: socket.socket, address: Any) -> None:
-        addresses.append(address)
-        raise ConnectionRefusedError("trapped")
-
-    monkeypatch.setattr(socket.socket, "connect", trap)
-    monkeypatch.setattr(socket.socket, "connect_ex", trap)
-    return addresses
 
 
 @pytest.mark.parametrize("url", [url for url in HOSTILE if url])

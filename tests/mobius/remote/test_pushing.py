@@ -37,6 +37,18 @@ def test_a_place_where_failures_cannot_be_saved_is_refused_before_anything_is_se
     assert file.read_text() == "email\nada@example.com\n"
 
 
+def test_what_cannot_be_sent_has_no_price(tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("email\nada@example.com\n")
+    forecast = {"rows": 0, "over_budget": 0, "usage": {"left": 10}, "rate_per_second": 9.9, "seconds": 0.0}
+    checked = {"rows": 1, "read_as": "CSV", "request_id": ["email"], "check": {"ready": 0, "reasons": {}}}
+    with console(Says(body={"id": "push_1"}), Says(body=checked | {"forecast": forecast})) as api:
+        done = api.mobius("clay", "push", str(file), "--request-id", "email")
+
+    assert done.exit_code == 1
+    assert done.stderr == "1 rows, read as CSV.\n0 can be sent.\n"
+
+
 def test_what_comes_through_a_pipe_is_uploaded_whole() -> None:
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb") as to:
