@@ -37,7 +37,7 @@ from tests.loops.runs import push
 
 MOST_QUERIES = 12
 MANY = 25
-"""More than a list shows on one page."""
+"""More than twice as many as there may be queries."""
 
 P = "/projects/<handle>/"
 OF_MACHINES = ("/logout/", "/healthz", "/readyz", "/metrics")
@@ -56,7 +56,7 @@ FILTERED = [
     f"{P}operate/runs/<failed_run>/",
     f"{P}operate/pushes/<running_push>/",
     f"{P}operate/pushes/<paused_push>/",
-    f"{P}operate/pushes/new/?integration=clay",
+    f"{P}operate/pushes/new/?integration=<integration_id>",
     f"{P}operate/runs/all/retry/?status=failed",
     f"{P}operate/runs/all/cancel/?status=suspended",
     f"{P}operate/deliveries/all/settle/?state=in_doubt",
