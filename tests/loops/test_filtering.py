@@ -87,6 +87,7 @@ def test_a_state_that_there_is_not_is_named_above_the_list(viewer: Client, proje
 
     assert answer.status_code == 422
     assert re.search("There is no (status|state) “lost”", text(answer))
+    assert "The list below does without it." in text(answer)
 
 
 def test_each_status_says_how_many_it_has_among_what_the_other_filters_leave(viewer: Client, project: Project) -> None:
