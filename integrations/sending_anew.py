@@ -52,8 +52,8 @@ def new_request_id(attempt: Attempt) -> str:
 def send_anew(attempt: Attempt, *, request_id: str, reason: str, by: Actor) -> Called:
     """Send the row of `attempt` as another one under `request_id`.
 
-    The same `request_id` twice, such as by a double click, makes one row. Raises NotAnew and what `invoke` raises;
-    then nothing was sent.
+    The same `request_id` twice, such as by a double click, makes one row, unless the integration may send a row twice.
+    Raises NotAnew and what `invoke` raises; then nothing was sent.
     """
     if refusal := why_not_anew(attempt):
         raise NotAnew(f"{refusal} Nothing was sent.")

@@ -45,8 +45,6 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
     runs = _within(Run.objects.of_project(project), "run", selection)
     if selection.state:
         runs = runs.in_status(selection.state)
-    if selection.ids:
-        runs = runs.filter(pk__in=selection.ids.split(","))
     if selection.of:
         runs = runs.of_loop(selection.of)
     if selection.through:
@@ -70,8 +68,6 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
     if selection.of:
         among = among.filter(integration=selection.of)
     attempts = _within(among, "att", selection)
-    if selection.ids:
-        attempts = attempts.filter(pk__in=selection.ids.split(","))
     if selection.state:
         attempts = attempts.in_state(selection.state)
     if text := selection.text:
@@ -154,7 +150,9 @@ Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 
 def _within(queryset: Rows, prefix: str, selection: Selection) -> Rows:
-    """Ids know the time, so that the index of ids answers."""
+    """Those that are picked, or all; between the days. Ids know the time, so that the index of ids answers."""
+    if selection.ids:
+        queryset = queryset.filter(pk__in=selection.ids.split(","))
     if selection.since:
         queryset = queryset.filter(pk__gte=first_id(prefix, _midnight(selection.since)))
     if selection.until:

@@ -172,9 +172,9 @@ def trouble_with(request: HttpRequest, names: Names) -> str:
     """What is wrong with the address's filters, for a person; "" when nothing is."""
     state = request.GET.get(names.state, "")
     if state and state not in names.states.values:
-        return f"There is no {names.state} “{state[:_LONGEST_ID]}”. It is left out as it is."
+        return f"There is no {names.state} “{state[:_LONGEST_ID]}”."
     wrong = [name for name in ("from", "to") if request.GET.get(name, "").strip() and not _day(request, name)]
-    return f"Write the day “{wrong[0]}” like 2026-11-28. It is left out as it is." if wrong else ""
+    return f"Write the day “{wrong[0]}” like 2026-11-28." if wrong else ""
 
 
 def _day(request: HttpRequest, name: str) -> str:

@@ -140,9 +140,9 @@ def _event_of(loop: Loop, run_id: str) -> JsonObject | None:
 def _draw(request: ProjectRequest, loop: Loop, *, start: StartForm | None = None) -> HttpResponse:
     version = loop.current_version
     last_run = Run.objects.of_loop(loop.pk).order_by("-id").first()
-    event = _event_of(loop, request.GET.get("run", "")) or (
-        example_event(spec_of(version.pk), last_run) if version else {}
-    )
+    event = _event_of(loop, request.GET.get("run", ""))
+    if event is None:
+        event = example_event(spec_of(version.pk), last_run) if version else {}
     versions = LoopVersion.objects.of_loop(loop)
     may_start = request.access.allows(Permission.START)
     start = start or StartForm(initial={"event": editable(event)})

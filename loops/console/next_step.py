@@ -16,7 +16,6 @@ def next_step(request: ProjectRequest, project: Project) -> dict[str, Any]:
     """What `loops/next_step.html` shows; it looks at the page's `integrations`, too."""
     loop = _loop_to_start(project)
     return {
-        "teaches": True,
         "loop": loop,
         "curl": _curl(loop) if loop else "",
         "may_edit": request.access.allows(Permission.ADMINISTER),

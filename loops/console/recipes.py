@@ -235,11 +235,10 @@ def _parts(recipe: LoopRecipe, found: Arrivals, *, over: bool) -> list[Part]:
 
 def _refused(recipe: LoopRecipe, found: Arrivals) -> list[RefusedCall]:
     """The last calls with the recipe's keys that were refused, as far as they came after what arrived."""
-    starting = [key for key in recipe.keys if key.role == Role.RUN]
-    calls = RefusedCall.objects.of_keys(starting)
+    calls = RefusedCall.objects.of_keys(key for key in recipe.keys if key.role == Role.RUN)
     if found.call is not None:
         calls = calls.filter(called_at__gt=found.call.run.created_at)
-    return list(calls[:_REFUSED_SHOWN]) if starting else []
+    return list(calls[:_REFUSED_SHOWN])
 
 
 def _part(name: str, context: dict[str, Any]) -> Part:

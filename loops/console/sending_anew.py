@@ -28,7 +28,7 @@ from mobius.web.forms import explain, form_page, posted
 def delivery_send_anew(request: ProjectRequest, project: Project, delivery_id: str) -> HttpResponse:
     attempt = find_delivery(project, delivery_id)
     page = reverse("console:delivery", args=[project.handle, attempt.pk])
-    if request.method != "POST" and (refusal := why_not_anew(attempt)):
+    if refusal := why_not_anew(attempt):
         messages.info(request, f"This row cannot be sent as a new request. {refusal}")
         return redirect(page)
     form = SendAnewForm(posted(request), initial={"request_id": new_request_id(attempt)})

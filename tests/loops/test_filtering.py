@@ -87,6 +87,7 @@ def test_a_state_that_there_is_not_is_named_above_the_list(viewer: Client, proje
 
     assert answer.status_code == 422
     assert re.search("There is no (status|state) “lost”", text(answer))
+    assert "The list below does without it." in text(answer)
 
 
 def test_each_status_says_how_many_it_has_among_what_the_other_filters_leave(viewer: Client, project: Project) -> None:
@@ -201,6 +202,23 @@ def test_callbacks_are_filtered_by_integration_state_and_day(
     assert listed(viewer.get(its_own, {"to": "2020-01-01"})) == []
 
 
+def test_what_is_picked_is_what_is_listed_and_counted(
+    viewer: Client, attempt: Attempt, project: Project, clay: ClaySimulator
+) -> None:
+    clay.next_answers(LOST)
+    go(project, push(row={"payload": {}, "request_id": "req-2"}))
+    receive_by_request_id(project, {"request_id": "req-1"})
+    Attempt.objects.update(state=AttemptState.IN_DOUBT)
+
+    found = viewer.get(DELIVERIES, {"id": attempt.pk})
+
+    assert listed(found) == [attempt.pk]
+    assert pills(found)["In doubt"] == "1"
+    assert listed(viewer.get(RUNS, {"id": attempt.run_id})) == [attempt.run_id]
+    assert listed(viewer.get(CALLBACKS)) != []
+    assert listed(viewer.get(CALLBACKS, {"id": "cbk_another"})) == []
+
+
 def test_the_deliveries_of_an_integration_keep_to_it_and_need_not_say_so(
     viewer: Client, attempt: Attempt, integration: Integration
 ) -> None:
@@ -262,6 +280,12 @@ def test_whether_a_run_went_through_an_integration_is_answered_by_the_index_of_r
         assert "TEMP B-TREE" not in plan
 
 
+def plan_of(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        return str(cursor.fetchall())
+
+
 def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("reads SQLite's plan")
@@ -269,9 +293,7 @@ def test_the_counts_are_answered_by_indexes(project: Project, viewer: Client) ->
         with CaptureQueriesContext(connection) as asked:
             viewer.get(address, {"from": "2026-01-01"})
         (counting,) = [query["sql"] for query in asked if "COUNT(" in query["sql"]]
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN QUERY PLAN {counting}")
-            plan = str(cursor.fetchall())
+        plan = plan_of(counting)
         assert re.findall(r"INDEX (runs_by_status|attempts_by_state|attempts_in_doubt)", plan), plan
         assert not re.search(r"SCAN (loops_run|integrations_attempt)\b", plan), plan
 
@@ -283,9 +305,7 @@ def test_a_search_is_answered_by_the_index_of_what_is_looked_for(viewer: Client,
     with CaptureQueriesContext(connection) as asked:
         viewer.get(address, {"q": "nothing"})
     (look_up,) = [query["sql"] for query in asked if "UNION ALL" in query["sql"]]
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {look_up}")
-        plan = str(cursor.fetchall())
+    plan = plan_of(look_up)
     assert "by_project" not in plan, plan
 
 

@@ -297,6 +297,17 @@ def test_the_event_is_offered_from_what_is_known(
     assert offered == (declared if more else event or {"email": "ada@example.com"})
 
 
+@pytest.mark.parametrize("event", [{"email": "grace@example.com"}, {}])
+def test_the_event_of_a_run_is_offered_as_it_was(admin: Client, push_leads: Loop, event: dict[str, Any]) -> None:
+    admin.post(page_of(push_leads) + "start/", {"event": json.dumps(event)})
+    run = Run.objects.get()
+    admin.post(page_of(push_leads) + "start/", {"event": '{"email": "newer@example.com"}'})
+
+    page = admin.get(page_of(push_leads), {"run": run.pk})
+
+    assert json.loads(page.context["start"].initial["event"]) == event
+
+
 def test_the_curl_is_whole(admin: Client, push_leads: Loop) -> None:
     curl = admin.get(page_of(push_leads)).context["curl"]
 

@@ -151,7 +151,21 @@ def test_a_row_whose_result_comes_back_to_its_run_is_sent_by_a_new_run_instead(
     assert page_of(attempt) not in shown
     assert "grace@example.com" in text(operator.get(start))
     assert "a new run has to send it" in text(operator.get(page_of(attempt), follow=True))
-    assert operator.post(page_of(attempt), {"request_id": "x"}).status_code == 422
+    sent = operator.post(page_of(attempt), {"request_id": "x"}, follow=True)
+    assert "a new run has to send it" in text(sent)
+    assert len(clay.rows) == 1
+
+
+def test_a_row_whose_integration_is_disconnected_meanwhile_says_so(
+    operator: Client, accepted: Attempt, integration: Integration, clay: ClaySimulator
+) -> None:
+    answer = asked(operator, accepted)
+    connecting.disconnect(integration)
+
+    response = operator.post(page_of(accepted), answer, follow=True)
+
+    assert response.redirect_chain == [(f"{DELIVERIES}{accepted.pk}/", 302)]
+    assert "cannot be sent as a new request. Its integration is disconnected." in text(response)
     assert len(clay.rows) == 1
 
 

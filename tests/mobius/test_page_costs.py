@@ -37,7 +37,7 @@ from tests.loops.runs import push
 
 MOST_QUERIES = 12
 MANY = 25
-"""More than a list shows on one page."""
+"""More than twice as many as there may be queries."""
 
 P = "/projects/<handle>/"
 OF_MACHINES = ("/logout/", "/healthz", "/readyz", "/metrics")

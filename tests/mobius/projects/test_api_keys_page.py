@@ -26,6 +26,7 @@ def test_a_new_key_is_shown_once_and_works(admin: Client, project: Project) -> N
     text = re.search(r"mbx_[\w-]{49}", response.content.decode())
     assert text is not None
     assert response.status_code == 201
+    assert "<title>The key “Clay” is made ·" in response.content.decode()
     assert "no-store" in response.headers["Cache-Control"]
     key = recognise(text[0])
     assert (key.project, key.role, key.created_by) == (project, Role.RUN, User.objects.get(username="alice"))
@@ -107,7 +108,9 @@ def test_revoking_asks_first_and_ends_the_key_at_once(admin: Client, project: Pr
     made = create_key(project=project, name="Clay", role=Role.RUN)
     address = f"{KEYS}{made.record.pk}/revoke/"
 
-    assert "This cannot be undone" in admin.get(address).content.decode()
+    asked = admin.get(address).content.decode()
+    assert "This cannot be undone" in asked
+    assert f'href="{KEYS}{made.record.pk}/"' in asked
     assert recognise(made.text)
 
     page = admin.post(address, follow=True).content.decode()
