@@ -23,7 +23,7 @@ from mobius.notifying.models import Endpoint, Notification, SigningSecret
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
-from mobius.web.support.reading import masked, masked_text
+from mobius.web.support.reading import masked, masked_text, preformatted
 from tests.cast import PASSWORD
 from tests.mobius.web.support.doors import page
 
@@ -309,5 +309,10 @@ def test_a_body_is_shown_by_its_shape(text: str, shown: str) -> None:
     assert shown in masked_text(text)
 
 
-def test_a_long_body_is_cut() -> None:
-    assert len(masked({f"key {number}": number for number in range(10_000)})) < 5000
+def test_a_long_body_is_cut_and_says_how_long_it_is() -> None:
+    whole = masked({f"key {number}": number for number in range(10_000)})
+
+    shown = preformatted(whole)
+
+    assert len(shown) < len(whole) / 10
+    assert shown.endswith(f"… ({len(whole):,} characters in all)</pre>")
