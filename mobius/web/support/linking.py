@@ -21,7 +21,7 @@ from mobius.projects.access import access_for
 from mobius.projects.audit_models import AuditEvent
 from mobius.projects.roles import Permission
 
-EMPTY = "–"
+EMPTY = "—"  # as the console shows it
 
 
 def page_of(model: type[Model] | Model, key: Any) -> str:

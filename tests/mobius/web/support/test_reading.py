@@ -145,6 +145,23 @@ def test_the_page_of_an_integration_shows_its_webhook_masked(secrets_planted: li
     assert f"{WebhookSecret.objects.only('updated_at').get().updated_at:%H:%M:%S} UTC" in shown, "last rotated"
 
 
+def test_a_state_has_one_word_in_its_filter_and_in_its_badge(support: Client, integration: Integration) -> None:
+    Integration.objects.update(status="inactive")
+
+    shown = support.get(page(Integration, "changelist")).content.decode()
+
+    assert ">Paused</a>" in shown
+    assert "</svg>Paused</span>" in shown
+
+
+def test_what_is_empty_looks_the_same_wherever_it_stands(support: Client, integration: Integration) -> None:
+    shown = support.get(page(Integration, "change", integration.pk)).content.decode()
+
+    empty = re.findall(r'<div class="readonly">([-–—])</div>', shown)
+    assert len(empty) > 3, "some by Django, some by us"
+    assert set(empty) == {"—"}
+
+
 # --- nothing can be written ---
 
 
@@ -285,8 +302,8 @@ def test_support_signs_in_and_is_led_to_the_admin(sam: User, client: Client) -> 
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ({}, "–"),
-        (None, "–"),
+        ({}, "—"),
+        (None, "—"),
         ({"email": "ada@example.com"}, '"a… (15 characters)"'),
         ({"phone": 49123456}, '"a number"'),
         ({"ok": True, "none": None, "e": ""}, '"ok": true'),
@@ -303,7 +320,7 @@ def test_json_is_shown_by_its_shape(value: Any, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("", "–"), ("OK", "OK"), ("x" * 100, "x" * 20 + "… (100 characters)"), ('{"a": "bcd"}', '"b… (3 characters)"')],
+    [("", "—"), ("OK", "OK"), ("x" * 100, "x" * 20 + "… (100 characters)"), ('{"a": "bcd"}', '"b… (3 characters)"')],
 )
 def test_a_body_is_shown_by_its_shape(text: str, shown: str) -> None:
     assert shown in masked_text(text)
