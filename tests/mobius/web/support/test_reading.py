@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, Serv
 from mobius.projects.roles import Role
 from mobius.web.support.reading import masked, masked_text, preformatted
 from tests.cast import PASSWORD
+from tests.loops.pushing.pushes import checked
 from tests.mobius.web.support.doors import page
 
 REGISTERED: list[type[Model]] = [model for model in admin.site._registry if model not in (User, Group)]
@@ -117,6 +119,20 @@ def test_a_story_of_more_than_twenty_lines_leads_to_all_of_it(secrets_planted: l
 
     assert shown.count("run.retried") == 20
     assert f"{page(RunEvent, 'changelist')}?q={run.pk}" in shown
+
+
+def test_rows_of_a_push_that_did_not_arrive_are_listed_and_lead_to_all_of_them(
+    support: Client, integration: Integration
+) -> None:
+    push = checked(integration, "email\n" + "ada@example.com\n" * 30)
+    PushRow.objects.exclude(number=1).update(state="failed")
+
+    shown = support.get(page(Push, "change", push.pk)).content.decode()
+
+    assert shown.count(" Failed ") == 20
+    every_one = re.search(r'<a href="([^"]+)">All of them</a>', shown)
+    assert every_one is not None
+    assert len(support.get(unescape(every_one[1])).context["cl"].result_list) == 29
 
 
 def test_a_trigger_leads_to_what_it_started_and_a_run_back_to_what_started_it(
