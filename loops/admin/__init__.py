@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from loops.admin import jobs, loops, runs
+from loops.admin import deliveries, jobs, loops, runs
 
-__all__ = ["jobs", "loops", "runs"]
+__all__ = ["deliveries", "jobs", "loops", "runs"]

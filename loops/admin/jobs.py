@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,7 +16,7 @@ from loops.pushing import operating
 from mobius.web.support.asking import WhyForm, actor, ask, may
 from mobius.web.support.drawing import badge
 from mobius.web.support.filters import Created, went_wrong
-from mobius.web.support.linking import link
+from mobius.web.support.linking import link, list_of
 from mobius.web.support.reading import MOST_LINES, ReadingAdmin, lines, masked_text, preformatted
 from mobius.web.support.searching import Search
 
@@ -86,11 +85,14 @@ class PushAdmin(ReadingAdmin):
     @admin.display(description="rows that did not arrive")
     def failed(self, push: Push) -> SafeString | str:
         rows = PushRow.objects.of_push(push.pk).in_states(*RowState.did_not_arrive()).defer("content")
-        return lines([_told(row) for row in rows.order_by("number")[:MOST_LINES]], "row {} {} {} {}")
-
-
-def _told(row: PushRow) -> tuple[Any, ...]:
-    return row.number, link(PushRow, row.pk), row.get_state_display(), row.reason
+        return lines(
+            [
+                (one.number, link(PushRow, one.pk), one.get_state_display(), one.reason)
+                for one in rows.order_by("number")[: MOST_LINES + 1]
+            ],
+            "row {} {} {} {}",
+            all_of_them=list_of(PushRow, q=push.pk, state="error"),
+        )
 
 
 @admin.register(PushRow)

@@ -1,8 +1,4 @@
-"""Runs, what they sent and what came back, with bodies masked.
-
-Three things can be done, each with a permission of its own and a page that asks: settle a delivery, cancel a run, retry
-a run.
-"""
+"""Runs with their steps, waits and logs, bodies masked; they can be cancelled and retried."""
 
 from __future__ import annotations
 
@@ -13,15 +9,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from integrations.admin import AttemptAdmin
 from integrations.models import Attempt
-from integrations.settling import Decision
 from loops import operating
-from loops.console.forms import SettleForm
-from loops.models import Callback, CallbackState, Run, RunEvent, RunStatus, SourceEvent, Step, Wait
+from loops.models import Callback, Run, RunEvent, RunStatus, SourceEvent, Step, Wait
 from loops.retrying import retry
-from loops.settling import settle
-from mobius.projects.audit_models import AuditEvent
 from mobius.web.support.asking import WhyForm, actor, ask, may
 from mobius.web.support.drawing import badge
 from mobius.web.support.filters import Created, created, went_wrong
@@ -36,54 +27,6 @@ class StepInline(ReadingInline):
     fields = ("seq", "key", "kind", "state", "attempt", "error_type", "error_message", "started_at", "completed_at")
     ordering = ("seq",)
     state = badge("status")
-
-
-@admin.register(Attempt)
-class SettlingAdmin(AttemptAdmin):
-    actions = ("settle_deliveries",)
-    fields: ClassVar[Any] = (*("run" if name == "run_id" else name for name in AttemptAdmin.fields), "timeline")
-
-    def has_settle_permission(self, request: HttpRequest) -> bool:
-        return may(request, "integrations.settle_attempt")
-
-    @admin.action(description="Settle", permissions=["settle"])
-    def settle_deliveries(self, request: HttpRequest, attempts: QuerySet[Attempt]) -> HttpResponse | None:
-        def settle_one(attempt: Attempt, form: SettleForm) -> None:
-            settle(
-                attempt, Decision(form.cleaned_data["decision"]), reason=form.cleaned_data["reason"], by=actor(request)
-            )
-
-        return ask(
-            self,
-            request,
-            attempts,
-            title="Did the rows arrive?",
-            button="Settle",
-            action="settle_deliveries",
-            explanation="Look into the table first. “Send again” may create the row a second time, and spends credits.",
-            form_class=SettleForm,
-            do=settle_one,
-        )
-
-    @admin.display(description="run")
-    def run(self, attempt: Attempt) -> SafeString | str:
-        return link(Run, attempt.run_id)
-
-    @admin.display(description="timeline")
-    def timeline(self, attempt: Attempt) -> SafeString | str:
-        """Every attempt of its step, what came back, and what somebody decided; oldest first."""
-        happened: list[tuple[Any, SafeString | str, str, Any]] = []
-        if attempt.step_id:
-            alike = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies()[:MOST_LINES]
-            came = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("pk")[:MOST_LINES]
-            happened += [
-                (one.created_at, link(Attempt, one.pk), f"attempt {one.number}: {one.get_state_display()}", "")
-                for one in alike
-            ]
-            happened += [(one.received_at, link(Callback, one.pk), "callback", one.get_state_display()) for one in came]
-        decided = AuditEvent.objects.of_object(attempt.pk).order_by("pk")[:MOST_LINES]
-        happened += [(one.created_at, one.actor_name, one.action, one.reason) for one in decided]
-        return lines(sorted(happened, key=lambda one: one[0]), "{} {} {} {}")
 
 
 def _by_row(text: str) -> list[QuerySet[Any]]:
@@ -232,31 +175,6 @@ class WaitAdmin(ReadingAdmin):
     search = Search(ids=("pk", "run"), of={"loop": "loop"}, help="By exact id, run id or loop id.")
     fields = ("id", "run", "step", "event_type", "source_step_id", "outcome", "created_at", "expires_at", "closed_at")
     outcome = badge("state")
-
-
-@admin.register(Callback)
-class CallbackAdmin(ReadingAdmin):
-    not_in_lists = ("body",)
-    console = ("callback", "pk")
-    list_display = ("id", "outcome", "project", "run_id", "request_id", "repeats", "received_at")
-    list_select_related = ("project",)
-    list_filter = ("state", went_wrong("state", CallbackState.UNMATCHED, CallbackState.AMBIGUOUS), Created)
-    search = Search(
-        ids=("pk", "run"),
-        in_projects=("request_id",),
-        elsewhere=lambda text: [Callback.objects.to_step(text).order_by().values_list("pk", flat=True)],
-        project="project",
-        help="By exact id, request_id, run id, step id or project handle.",
-    )
-    fields = (
-        *("id", "project", "run", "step_id", "outcome", "request_id", "used_by", "repeats", "remark", "received_at"),
-        *("body_digest", "body_masked"),
-    )
-    outcome = badge("state")
-
-    @admin.display(description="body, masked")
-    def body_masked(self, callback: Callback) -> SafeString:
-        return preformatted("purged" if callback.purged_at else masked(callback.body))
 
 
 @admin.register(RunEvent)

@@ -69,20 +69,8 @@ class MailAdmin(ReadingAdmin):
         ids=("pk", "alert", "address"), project="project", help="By exact id, address, alert id or project handle."
     )
     fields = (
-        *(
-            "id",
-            "project",
-            "alert",
-            "address",
-            "kind",
-            "outcome",
-            "attempts",
-            "due_at",
-            "last_error",
-            "subject",
-            "text",
-        ),
-        *("created_at", "sent_at"),
+        *("id", "project", "alert", "address", "kind", "outcome", "attempts", "due_at", "last_error"),
+        *("subject", "text", "created_at", "sent_at"),
     )
     outcome = badge("state")
 

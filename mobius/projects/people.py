@@ -39,7 +39,7 @@ def create_user(
                 user.groups.add(_group(support))
             if one_time:
                 OneTimePassword.objects.create(user=user)
-            given = {"is_staff": user.is_staff, "is_superuser": superuser}
+            given = {"groups": support, "is_staff": user.is_staff, "is_superuser": superuser}
             note(by, "create", user, changed=["username", "password", *(name for name in given if given[name])])
     except IntegrityError:
         raise _taken(name) from None

@@ -72,7 +72,7 @@ LOOKS = {
     "failing": Look("Failing", "bad", "alert", "The last deliveries did not succeed."),
     "delivered": Look("Delivered", "good", "check", "The receiver took it."),
     "processing": Look("Sending", "info", "send", "An attempt is under way."),
-    "sent": Look("Sent", "good", "check", "The mail server took it."),
+    "sent": Look("Sent", "good", "check", "It went out, and was taken."),
     # a field of what a loop was called with
     "arrived": Look("Arrived", "good", "check", "It came with a value."),
     "missing": Look("Missing", "bad", "cross", "It did not come, and the loop needs it."),

@@ -102,8 +102,9 @@ def test_a_group_that_was_deleted_is_named_instead_of_a_traceback() -> None:
 
 @pytest.mark.usefixtures("support_group")
 @pytest.mark.parametrize("group", ["Support", "Support lead"])
-def test_somebody_of_the_support_is_made_with_the_group(group: str) -> None:
+def test_somebody_of_the_support_is_made_with_the_group_and_the_audit_says_so(group: str) -> None:
     make_user("sam", support=group)
 
     sam = User.objects.get()
     assert (sam.is_staff, sam.is_superuser, sam.groups.get().name) == (True, False, group)
+    assert AuditEvent.objects.get().changed == ["groups", "is_staff", "password", "username"]

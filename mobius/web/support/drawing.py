@@ -1,4 +1,4 @@
-"""How the admin shows a state: by the same word, colour and icon as the console."""
+"""How the admin shows a state: by the word that its filter has, and the colour and icon that the console has."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ def badge(column: str, label: str = "") -> Any:
 
     @admin.display(description=label or column)
     def shown(model_admin: Any, thing: Any) -> SafeString:
-        state = getattr(thing, column)
-        look = look_of(str(state))
-        return render_to_string("partials/status_badge.html", {"look": look, "word": look.word})
+        look, word = look_of(str(getattr(thing, column))), getattr(thing, f"get_{column}_display")()
+        return render_to_string("partials/status_badge.html", {"look": look, "word": word})
 
     return shown

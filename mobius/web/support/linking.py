@@ -18,9 +18,10 @@ from django.utils.safestring import SafeString
 
 from mobius.errors import NotFound
 from mobius.projects.access import access_for
+from mobius.projects.audit_models import AuditEvent
 from mobius.projects.roles import Permission
 
-EMPTY = "–"
+EMPTY = "—"  # as the console shows it
 
 
 def page_of(model: type[Model] | Model, key: Any) -> str:
@@ -63,7 +64,7 @@ class LinkedPages(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         """What was done to it stands in the audit, whichever door it came through."""
-        return redirect(f"{reverse('admin:projects_auditevent_changelist')}?{urlencode({'q': unquote(object_id)})}")
+        return redirect(list_of(AuditEvent, q=unquote(object_id)))
 
     def console_page(self, request: HttpRequest, thing: Any) -> str:
         """Its address in the console; "" when it has none, or for somebody who may not open it."""

@@ -129,19 +129,23 @@ class Below(ReadOnly, LeanLists, InlineModelAdmin):  # type: ignore[type-arg]
         return flatten(self.fields or ())
 
 
-class ReadingInline(Below, admin.TabularInline):  # type: ignore[type-arg]
+class ReadingInline(Below):
     """As a table."""
 
+    template = admin.TabularInline.template
 
-class ReadingStack(Below, admin.StackedInline):  # type: ignore[type-arg]
+
+class ReadingStack(Below):
     """One under the other, for what has many columns."""
+
+    template = admin.StackedInline.template
 
 
 def masked(value: Any) -> str:
     """JSON with its keys, and of each text and number only a hint: `{"email": "a… (15 characters)"}`."""
     if value in (None, "", {}, []):
         return EMPTY
-    return _cut(json.dumps(_hints(value), ensure_ascii=False, indent=2))
+    return json.dumps(_hints(value), ensure_ascii=False, indent=2)
 
 
 def masked_text(text: str) -> str:
@@ -155,7 +159,9 @@ def masked_text(text: str) -> str:
 
 
 def preformatted(text: str) -> SafeString:
-    return format_html("<pre>{}</pre>", _cut(text))
+    """Set as it is; a long one is cut, and says how long it is."""
+    cut = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}\n… ({len(text):,} characters in all)"
+    return format_html("<pre>{}</pre>", cut)
 
 
 def lines(rows: Sequence[tuple[Any, ...]], template: str, *, all_of_them: str = "") -> SafeString | str:
@@ -177,7 +183,3 @@ def _hints(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         return value
     return "a number"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}\n… ({len(text):,} characters in all)"

@@ -12,7 +12,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from mobius.web.support.linking import list_of
+from mobius.web.support.linking import EMPTY, list_of
 
 MOST_COUNTED = 1000
 """Further nobody counts: beyond it the page says "more than"."""
@@ -52,6 +52,7 @@ class SupportSite(AdminSite):
     index_title = "Support"
     index_template = "admin/support.html"
     enable_nav_sidebar = False  # a list of runs needs the width
+    empty_value_display = EMPTY
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)

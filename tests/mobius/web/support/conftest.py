@@ -10,10 +10,8 @@ from integrations.models import Attempt, Integration
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from integrations.secrets import prove_key
 from loops import bulk
-from loops.authoring import create_loop
 from loops.models import BulkDeed, Loop, Run, SourceEvent
 from loops.selecting import Selection
-from loops.starting import Start, start_run
 from loops.triggers.calling import call, demand_signature, find_http_trigger
 from mobius import clock
 from mobius.alerting.models import Alert, Mail
@@ -22,27 +20,9 @@ from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, Project
 from tests.cast import PASSWORD, Api, work_off
+from tests.loops.flow import LOST, asking, begin, loop_of, token_of, waiting
 from tests.loops.pushing.pushes import checked
-
-ASK = {
-    "name": "ask",
-    "schema_version": "1",
-    "steps": [
-        {
-            "id": "push",
-            "kind": "action",
-            "config": {
-                "action_name": "clay.webhook.submit",
-                "parameters": {
-                    "payload": {"email": "${{ event.email }}"},
-                    "request_id": "r-1",
-                    "callback_url": "${{ callback.url }}",
-                },
-            },
-        },
-        {"id": "wait", "kind": "wait_for_event", "config": {"event_type": "clay.callback"}},
-    ],
-}
+from tests.mobius.web.support.doors import signed_in
 
 
 @pytest.fixture
@@ -68,23 +48,17 @@ def root(db: None) -> User:
 
 @pytest.fixture
 def support(sam: User) -> Client:
-    client = Client()
-    client.force_login(sam)
-    return client
+    return signed_in(sam)
 
 
 @pytest.fixture
 def lead(lena: User) -> Client:
-    client = Client()
-    client.force_login(lena)
-    return client
+    return signed_in(lena)
 
 
 @pytest.fixture
 def superuser(root: User) -> Client:
-    client = Client()
-    client.force_login(root)
-    return client
+    return signed_in(root)
 
 
 @pytest.fixture
@@ -99,14 +73,14 @@ def secrets_planted(api: Api, clay: ClaySimulator, alice: User) -> list[str]:
     told = clay.url_for("planted-endpoint-path")
     signing = create_endpoint(project=project, name="crm", url=told, events=["run.completed"], by=SYSTEM)
     triggered = {"kind": "http", "key": "form", "config": {"http_handle": "planted-http-handle"}}
-    loop = create_loop(project=project, authored=ASK | {"triggers": [triggered]})
+    loop = loop_of(project, asking(), waiting(), name="ask", triggers=[triggered])
     trigger = find_http_trigger(loop, "form")
     signed = demand_signature(trigger, by=SYSTEM)
-    call(trigger, {"email": "ada@example.com"}, key="k")
+    call(trigger, {"email": "ada@example.com", "request_id": "r-1"}, key="k")
     pending = {"state": "pending", "event": {"email": "eve@example.com"}, "created_at": clock.now()}
     SourceEvent.objects.create(project=project, trigger=trigger, **pending)
     work_off()
-    token = clay.rows[0].body["callback_url"].rpartition("/")[2]
+    token = token_of(clay)
     api.post(f"/v1/callbacks/{token}", {"email": "bob@example.com", "score": 7})
     work_off()
     assert Run.objects.get().status == "completed"
@@ -155,7 +129,7 @@ def _aside(project: Project) -> None:
 
 @pytest.fixture
 def in_doubt(integration: Integration, clay: ClaySimulator, push_leads: Loop) -> Attempt:
-    clay.next_answers(Behaviour(reset=True, keep_row=False))
-    start_run(loop=push_leads, start=Start(event={"email": "ada@example.com"}, meta={}, config={}, source={}))
+    clay.next_answers(LOST)
+    begin(push_leads)
     work_off()
     return Attempt.objects.get()

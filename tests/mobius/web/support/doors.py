@@ -14,6 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 
+def signed_in(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
 def page(model: type[Model], name: str, *arguments: Any) -> str:
     return reverse(
         f"admin:{model._meta.app_label}_{model._meta.model_name}_{name}",

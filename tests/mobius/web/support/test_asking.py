@@ -12,17 +12,17 @@ from django.db.models import Model
 from django.test import Client
 
 from integrations.models import Attempt, Integration
-from integrations.providers.clay.simulator import ClaySimulator
+from integrations.providers.clay.simulator import Behaviour, ClaySimulator
 from loops.models import BulkJob, Loop, Push, Run
 from loops.pushing import operating
-from loops.starting import Start, start_run
 from mobius import clock
 from mobius.alerting.models import Mail
 from mobius.notifying.models import Notification
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, AuditEvent
 from tests.cast import work_off
-from tests.mobius.web.support.doors import act, allow, page
+from tests.loops.flow import begin
+from tests.mobius.web.support.doors import act, allow, page, signed_in
 
 DEEDS: list[tuple[type[Model], str, str]] = [
     (Integration, "pause_integrations", "pause_integration"),
@@ -50,9 +50,7 @@ def stan(db: None) -> User:
 
 @pytest.fixture
 def staff(stan: User) -> Client:
-    client = Client()
-    client.force_login(stan)
-    return client
+    return signed_in(stan)
 
 
 def state_of(thing: Any) -> dict[str, Any]:
@@ -228,21 +226,20 @@ def test_a_bulk_job_is_cancelled(secrets_planted: list[str], lead: Client) -> No
 
 
 def test_what_was_done_and_what_was_not_is_told_with_links(
-    lead: Client, push_leads: Loop, integration: Integration
+    lead: Client, push_leads: Loop, integration: Integration, clay: ClaySimulator
 ) -> None:
-    runs = [
-        start_run(loop=push_leads, start=Start(event={"email": "a"}, meta={}, config={}, source={})).run
-        for _ in range(2)
-    ]
+    clay.next_answers(Behaviour(fail=400))
+    failed, completed = begin(push_leads), begin(push_leads)
     work_off()
-    chosen = {"action": "retry_runs", ACTION_CHECKBOX_NAME: [run.pk for run in runs]}
+    chosen = {"action": "retry_runs", ACTION_CHECKBOX_NAME: [failed.pk, completed.pk]}
 
     shown = lead.post(
         page(Run, "changelist"), chosen | {"confirmed": "yes", "reason": "x"}, follow=True
     ).content.decode()
 
-    for run in runs:
-        assert f'Not done: <a href="{page(Run, "change", run.pk)}">{run.pk}</a>. Only a run that has failed' in shown
+    for told, run in (("Done, 1", failed), ("Not done", completed)):
+        assert f'{told}: <a href="{page(Run, "change", run.pk)}">{run.pk}</a>.' in shown
+    assert "Only a run that has failed" in shown
 
 
 def test_support_is_offered_no_action_without_its_permission(support: Client, in_doubt: Attempt) -> None:

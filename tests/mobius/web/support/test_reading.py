@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 
 import pytest
@@ -23,8 +24,9 @@ from mobius.notifying.models import Endpoint, Notification, SigningSecret
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
 from mobius.projects.roles import Role
-from mobius.web.support.reading import masked, masked_text
+from mobius.web.support.reading import masked, masked_text, preformatted
 from tests.cast import PASSWORD
+from tests.loops.pushing.pushes import checked
 from tests.mobius.web.support.doors import page
 
 REGISTERED: list[type[Model]] = [model for model in admin.site._registry if model not in (User, Group)]
@@ -119,6 +121,20 @@ def test_a_story_of_more_than_twenty_lines_leads_to_all_of_it(secrets_planted: l
     assert f"{page(RunEvent, 'changelist')}?q={run.pk}" in shown
 
 
+def test_rows_of_a_push_that_did_not_arrive_are_listed_and_lead_to_all_of_them(
+    support: Client, integration: Integration
+) -> None:
+    push = checked(integration, "email\n" + "ada@example.com\n" * 30)
+    PushRow.objects.exclude(number=1).update(state="failed")
+
+    shown = support.get(page(Push, "change", push.pk)).content.decode()
+
+    assert shown.count(" Failed ") == 20
+    every_one = re.search(r'<a href="([^"]+)">All of them</a>', shown)
+    assert every_one is not None
+    assert len(support.get(unescape(every_one[1])).context["cl"].result_list) == 29
+
+
 def test_a_trigger_leads_to_what_it_started_and_a_run_back_to_what_started_it(
     secrets_planted: list[str], support: Client
 ) -> None:
@@ -143,6 +159,23 @@ def test_the_page_of_an_integration_shows_its_webhook_masked(secrets_planted: li
     assert ">set<" in shown
     assert Webhook.objects.get().url_fingerprint[:12] in shown
     assert f"{WebhookSecret.objects.only('updated_at').get().updated_at:%H:%M:%S} UTC" in shown, "last rotated"
+
+
+def test_a_state_has_one_word_in_its_filter_and_in_its_badge(support: Client, integration: Integration) -> None:
+    Integration.objects.update(status="inactive")
+
+    shown = support.get(page(Integration, "changelist")).content.decode()
+
+    assert ">Paused</a>" in shown
+    assert "</svg>Paused</span>" in shown
+
+
+def test_what_is_empty_looks_the_same_wherever_it_stands(support: Client, integration: Integration) -> None:
+    shown = support.get(page(Integration, "change", integration.pk)).content.decode()
+
+    empty = re.findall(r'<div class="readonly">([-–—])</div>', shown)
+    assert len(empty) > 3, "some by Django, some by us"
+    assert set(empty) == {"—"}
 
 
 # --- nothing can be written ---
@@ -228,9 +261,9 @@ def test_a_superuser_makes_a_project_and_members_are_made_in_the_console(superus
 
 
 def test_a_handle_never_changes(superuser: Client, project: Project) -> None:
-    form = {"handle": "other", "name": "Other", "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    changes = {"handle": "other", "name": "Other"}
 
-    assert superuser.post(page(Project, "change", project.pk), form).status_code == 302
+    assert superuser.post(page(Project, "change", project.pk), changes).status_code == 302
 
     project.refresh_from_db()
     assert (project.handle, project.name) == ("platform", "Other")
@@ -285,8 +318,8 @@ def test_support_signs_in_and_is_led_to_the_admin(sam: User, client: Client) -> 
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        ({}, "–"),
-        (None, "–"),
+        ({}, "—"),
+        (None, "—"),
         ({"email": "ada@example.com"}, '"a… (15 characters)"'),
         ({"phone": 49123456}, '"a number"'),
         ({"ok": True, "none": None, "e": ""}, '"ok": true'),
@@ -303,11 +336,16 @@ def test_json_is_shown_by_its_shape(value: Any, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("", "–"), ("OK", "OK"), ("x" * 100, "x" * 20 + "… (100 characters)"), ('{"a": "bcd"}', '"b… (3 characters)"')],
+    [("", "—"), ("OK", "OK"), ("x" * 100, "x" * 20 + "… (100 characters)"), ('{"a": "bcd"}', '"b… (3 characters)"')],
 )
 def test_a_body_is_shown_by_its_shape(text: str, shown: str) -> None:
     assert shown in masked_text(text)
 
 
-def test_a_long_body_is_cut() -> None:
-    assert len(masked({f"key {number}": number for number in range(10_000)})) < 5000
+def test_a_long_body_is_cut_and_says_how_long_it_is() -> None:
+    whole = masked({f"key {number}": number for number in range(10_000)})
+
+    shown = preformatted(whole)
+
+    assert len(shown) < len(whole) / 10
+    assert shown.endswith(f"… ({len(whole):,} characters in all)</pre>")
