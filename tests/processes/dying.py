@@ -38,10 +38,11 @@ def after(owner: Any, name: str, then: Callable[[], None] = die) -> None:
 
 
 def at_the_commit_of(owner: Any, name: str, where: Callable[[Any, str], None]) -> None:
-    """Die before, or after, the database commits what `owner.name` wrote."""
-    from django.db.backends.base.base import BaseDatabaseWrapper
+    """Die before, or after, the database commits what `owner.name` wrote: on the connection of its own thread, for
+    another's heartbeat may commit meanwhile."""
+    from django.db import connection
 
-    after(owner, name, lambda: where(BaseDatabaseWrapper, "_commit"))
+    after(owner, name, lambda: where(connection, "_commit"))
 
 
 def at_stage(wanted: str) -> None:
