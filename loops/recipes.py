@@ -97,6 +97,12 @@ def callback_recipes(loop: Loop, spec: LoopSpec) -> list[CallbackRecipe]:
     return found
 
 
+def answer_recipe(provider: Provider) -> Recipe:
+    """How the row of a test there and back is answered. `provider` is one of `callers()`."""
+    body = {"request_id": Column(name="request_id")}
+    return _book(provider).write(Call(url=Column(name="callback_url"), body=body, needs_key=False, per_second=None))
+
+
 def why_unreachable(name: str) -> str:
     """Why `name`, out on the internet, cannot call this console, and what to do; "" when nothing speaks against it."""
     address: str = settings.MOBIUS_PUBLIC_URL

@@ -118,7 +118,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         {
             "callback": callback,
             "body": PURGED if callback.purged_at else shown(callback.body),
-            "sentence": SENTENCES[CallbackState(callback.state)],
+            "sentence": sentence_of(callback),
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),
             "trouble": trouble,
@@ -144,6 +144,15 @@ def _listed(overdue: Overdue) -> ListedWait:
         age=measured(overdue.age),
         expected=f"usually within {within}" if overdue.usual else f"within {within}; too few answers to know better",
     )
+
+
+def sentence_of(callback: Callback) -> str:
+    """What it is to its row, for a person."""
+    if not callback.is_of_test:
+        return SENTENCES[CallbackState(callback.state)]
+    if callback.state == CallbackState.USED:
+        return "It answers the row of a test there and back. No run waits for it."
+    return "It came after another one had answered the row of a test. It is kept, and changes nothing."
 
 
 SENTENCES = {

@@ -113,3 +113,8 @@ class Callback(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def is_of_test(self) -> bool:
+        """Does it answer the row of a test, which no run sent? Then `step_id` is the id of that attempt."""
+        return self.run_id is None and self.step_id != ""
