@@ -34,6 +34,7 @@ from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.checking import checked, is_check
 from mobius.web.forms import explain, form_page
 from mobius.web.lists import rows
 
@@ -60,6 +61,8 @@ def connect(request: ProjectRequest, project: Project, provider_id: str) -> Http
         return _connect_page(request, provider, connect_form(provider, name=request.GET.get("name", "")))
     pasted = unpack(fields, token_header(provider))
     form = connect_form(provider, pasted)
+    if is_check(request):
+        return checked(request, form)
     integration = _connect(request, provider, form) if form.is_valid() else None
     if pasted.took:
         messages.info(request, pasted.took)

@@ -91,6 +91,11 @@ TEST_MAILS = Limit(
 )
 
 
+FORM_CHECKS = Limit(
+    name="form-checks",
+    per_minute=120,
+    message="What is typed into a form is checked so often only. It is checked again when the form is sent.",
+)
 REFUSAL_NOTES = Limit(name="refusal-notes", per_minute=60, message="Refused too often for each to be noted.")
 
 
@@ -132,6 +137,11 @@ def take_sign_in(address: str) -> None:
 def take_test_mail(address: str) -> None:
     """Count a test mail to `address`. Raises RateLimitExceeded when there was one just now."""
     _take(TEST_MAILS, hashlib.sha256(address.lower().encode()).hexdigest()[:40])
+
+
+def take_check(user_id: int) -> None:
+    """Count a look at a form that is being filled in. Raises RateLimitExceeded when there were too many."""
+    _take(FORM_CHECKS, str(user_id))
 
 
 def may_note_refusal(key: ApiKey) -> bool:
