@@ -123,6 +123,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='KeyUse',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField()),
+                ('network', models.CharField(max_length=60)),
+                ('client', models.CharField(blank=True, max_length=200)),
+                ('last_at', models.DateTimeField()),
+                ('key', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='uses', to='projects.apikey')),
+            ],
+        ),
+        migrations.CreateModel(
             name='RefusedCall',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -173,6 +184,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='apikey',
             constraint=models.UniqueConstraint(condition=models.Q(('revoked_at', None)), fields=('project', 'name'), name='one_live_api_key_per_name'),
+        ),
+        migrations.AddConstraint(
+            model_name='keyuse',
+            constraint=models.UniqueConstraint(fields=('key', 'day', 'network', 'client'), name='one_use_of_a_key_per_day'),
         ),
         migrations.AddIndex(
             model_name='refusedcall',
