@@ -162,6 +162,6 @@ SENTENCES = {
     CallbackState.UPDATE: "It came after another one had been used. It is kept; the run's result is unchanged.",
     CallbackState.LATE: "It came after the run had ended. It is kept and changes nothing.",
     CallbackState.AMBIGUOUS: "Several rows were sent under its request_id, so nobody knows which one it answers, "
-    "and no run goes on until somebody has said which one it is. For the future, give each row its own request_id, such as "
-    "${{ meta.run_id }}, or let Clay post to the row's callback_url.",
+    "and no run goes on until somebody has said which one it is. For the future, give each row its own request_id, "
+    "such as ${{ meta.run_id }}, or let Clay post to the row's callback_url.",
 }

@@ -204,6 +204,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     role = models.CharField(max_length=16, choices=Role.choices)
     key_prefix = models.CharField(max_length=8)
+    key_ending = models.CharField(max_length=4, blank=True)  # of its checksum, which holds nothing of its chance
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -230,6 +231,11 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"
+
+    @property
+    def masked(self) -> str:
+        """By what somebody who holds the key recognises it."""
+        return f"{self.key_prefix}…{self.key_ending}"
 
     def is_live(self, now: datetime) -> bool:
         in_time = self.expires_at is None or self.expires_at > now

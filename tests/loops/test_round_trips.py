@@ -177,6 +177,17 @@ def test_the_callback_is_found_on_its_own_page_and_on_that_of_the_row(
     assert "a test" in words(admin.get("/projects/platform/operate/callbacks/"))
 
 
+def test_a_test_s_delivery_leads_to_what_the_test_found(admin: Client, address: str, integration: Integration) -> None:
+    plain = probe(integration).attempt
+    there_and_back = send(admin, address)
+    latest = Attempt.objects.latest("pk")
+
+    for test, found in ((plain, f"{address}?test={plain.pk}"), (latest, there_and_back)):
+        page = admin.get(f"/projects/platform/operate/deliveries/{test.pk}/")
+        assert page.context["result_url"] == found
+        assert "Clay accepted the test row" in words(admin.get(found))
+
+
 def test_placeholders_that_came_instead_of_values_are_named(admin: Client, address: str, clay: ClaySimulator) -> None:
     at = send(admin, address)
 

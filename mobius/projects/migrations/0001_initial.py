@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=200)),
                 ('role', models.CharField(choices=[('viewer', 'Viewer: sees everything but secrets'), ('operator', 'Operator: also starts, cancels, retries and settles'), ('admin', 'Admin: also connects, edits loops and manages keys'), ('run', 'Run: starts runs and nothing else (for keys stored in Clay)'), ('callback', 'Callback: posts callbacks and nothing else (for keys stored in Clay)')], max_length=16)),
                 ('key_prefix', models.CharField(max_length=8)),
+                ('key_ending', models.CharField(blank=True, max_length=4)),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('tags', models.JSONField(blank=True, default=dict)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
