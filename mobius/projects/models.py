@@ -249,6 +249,9 @@ class KeyUseQuerySet(models.QuerySet["KeyUse"]):
     def since(self, day: date) -> Self:
         return self.filter(day__gte=day)
 
+    def before(self, day: date) -> Self:
+        return self.filter(day__lt=day)
+
 
 class KeyUse(models.Model):
     """That an API key opened the door on a day, for one program at one address."""

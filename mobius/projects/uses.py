@@ -95,7 +95,7 @@ def _write(key: ApiKey, network: str, client: str, now: datetime) -> None:
     known = KeyUse.objects.of_key(key).filter(day=today, network=network, client=client)
     if known.update(last_at=now):
         return
-    KeyUse.objects.of_key(key).filter(day__lt=_first_day(now)).delete()
+    KeyUse.objects.before(_first_day(now)).delete()  # of every key: a revoked one is used no more
     if KeyUse.objects.of_key(key).filter(day=today).count() < MOST_A_DAY:
         use = KeyUse(key=key, day=today, network=network, client=client, last_at=now)
         KeyUse.objects.bulk_create([use], ignore_conflicts=True)  # another process may be quicker

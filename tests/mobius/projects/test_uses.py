@@ -106,6 +106,16 @@ def test_the_days_are_kept_for_a_week(record: ApiKey) -> None:
     assert KeyUse.objects.count() == DAYS + 1
 
 
+def test_what_used_a_key_that_is_used_no_more_is_forgotten_too(record: ApiKey, project: Project) -> None:
+    other = create_key(project=project, name="other", role=Role.VIEWER).record
+    with time_machine.travel(NOON, tick=False) as traveller:
+        note_use(other, address="203.0.113.7", client="Clay/1.0")
+        traveller.shift(timedelta(days=DAYS))
+        note_use(record, address="203.0.113.7", client="Clay/1.0")
+
+    assert KeyUse.objects.get().key == record
+
+
 def test_whoever_calls_itself_anything_fills_no_table(record: ApiKey) -> None:
     for number in range(200):
         note_use(record, address="203.0.113.7", client=f"liar {number}")
