@@ -28,6 +28,7 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
+from integrations.reaching_us import why_unreachable
 from integrations.secrets import WrongKey
 from mobius.errors import Conflict, MobiusError
 from mobius.projects.audit_models import AuditEvent
@@ -90,6 +91,7 @@ def integration_page(
         "outcome": outcome,
         "attempts": last_attempts(found),
         "sharing_pace": sharing_pace(found),
+        "unreachable": why_unreachable(find_provider(found.provider).name),
         **more,
     }
     return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
 from integrations.providers.contract import Provider
+from integrations.reaching_us import why_unreachable
 from loops.arriving import KEY_TAG, Arrivals, Check, arrivals, keys_for
 from loops.console.callbacks import SENTENCES
 from loops.console.finding import find_loop
@@ -26,7 +27,7 @@ from loops.console.runs import STOP_POLLING
 from loops.console.showing import Shown, shown
 from loops.console.watching import is_watched, opened_now
 from loops.models import CallbackState, Loop, LoopStatus
-from loops.recipes import CallbackRecipe, StartRecipe, callback_recipes, callers, start_recipe, why_unreachable
+from loops.recipes import CallbackRecipe, StartRecipe, callback_recipes, callers, start_recipe
 from loops.spec import KeyAfterEnd
 from loops.versions import spec_of
 from mobius.errors import MobiusError

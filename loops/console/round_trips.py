@@ -16,6 +16,7 @@ from integrations.console.forms import RowForm
 from integrations.console.showing import Outcome, outcome_of_test
 from integrations.console.views import integration_page
 from integrations.models import Integration
+from integrations.reaching_us import why_unreachable
 from loops import round_trips
 from loops.console.parts import Part
 from loops.console.runs import STOP_POLLING
@@ -23,7 +24,7 @@ from loops.console.showing import PURGED, duration, shown
 from loops.console.watching import is_watched, opened_now
 from loops.models import Callback
 from loops.placeholders import unfilled
-from loops.recipes import answer_recipe, why_unreachable
+from loops.recipes import answer_recipe
 from mobius.errors import MobiusError
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission

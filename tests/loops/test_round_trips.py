@@ -79,6 +79,15 @@ def test_before_it_is_sent_the_page_says_what_it_costs(admin: Client, address: s
     assert "uses one of the webhook&#x27;s 50,000 submissions for life" in shown
     assert "Test there and back" in shown
     assert "costs one Clay action" in shown
+    assert "MOBIUS_PUBLIC_URL" not in shown
+
+
+def test_that_clay_cannot_reach_the_console_is_said_before_a_row_is_spent(
+    admin: Client, address: str, settings: Any
+) -> None:
+    settings.MOBIUS_PUBLIC_URL = "http://127.0.0.1:8000"
+
+    assert "Clay cannot reach http://127.0.0.1:8000" in words(admin.get(address))
 
 
 def test_an_ordinary_test_says_that_it_did_not_ask_for_an_answer(
