@@ -8,6 +8,7 @@ itself what it has noted.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -26,6 +27,8 @@ MOST_A_DAY = 20
 """Programs and addresses of one key: whoever holds it may call itself anything."""
 
 NOTED_EVERY = timedelta(minutes=5)
+_SECONDS = NOTED_EVERY.total_seconds()
+_DAY = 86_400
 _MOST_REMEMBERED = 10_000
 
 
@@ -40,16 +43,16 @@ class User:
 
 
 class _Noted:
-    """When this process noted what for the last time."""
+    """When this process noted what for the last time, by its own clock: it is asked at every call."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._at: dict[tuple[str, str, str], datetime] = {}
+        self._at: dict[tuple[str, str, str], float] = {}
 
-    def is_due(self, use: tuple[str, str, str], now: datetime) -> bool:
+    def is_due(self, use: tuple[str, str, str]) -> bool:
         """Is it time to note this use? Then it counts as noted."""
-        last = self._at.get(use)
-        if last is not None and last <= now < last + NOTED_EVERY and last.date() == now.date():
+        now, last = time.time(), self._at.get(use)
+        if last is not None and last <= now < last + _SECONDS and last // _DAY == now // _DAY:
             return False
         with self._guard:
             if len(self._at) >= _MOST_REMEMBERED:
@@ -68,11 +71,10 @@ forget = _noted.forget
 
 def note_use(key: ApiKey, *, address: str, client: str) -> None:
     """Note that `key` has opened the door for the program that calls itself `client`, at `address`."""
-    now = clock.now()
-    if not _noted.is_due((key.pk, address, client), now) or not throttling.may_note_use(key):
+    if not _noted.is_due((key.pk, address, client)) or not throttling.may_note_use(key):
         return
     try:
-        _write(key, throttling.network_of(address), storable(client), now)
+        _write(key, throttling.network_of(address), storable(client), clock.now())
     except DatabaseError:  # a note, not a duty: the request itself must not fail for it
         pass
 
