@@ -51,6 +51,10 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def without_run(self) -> Self:
+        """What could mean several rows, and what answers a test."""
+        return self.filter(run=None)
+
     def of_runs(self, run_ids: Iterable[str]) -> Self:
         """The latest first."""
         return self.filter(run_id__in=list(run_ids)).order_by("-id")

@@ -183,7 +183,10 @@ def test_the_callback_is_found_on_its_own_page_and_on_that_of_the_row(
     assert "It answers the row of a test there and back." in page
     assert delivery in page
     assert callback.pk in words(admin.get(delivery))
-    assert "a test" in words(admin.get("/projects/platform/operate/callbacks/"))
+    for page in ("/projects/platform/operate/callbacks/", f"{address}callbacks/"):
+        shown = words(admin.get(page))
+        assert ">a test</a>" in shown
+        assert callback.pk in shown
 
 
 def test_a_test_s_delivery_leads_to_what_the_test_found(admin: Client, address: str, integration: Integration) -> None:
