@@ -17,7 +17,7 @@ HEADER = "X-Only-Check"
 
 def is_check(request: ProjectRequest) -> bool:
     """Is this form sent to be looked at only?"""
-    return HEADER in request.headers
+    return request.method == "POST" and HEADER in request.headers
 
 
 def checked(request: ProjectRequest, form: Form) -> HttpResponse:

@@ -334,6 +334,34 @@ def test_a_check_is_for_those_who_may_connect(client: Client, bob: User, charlie
         assert client.post(CONNECT, form(), headers=ONLY_CHECK).status_code == status
 
 
+@pytest.mark.parametrize("place", ["clay/connect", "{}/rotate", "{}/settings", "{}/successor"])
+def test_a_page_that_is_merely_opened_is_shown_also_to_who_asks_for_a_check(
+    admin: Client, integration: Integration, place: str
+) -> None:
+    page = f"{LIST}{place.format(integration.pk)}/"
+
+    for answer in (admin.get(page, headers=ONLY_CHECK), admin.head(page, headers=ONLY_CHECK)):
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"].startswith("text/html")
+    assert admin.put(page, headers=ONLY_CHECK).status_code == 405
+
+
+def test_a_check_from_another_site_or_of_another_project_s_integration_says_nothing(
+    alice: User, charlie: User, integration: Integration
+) -> None:
+    page = f"{LIST}{integration.pk}/rotate/"
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+    assert strict.post(page, {"auth_header_name": "x-a"}, headers=ONLY_CHECK).status_code == 403
+
+    stranger = Client()
+    stranger.force_login(charlie)
+    theirs = LIST.replace("platform", "elsewhere")
+    assert stranger.get(theirs).status_code == 200
+    for place in (page, page.replace(LIST, theirs)):
+        assert stranger.post(place, {"auth_header_name": "x-a"}, headers=ONLY_CHECK).status_code == 404
+
+
 def test_too_many_checks_are_refused_and_the_form_can_still_be_sent(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
