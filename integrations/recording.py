@@ -113,10 +113,9 @@ def doubt_the_silent(*, now: datetime, run_id: str = "") -> list[Attempt]:
     return _doubt(sending, now)
 
 
-def doubt_the_lost(*, before: datetime, now: datetime) -> None:
+def doubt_the_lost(*, before: datetime, now: datetime) -> list[Attempt]:
     """Put attempts outside runs in doubt that were begun so long ago that their sender would have answered by now."""
-    if _lost():
-        _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now)
+    return _doubt(Attempt.objects.sending().outside_runs().filter(created_at__lt=before), now) if _lost() else []
 
 
 def _doubt(sending: AttemptQuerySet, now: datetime) -> list[Attempt]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
-from integrations.models import Attempt, AttemptState, Integration
+from integrations.models import Attempt, Integration
 from integrations.probing import Probe, WayBack, probe
 from integrations.providers.contract import JsonObject
 from integrations.settling import Decision, NotInDoubt, settle_attempt
@@ -27,8 +27,7 @@ def send_there_and_back(integration: Integration, row: JsonObject, *, by: Actor)
     attempt_id = new_id("att")
     address = callback_addresses.give_address_of_test(attempt_id)
     found = probe(integration, row, way_back=WayBack(attempt_id=attempt_id, callback_url=address), by=by)
-    if found.attempt.state == AttemptState.IN_DOUBT and answer_to(found.attempt):  # it came before we gave up
-        prove_arrival(found.attempt)
+    end_doubt_if_answered(found.attempt)
     return found
 
 
@@ -47,6 +46,12 @@ def tested_as(project_id: str, request_id: str) -> Attempt | None:
     """The test of this project whose row went out under `request_id`."""
     found = Attempt.objects.without_bodies().filter(pk=request_id, project_id=project_id).first()
     return found if found is not None and found.asks_to_be_called_back else None
+
+
+def end_doubt_if_answered(attempt: Attempt) -> None:
+    """A callback may come before we know that no answer of the webhook will; then it proved nothing at the time."""
+    if attempt.asks_to_be_called_back and answer_to(attempt) is not None:
+        prove_arrival(attempt)
 
 
 @transaction.atomic

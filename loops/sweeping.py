@@ -16,6 +16,7 @@ from loops.due import ring_due
 from loops.models import RING_AGAIN_AFTER, Run, RunStatus
 from loops.purging import HourlyPurge
 from loops.pushing.releasing import look_after_pushes
+from loops.round_trips import end_doubt_if_answered
 from loops.triggers.firing import fire_due
 from loops.workers import BATCH, give_up_silent, suspend_in_doubt
 from mobius import clock
@@ -58,7 +59,8 @@ class _ToDo(NamedTuple):
 def sweep() -> float:
     """Ring what is due and wake as many waiters as there is room for. Returns the seconds until the next sweep."""
     now = clock.now()
-    delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now)
+    for attempt in delivering.doubt_the_lost(before=now - _SENT_OUTSIDE_A_RUN_WITHIN, now=now):
+        end_doubt_if_answered(attempt)
     _clock.look(now=now)
     if settings.MOBIUS_ENGINE == "embedded":
         ring_due(now)
@@ -89,6 +91,7 @@ def recover() -> None:
     with transaction.atomic():
         for attempt in delivering.doubt_the_silent(now=now):
             suspend_in_doubt(attempt, now)
+            end_doubt_if_answered(attempt)
         Run.objects.filter(status=RunStatus.RUNNING).update(
             status=RunStatus.SUSPENDED, wake_at=now, ring_due_at=now, revision=F("revision") + 1, updated_at=now
         )

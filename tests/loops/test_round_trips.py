@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,12 +11,15 @@ from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from integrations.models import Attempt, AttemptState, Integration
+from integrations.models import Attempt, AttemptState, Integration, Webhook
 from integrations.probing import probe
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from loops import round_trips
 from loops.callback_addresses import give_address_of_test
 from loops.console.runs import STOP_POLLING
 from loops.models import Callback, CallbackState
+from loops.sweeping import recover, sweep
+from mobius import clock
 from mobius.projects.models import Project
 from tests.cast import Api
 from tests.loops.flow import NO_ANSWER
@@ -260,6 +265,11 @@ def test_an_address_that_we_never_gave_out_is_unknown(admin: Client, address: st
     assert not Callback.objects.exists()
 
 
+@pytest.mark.parametrize("token", ["", "a" * 20, "\ud800" * 43, "\x00" * 43, "é" * 43, "a" * 43, "a" * 10_000])
+def test_whatever_else_a_token_is_it_belongs_to_no_test(db: None, token: str) -> None:
+    assert round_trips.tested_at(token) is None
+
+
 def test_an_address_is_good_under_an_older_key(
     admin: Client, address: str, clay: ClaySimulator, settings: Any, project: Project
 ) -> None:
@@ -274,3 +284,39 @@ def test_strangers_find_no_test(client: Client, charlie: User, admin: Client, ad
     client.force_login(charlie)
     assert client.get(at).status_code == 404
     assert client.get(f"{at}live/").status_code == 404
+
+
+# --- when this console stops in between ---
+
+
+def cut_short() -> Attempt:
+    """The console stopped while the test was on its way."""
+    Attempt.objects.update(state=AttemptState.SENDING, finished_at=None)
+    Webhook.objects.update(used=0, in_flight=1)
+    return Attempt.objects.get()
+
+
+@pytest.mark.parametrize("find_it", [recover, sweep])
+def test_a_callback_that_came_first_ends_the_doubt_and_the_row_counts_once(
+    admin: Client, address: str, clay: ClaySimulator, find_it: Callable[[], Any]
+) -> None:
+    send(admin, address)
+    call_back(clay, {"score": 1})
+    test = cut_short()
+    Attempt.objects.update(created_at=clock.now() - timedelta(minutes=2))
+
+    find_it()
+
+    test.refresh_from_db()
+    assert test.state == AttemptState.ACCEPTED
+    assert (test.webhook.used, test.webhook.in_flight) == (1, 0)
+
+
+def test_without_a_callback_it_stays_in_doubt(admin: Client, address: str) -> None:
+    send(admin, address)
+    test = cut_short()
+
+    recover()
+
+    test.refresh_from_db()
+    assert test.state == AttemptState.IN_DOUBT
