@@ -17,6 +17,7 @@ from loops.pushing.purging import through_pushes
 from mobius import clock
 from mobius.alerting.purging import through_mails
 from mobius.notifying.purging import through_notifications
+from mobius.projects import uses
 
 BATCH = 200
 """Runs in one transaction, each with its steps, its events and what came back."""
@@ -83,6 +84,7 @@ class HourlyPurge:
             if not _is_mine(now):
                 return
             erase_secrets_of_deleted(now=now)
+            uses.erase_old(now=now)
             if not settings.MOBIUS_RETENTION_DAYS:
                 return
             self._under_way = self._pages(now - timedelta(days=settings.MOBIUS_RETENTION_DAYS))

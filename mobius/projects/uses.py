@@ -43,14 +43,18 @@ class User:
 
 
 class _Noted:
-    """When this process noted what for the last time, by its own clock: it is asked at every call."""
+    """When this process noted what for the last time, by its own clock: it is asked at every call.
+
+    Of each use it keeps a number: whoever holds a key may call itself something else, and long, at every call.
+    """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._at: dict[tuple[str, str, str], float] = {}
+        self._at: dict[int, float] = {}
 
-    def is_due(self, use: tuple[str, str, str]) -> bool:
+    def is_due(self, key: ApiKey, address: str, client: str) -> bool:
         """Is it time to note this use? Then it counts as noted."""
+        use = hash((key.pk, address, client))
         now, last = time.time(), self._at.get(use)
         if last is not None and last <= now < last + _SECONDS and last // _DAY == now // _DAY:
             return False
@@ -71,12 +75,17 @@ forget = _noted.forget
 
 def note_use(key: ApiKey, *, address: str, client: str) -> None:
     """Note that `key` has opened the door for the program that calls itself `client`, at `address`."""
-    if not _noted.is_due((key.pk, address, client)) or not throttling.may_note_use(key):
+    if not _noted.is_due(key, address, client) or not throttling.may_note_use(key):
         return
     try:
         _write(key, throttling.network_of(address), storable(client), clock.now())
     except DatabaseError:  # a note, not a duty: the request itself must not fail for it
         pass
+
+
+def erase_old(*, now: datetime) -> None:
+    """Erase what used the keys before the days that are shown: also of those that nothing uses any more."""
+    KeyUse.objects.before(_first_day(now)).delete()
 
 
 def users_of(key: ApiKey) -> list[User]:
@@ -97,7 +106,6 @@ def _write(key: ApiKey, network: str, client: str, now: datetime) -> None:
     known = KeyUse.objects.of_key(key).filter(day=today, network=network, client=client)
     if known.update(last_at=now):
         return
-    KeyUse.objects.before(_first_day(now)).delete()  # of every key: a revoked one is used no more
     if KeyUse.objects.of_key(key).filter(day=today).count() < MOST_A_DAY:
         use = KeyUse(key=key, day=today, network=network, client=client, last_at=now)
         KeyUse.objects.bulk_create([use], ignore_conflicts=True)  # another process may be quicker

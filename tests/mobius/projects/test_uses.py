@@ -6,12 +6,13 @@ from datetime import date, timedelta
 
 import pytest
 import time_machine
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from loops.purging import HourlyPurge
 from mobius.projects import uses
 from mobius.projects.keys import NewKey, create_key
 from mobius.projects.models import ApiKey, KeyUse, Project
@@ -103,31 +104,43 @@ def test_the_days_are_kept_for_a_week(record: ApiKey) -> None:
         assert list(curl.days) == [date(2026, 5, 19)]
         assert list(clay.days) == [date(2026, 5, 19) - timedelta(days=back) for back in range(DAYS)]
         assert clay.last_at == timezone.now()
+        uses.erase_old(now=timezone.now())
+        assert users_of(record) == [clay, curl]
     assert KeyUse.objects.count() == DAYS + 1
 
 
-def test_what_used_a_key_that_is_used_no_more_is_forgotten_too(record: ApiKey, project: Project) -> None:
-    other = create_key(project=project, name="other", role=Role.VIEWER).record
-    with time_machine.travel(NOON, tick=False) as traveller:
-        note_use(other, address="203.0.113.7", client="Clay/1.0")
-        traveller.shift(timedelta(days=DAYS))
-        note_use(record, address="203.0.113.7", client="Clay/1.0")
+def test_what_used_keys_that_nothing_uses_any_more_is_erased_within_the_hour(record: ApiKey) -> None:
+    note_use(record, address="203.0.113.7", client="Clay/1.0")
+    KeyUse.objects.update(day=timezone.now().date() - timedelta(days=DAYS))
 
-    assert KeyUse.objects.get().key == record
+    HourlyPurge().go_on(now=timezone.now())
+
+    assert not KeyUse.objects.exists()
 
 
-def test_whoever_calls_itself_anything_fills_no_table(record: ApiKey) -> None:
+def test_whoever_calls_itself_anything_fills_no_table_and_no_memory(record: ApiKey) -> None:
     for number in range(200):
-        note_use(record, address="203.0.113.7", client=f"liar {number}")
+        note_use(record, address="203.0.113.7", client=f"liar {number} {'x' * 8_000}")
+
+    assert KeyUse.objects.count() == MOST_A_DAY
+    assert all(isinstance(kept, int) for kept in uses._noted._at)
+
+
+def test_uses_beyond_those_of_a_day_cost_no_more_than_one_a_second(
+    record: ApiKey, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    with time_machine.travel(NOON, tick=False), django_assert_max_num_queries(60 * 5):
+        for number in range(5_000):
+            note_use(record, address=f"2001:db8::{number:x}", client=f"liar {number}")
 
     assert KeyUse.objects.count() == MOST_A_DAY
 
 
 def test_what_a_program_calls_itself_is_stored_cut_and_without_tricks(record: ApiKey) -> None:
-    note_use(record, address="203.0.113.7", client="evil\x1b[2J" + "x" * 500)
+    note_use(record, address="203.0.113.7", client="evil\x1b[2J\x00\u202e\ud800" + "x" * 500)
 
     stored = KeyUse.objects.get().client
-    assert stored.startswith("evil?[2J")
+    assert stored.startswith("evil?[2J???x")
     assert len(stored) == 200
 
 
@@ -140,3 +153,35 @@ def test_a_database_in_trouble_does_not_fail_the_request(key: NewKey, monkeypatc
     monkeypatch.setattr(QuerySet, "update", broken)
 
     ask(key)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_database_that_takes_no_writes_answers_all_the_same(key: NewKey) -> None:
+    switch = "SET default_transaction_read_only = {}" if connection.vendor == "postgresql" else "PRAGMA query_only = {}"
+    with connection.cursor() as cursor:
+        cursor.execute(switch.format("on"))
+    try:
+        ask(key)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(switch.format("off"))
+
+    assert not KeyUse.objects.exists()
+
+
+def test_markup_in_what_a_program_calls_itself_is_shown_as_text(admin: Client, key: NewKey) -> None:
+    ask(key, agent="<script>alert(1)</script>")
+
+    shown = words(admin.get(f"/projects/platform/govern/api-keys/{key.record.pk}/"))
+    assert "&lt;script&gt;alert(1)" in shown
+    assert "<script>alert" not in shown
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_used_a_key_goes_with_the_key(record: ApiKey) -> None:
+    note_use(record, address="203.0.113.7", client="Clay/1.0")
+
+    record.delete()
+    note_use(ApiKey(pk="key_gone"), address="203.0.113.7", client="Clay/1.0")  # deleted while it was used
+
+    assert not KeyUse.objects.exists()
