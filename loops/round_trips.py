@@ -11,19 +11,30 @@ from django.db import transaction
 from integrations.models import Attempt, Integration
 from integrations.probing import Probe, WayBack, probe
 from integrations.providers.contract import JsonObject
+from integrations.providers.registry import get_provider
 from integrations.settling import Decision, NotInDoubt, settle_attempt
 from loops import callback_addresses
 from loops.models import Callback
 from mobius import clock
+from mobius.errors import Conflict
 from mobius.ids import new_id
 from mobius.projects.auditing import Actor
+
+
+class NeverCallsBack(Conflict):
+    """Rows of this integration's provider are not answered: it cannot call us."""
+
+    code = "never_calls_back"
 
 
 def send_there_and_back(integration: Integration, row: JsonObject, *, by: Actor) -> Probe:
     """Test `integration` with `row`, to which it adds a `request_id` and the `callback_url` to post to.
 
-    Raises what `probe` does, and NoPublicAddress when nobody can call us back.
+    Raises what `probe` does, NeverCallsBack, and NoPublicAddress when nobody can call us back.
     """
+    provider = get_provider(integration.provider)
+    if provider.recipes is None:
+        raise NeverCallsBack(f"{provider.name} cannot call back, so nothing was sent. Test the webhook instead.")
     attempt_id = new_id("att")
     address = callback_addresses.give_address_of_test(attempt_id)
     found = probe(integration, row, way_back=WayBack(attempt_id=attempt_id, callback_url=address), by=by)

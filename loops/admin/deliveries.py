@@ -61,12 +61,12 @@ class SettlingAdmin(AttemptAdmin):
         happened: list[tuple[Any, SafeString | str, str, Any]] = []
         if attempt.step_id:
             alike = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies()[:MOST_LINES]
-            came = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("pk")[:MOST_LINES]
             happened += [
                 (one.created_at, link(Attempt, one.pk), f"attempt {one.number}: {one.get_state_display()}", "")
                 for one in alike
             ]
-            happened += [(one.received_at, link(Callback, one.pk), "callback", one.get_state_display()) for one in came]
+        came = Callback.objects.to_attempt(attempt).without_bodies().order_by("pk")[:MOST_LINES]
+        happened += [(one.received_at, link(Callback, one.pk), "callback", one.get_state_display()) for one in came]
         decided = AuditEvent.objects.of_object(attempt.pk).order_by("pk")[:MOST_LINES]
         happened += [(one.created_at, one.actor_name, one.action, one.reason) for one in decided]
         return lines(sorted(happened, key=lambda one: one[0]), "{} {} {} {}")

@@ -96,7 +96,7 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
     run = of_run.filter(pk=attempt.run_id).first() if attempt.run_id else None
     siblings = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies().reverse()
     attempts = list(siblings[:ATTEMPTS_SHOWN])[::-1] if attempt.step_id else [attempt]
-    callbacks = Callback.objects.to_step(attempt.step_id or attempt.pk).without_bodies().order_by("-id")
+    callbacks = Callback.objects.to_attempt(attempt).without_bodies().order_by("-id")
     context = {
         "handle": project.handle,
         "may_operate": request.access.allows(Permission.OPERATE),

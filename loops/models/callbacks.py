@@ -9,6 +9,7 @@ from typing import Self
 from django.db import models
 from django.db.models import Q
 
+from integrations.models import Attempt
 from loops.models.fields import STEP_ID_LENGTH
 from loops.models.runs import Run
 from mobius.fields import id_field
@@ -33,6 +34,10 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def to_steps(self, step_ids: Iterable[str]) -> Self:
         """What was posted to these steps. Not empty: that lets the partial index answer."""
         return self.filter(step_id__in=step_ids).exclude(step_id="")
+
+    def to_attempt(self, attempt: Attempt) -> Self:
+        """What answers its row. A test has no step: there the attempt stands for it."""
+        return self.to_step(attempt.step_id or attempt.pk)
 
     def with_body(self, body_digest: str) -> Self:
         return self.filter(body_digest=body_digest)

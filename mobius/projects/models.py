@@ -204,7 +204,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     role = models.CharField(max_length=16, choices=Role.choices)
     key_prefix = models.CharField(max_length=8)
-    key_ending = models.CharField(max_length=4, blank=True)  # of its checksum, which holds nothing of its chance
+    key_ending = models.CharField(max_length=4, blank=True)  # of its checksum: whoever sees it guesses no better
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"

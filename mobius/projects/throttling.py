@@ -89,15 +89,12 @@ TEST_MAILS = Limit(
     per_minute=1,
     message="A test to this address was asked for less than a minute ago. See what became of it, then try again.",
 )
-
-
 FORM_CHECKS = Limit(
     name="form-checks",
     per_minute=120,
     message="What is typed into a form is checked so often only. It is checked again when the form is sent.",
 )
 REFUSAL_NOTES = Limit(name="refusal-notes", per_minute=60, message="Refused too often for each to be noted.")
-
 USE_NOTES = Limit(name="use-notes", per_minute=60, message="Used by too many for each to be noted.")
 
 

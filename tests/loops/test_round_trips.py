@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +14,9 @@ from django.test import Client
 
 from integrations.models import Attempt, AttemptState, Integration, Webhook
 from integrations.probing import probe
+from integrations.providers.clay import provider as clay_folder
 from integrations.providers.clay.simulator import Behaviour, ClaySimulator
+from integrations.providers.registry import all_providers
 from loops import round_trips
 from loops.callback_addresses import give_address_of_test
 from loops.console.runs import STOP_POLLING
@@ -121,6 +124,26 @@ def test_without_an_address_of_our_own_nothing_is_sent(
 
     assert answer.status_code == 422
     assert "Set MOBIUS_PUBLIC_URL" in words(answer)
+    assert clay.rows == []
+
+
+@pytest.fixture
+def _clay_never_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    all_providers.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(clay_folder, "PROVIDER", replace(clay_folder.PROVIDER, recipes=None))
+        yield
+        all_providers.cache_clear()
+
+
+@pytest.mark.usefixtures("_clay_never_calls")
+def test_a_provider_that_cannot_call_is_not_asked_to(admin: Client, address: str, clay: ClaySimulator) -> None:
+    assert "Test there and back" not in words(admin.get(address))
+
+    answer = admin.post(f"{address}test/there-and-back/", {"row": ROW})
+
+    assert answer.status_code == 422
+    assert "Clay cannot call back, so nothing was sent." in words(answer)
     assert clay.rows == []
 
 
@@ -320,3 +343,13 @@ def test_without_a_callback_it_stays_in_doubt(admin: Client, address: str) -> No
 
     test.refresh_from_db()
     assert test.state == AttemptState.IN_DOUBT
+
+
+def test_support_finds_what_came_back_on_the_test_s_timeline(
+    admin: Client, address: str, clay: ClaySimulator, admin_client: Client
+) -> None:
+    send(admin, address)
+    call_back(clay, {"score": 1})
+
+    timeline = words(admin_client.get(f"/admin/integrations/attempt/{Attempt.objects.get().pk}/change/"))
+    assert Callback.objects.get().pk in timeline
