@@ -18,7 +18,7 @@ def why_unreachable(name: str) -> str:
     if _is_private(parts.hostname or ""):
         return f"{name} cannot reach {address}: that address exists only on this machine or in its network. {todo}"
     if parts.scheme != "https":
-        return f"{address} is not https, so that everybody on the way could read the key. {todo}"
+        return f"{address} is not https, so that everybody on the way could read what it sends. {todo}"
     return ""
 
 
@@ -26,5 +26,6 @@ def _is_private(host: str) -> bool:
     try:
         ip = ipaddress.ip_address(host)
     except ValueError:
-        return host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal"))
+        name = host.rstrip(".")
+        return "." not in name or name.endswith((".localhost", ".local", ".internal"))
     return not ip.is_global
