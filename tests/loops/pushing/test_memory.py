@@ -23,7 +23,7 @@ if settings.MOBIUS_ENGINE != "embedded":
 
 
 class Stuck(Pool):
-    """Its threads never take what they are given; notes the runs that it is given to keep, and those it was rung for."""
+    """Its threads take nothing; it notes the runs that it is given to keep, and those that it was rung for."""
 
     def __init__(self) -> None:
         super().__init__(Answer(advance=advance, recover=lambda: None, sweep=lambda: 1.0), threads=1)
