@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import starmap
 from typing import Any, NamedTuple
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F
 
 from integrations import delivering, ledger
@@ -19,7 +19,7 @@ from integrations.models import Integration
 from integrations.providers.errors import RowTooLarge
 from integrations.providers.registry import get_provider
 from loops.models import Push, PushRow, PushState, RowState
-from loops.models.pushes import LONGEST_REASON
+from loops.models.pushes import LONGEST_REASON, RowChange
 from loops.pushing.drafting import note
 from loops.pushing.mapping import Mapping
 from loops.queue import Queue, queue_of
@@ -44,9 +44,6 @@ LEFT_OUT = (UNREADABLE, TOO_LARGE, REFUSED, NO_REQUEST_ID, TWICE, SENT_BEFORE)
 """Why a row would not be sent, in the order in which a report tells of it."""
 OTHER_CONTENT = "other_content"
 """Sent all the same: another row went out under the same request_id before."""
-
-
-_LEAVE_OUT = "UPDATE loops_pushrow SET state = %s, reason = %s WHERE id = %s"
 
 
 class NotNow(Conflict):
@@ -169,11 +166,11 @@ def _judge_batch(begun: Push, mapping: Mapping, way: Chosen, batch: list[_Row], 
         if kind:
             found.note(kind, row.line, sentence)
         if kind and kind != OTHER_CONTENT:
-            left_out.append((RowState.LEFT_OUT.value, sentence[:LONGEST_REASON], row.pk))
+            left_out.append(RowChange(RowState.LEFT_OUT.value, sentence[:LONGEST_REASON], "", row.pk))
     if left_out:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic():
             _demand_mine(begun)
-            cursor.executemany(_LEAVE_OUT, left_out)
+            PushRow.objects.change(left_out)
 
 
 def _known(way: Chosen, request_ids: Iterable[str]) -> dict[str, set[str]]:
