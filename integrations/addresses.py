@@ -65,10 +65,15 @@ class Target:
     address: str = ""  # the canonical spelling when the host is a literal address
 
     @property
-    def url(self) -> str:
+    def authority(self) -> str:
+        """Name, and port where it is not the scheme's own: what the Host header says (RFC 9110, 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        return f"{host}{port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
 
 
 def check_url(url: str) -> str:

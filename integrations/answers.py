@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import re
+import socket
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
 
@@ -17,38 +19,73 @@ class HeadTooLarge(http.client.HTTPException):
 
 
 class BoundedAnswer(http.client.HTTPResponse):
-    """An answer with a bounded head, which tells its status as soon as that line is there.
+    """The answer to a POST, with a bounded head, which tells its status as soon as that line is there.
 
     `http.client` forgets the status when the headers after it are unreadable, takes 100 header lines of 64 KiB, reads
-    `100 Continue` for ever, and takes any other interim answer, such as 103 Early Hints, for the final one.
+    `100 Continue` for ever, takes any other interim answer, such as 103 Early Hints, for the final one, and reads
+    headers with the parser of e-mails, which takes longer than all the rest.
     """
 
     fp: Any
+    headers: Any  # by their names in lower case; of those that come twice the first
 
-    def __init__(self, on_status: Callable[[int], None], *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, sock: socket.socket, on_status: Callable[[int], None]) -> None:
+        super().__init__(sock, method="POST")
         self._on_status = on_status
 
     def begin(self) -> None:
+        """Read the head. Raises HTTPException for what is none, and OSError."""
         stream = self.fp
         self.fp = head = _Head(stream)
         try:
-            super().begin()
+            _, self.status, self.reason = self._read_status()
+            self.headers = _read_headers(head)
         finally:
             if self.fp is head:  # nonsense for a status line has closed it
                 self.fp = stream
+        self.will_close = True  # we ask for that
+        self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.length = None if self.chunked else _length(self.headers.get("content-length", ""))
+        if self.status in (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED):
+            self.length = 0
 
     def _read_status(self) -> tuple[str, int, str]:
         version, status, reason = super()._read_status()  # type: ignore[misc]
         while 100 <= status < 200:
             if status == http.HTTPStatus.SWITCHING_PROTOCOLS:  # which we never ask for
                 raise http.client.BadStatusLine("101")
-            while self.fp.readline(HEAD_LIMIT) not in (b"\r\n", b"\n", b""):
+            while self.fp.readline(HEAD_LIMIT) not in _BLANK:
                 pass
             version, status, reason = super()._read_status()  # type: ignore[misc]
-        if version.startswith(("HTTP/1.", "HTTP/0.9")):
-            self._on_status(status)
+        if not version.startswith(("HTTP/1.", "HTTP/0.9")):
+            raise http.client.UnknownProtocol(version)
+        self._on_status(status)
         return version, status, reason
+
+
+_BLANK = (b"\r\n", b"\n", b"")
+_MOST_HEADERS = 100
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+def _read_headers(head: _Head) -> dict[str, str]:
+    """A line without a colon is left out, one that goes on from the line before it too: nobody asks for what it says.
+    Raises HTTPException when there are more than anybody needs."""
+    headers: dict[str, str] = {}
+    for _ in range(_MOST_HEADERS + 1):
+        line = head.readline(HEAD_LIMIT)
+        if line in _BLANK:
+            return headers
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon and not name[:1].isspace():
+            headers.setdefault(name.lower(), value.strip())
+    raise http.client.HTTPException("too many headers")
+
+
+def _length(text: str) -> int | None:
+    """What Content-Length says, or None for nonsense; a number of thousands of digits is some, too."""
+    return int(text) if _LENGTH.fullmatch(text) else None
 
 
 class _Head:

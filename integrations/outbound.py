@@ -1,16 +1,15 @@
 """One POST to an outside service: bounded in time and size, to public addresses only, once.
 
-The only module that imports requests and urllib3. Of requests we use its adapter (which `responses` fakes in tests),
-of urllib3 its connections, whose `_new_conn` is the seam at which addresses are pinned. Their pools, sessions, proxies,
-retries, redirects and cookies stay unused: none of them bounds an answer, and together they cost more than the rest.
-Texts of their exceptions hold the URL, which is a credential: they end here and are neither kept nor logged.
+The only module that imports requests. We use its adapter, which `responses` fakes in tests, and dial, write and read
+ourselves what it would leave to urllib3: sessions, pools, proxies, retries, redirects and cookies bound no answer and
+pin no address, and together they cost more than the rest.
+Texts of exceptions may hold the URL, which is a credential: they end here and are neither kept nor logged.
 """
 
 from __future__ import annotations
 
 import functools
 import http.client
-import logging
 import socket
 import ssl
 import time
@@ -21,8 +20,6 @@ from typing import Any, cast
 from requests import PreparedRequest, Response, Timeout
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH, HTTPAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool
 
 from integrations.addresses import Target, UnsafeUrl, read_url, resolve
 from integrations.answers import BoundedAnswer, HeadTooLarge, read_body
@@ -31,8 +28,6 @@ from integrations.headers import InvalidHeader, check_headers
 from integrations.providers.contract import Exchange, Failure, OutgoingRequest, Stage
 
 CONNECT_SECONDS = 5.0
-
-logging.getLogger("urllib3").setLevel(logging.WARNING)  # at DEBUG it writes every URL
 
 
 def always() -> bool:
@@ -139,7 +134,6 @@ class _Attempt:
     def answered(self, response: Response) -> None:
         """There is an answer, so the request began: also when a fake gave it and no transport was there to note it."""
         self.began, self.status = True, response.status_code
-        self._to_close.append(response.raw)
 
     def read(self, response: Response, headers: Mapping[str, str]) -> tuple[bytes, Failure | None]:
         if headers.get("content-encoding", "identity").lower() not in ("", "identity"):
@@ -156,8 +150,8 @@ class _Attempt:
     def why(self, error: Exception, otherwise: Failure) -> Failure:
         return Failure.TIMEOUT if self.cut_off() or isinstance(error, TimeoutError) else otherwise
 
-    def owns(self, connection: HTTPConnection) -> None:
-        self._to_close.append(connection)
+    def owns(self, held: socket.socket | BoundedAnswer) -> None:
+        self._to_close.append(held)
 
     def close(self) -> None:
         if self._watch is not None:
@@ -182,7 +176,14 @@ def _prepare(request: OutgoingRequest, own_headers: Mapping[str, str], attempt: 
     prepared.method = "POST"
     prepared.url = prepared.target.url
     prepared.body = request.body
-    prepared.headers = CaseInsensitiveDict({"User-Agent": "mobius-console", "Content-Type": "application/json"})
+    prepared.headers = CaseInsensitiveDict(
+        {
+            "Host": prepared.target.authority,
+            "Accept-Encoding": "identity",
+            "User-Agent": "mobius-console",
+            "Content-Type": "application/json",
+        }
+    )
     prepared.headers.update(check_headers(request.headers))
     prepared.headers.update(own_headers)
     prepared.headers["Content-Length"] = str(len(request.body))
@@ -193,8 +194,8 @@ def _prepare(request: OutgoingRequest, own_headers: Mapping[str, str], attempt: 
 class _Adapter(HTTPAdapter):
     """`send` stays requests' own, because that is what `responses` replaces; the parts that it calls are ours."""
 
-    def get_connection_with_tls_context(self, request: PreparedRequest, *_: Any, **__: Any) -> HTTPConnectionPool:
-        return cast(HTTPConnectionPool, _OneShot(cast(_Prepared, request)))
+    def get_connection_with_tls_context(self, request: PreparedRequest, *_: Any, **__: Any) -> Any:
+        return _OneShot(cast(_Prepared, request))
 
     def cert_verify(self, *_: Any, **__: Any) -> None:
         """Nothing to set: `_tls_context` always verifies."""
@@ -219,70 +220,53 @@ class _OneShot:
     """Stands where requests expects a pool: one connection, for one request."""
 
     def __init__(self, request: _Prepared) -> None:
-        self.attempt = request.attempt
-        self.connection = (_PinnedTLS if request.target.scheme == "https" else _Pinned)(request.attempt, request.target)
+        self._attempt = request.attempt
+        self._target = request.target
 
-    def urlopen(self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], **_: Any) -> object:
+    def urlopen(self, *, method: str, url: str, body: bytes, headers: Mapping[str, str], **_: Any) -> BoundedAnswer:
         """The answer, its head read. Raises _Ended and UnsafeUrl, and what the caller's own functions raise."""
-        self.attempt.owns(self.connection)
-        self._connect()
-        self.attempt.on_stage(Stage.CONNECTED)
-        if self._sent(method, url, body, headers):
-            self.attempt.on_stage(Stage.SENT)
-        return self._answer()
+        sock = self._connected()
+        self._attempt.on_stage(Stage.CONNECTED)
+        lines = [f"{method} {url} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        if self._sent(sock, "\r\n".join(lines).encode("ascii") + body):
+            self._attempt.on_stage(Stage.SENT)
+        return self._answer(sock)
 
-    def _connect(self) -> None:
+    def _connected(self) -> socket.socket:
+        """To an address just judged. Name in TLS and certificate stay those of the target."""
+        sock = self._attempt.dial(self._target)
+        self._attempt.owns(sock)
+        if self._target.scheme != "https":
+            return sock
         try:
-            self.connection.connect()
-        except OSError as error:  # what dialling meets is an _Ended already: this is TLS
-            raise _Ended(self.attempt.why(error, Failure.TLS)) from None
-
-    def _sent(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> bool:
-        try:
-            self.connection.request(method, url, body=body, headers=headers)
+            sock = _tls_context().wrap_socket(sock, server_hostname=self._target.host)
         except OSError as error:
-            if self.attempt.why(error, Failure.RESET) is Failure.TIMEOUT:
+            raise _Ended(self._attempt.why(error, Failure.TLS)) from None
+        self._attempt.owns(sock)
+        return sock
+
+    def _sent(self, sock: socket.socket, request: bytes) -> bool:
+        """Head and body in one write: a packet and a switch of threads less than two."""
+        self._attempt.begin()
+        try:
+            sock.sendall(request)
+        except OSError as error:
+            if self._attempt.why(error, Failure.RESET) is Failure.TIMEOUT:
                 raise _Ended(Failure.TIMEOUT) from None
             return False  # whoever hangs up half-way may have said why
         return True
 
-    def _answer(self) -> object:
+    def _answer(self, sock: socket.socket) -> BoundedAnswer:
+        answer = BoundedAnswer(sock, self._attempt.note_status)
+        self._attempt.owns(answer)
         try:
-            # Not urllib3's own, which wraps the answer once more and logs the URL when its headers are odd.
-            return http.client.HTTPConnection.getresponse(self.connection)
+            answer.begin()
         except OSError as error:
-            raise _Ended(self.attempt.why(error, Failure.RESET)) from None
+            raise _Ended(self._attempt.why(error, Failure.RESET)) from None
         except http.client.HTTPException as error:
             large = isinstance(error, HeadTooLarge | http.client.LineTooLong)
-            raise _Ended(self.attempt.why(error, Failure.TOO_LARGE if large else Failure.BAD_ANSWER)) from None
-
-
-class _Pinned(HTTPConnection):
-    """Dials only what was judged. Host header, SNI and certificate stay on the name."""
-
-    def __init__(self, attempt: _Attempt, target: Target) -> None:
-        super().__init__(target.host, target.port)
-        self.attempt = attempt
-        self.target = target
-        self._pieces: list[bytes] = []
-        self.response_class = functools.partial(BoundedAnswer, attempt.note_status)  # type: ignore[assignment]
-
-    def _new_conn(self) -> socket.socket:
-        return self.attempt.dial(self.target)
-
-    def send(self, data: Any) -> None:
-        self._pieces.append(data)
-
-    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> None:
-        """Sends head and body in one write: a packet and a switch of threads less than http.client's two."""
-        super().request(method, url, *arguments, **options)
-        self.attempt.begin()
-        super().send(b"".join(self._pieces))
-
-
-class _PinnedTLS(_Pinned, HTTPSConnection):
-    def connect(self) -> None:
-        self.sock = _tls_context().wrap_socket(self._new_conn(), server_hostname=self.target.host)
+            raise _Ended(self._attempt.why(error, Failure.TOO_LARGE if large else Failure.BAD_ANSWER)) from None
+        return answer
 
 
 @functools.cache

@@ -93,8 +93,10 @@ class TestAnOrdinaryAnswer:
             b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nabcde",
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde",
+            b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\nabcde",
+            b"HTTP/1.1 200 OK\r\nno header\r\nX: a\r\n Content-Length: 2\r\n: 2\r\nContent-Length:5\r\n\r\nabcde",
         ],
-        ids=["chunked", "until it hangs up", "no reason given", "after interim answers"],
+        ids=["chunked", "until it hangs up", "no reason", "after interim answers", "length of nonsense", "odd lines"],
     )
     def test_every_way_to_frame_a_body_is_understood(self, serve: Serve, answer: bytes) -> None:
         exchange = send(serve(answers(answer)).url)

@@ -105,16 +105,14 @@ def test_no_thread_waits_for_a_slot(project: Project, strict_clay: ClaySimulator
         connect_as(project, strict_clay, "clay")
         connect_as(project, other, "free", workspace="elsewhere", rate_per_second=UNLIMITED)
         slow, free = loop_to(project, "clay"), loop_to(project, "free")
-        for number in range(100):  # many more than there are threads; they take eight seconds
+        for number in range(200):  # many more than there are threads; they take eighteen seconds
             start(slow, str(number))
-        began = time.monotonic()
 
         for number in range(20):
             start(free, str(number))
         other.wait_for_rows(20)
 
-        assert time.monotonic() - began < 3
-        assert len(strict_clay.rows) < 60
+        assert len(strict_clay.rows) < 150
 
 
 @pytest.mark.usefixtures("engine")

@@ -58,3 +58,14 @@ def test_bad_starts_among_good_ones_fail_alone(console: Console) -> None:
 
     assert dict(outcome.statuses) == {202: 60, 400: 30}
     wait_until(lambda: sum(console.rows().values()) == 60)
+
+
+def test_starts_whose_key_is_taken_take_no_ring_from_those_beside_them(console: Console) -> None:
+    def start(number: int) -> dict[str, object]:
+        return {"event": event(number)} | ({"idempotency_key": f"key-{number // 12}"} if number % 3 == 0 else {})
+
+    outcome = drive(("127.0.0.1", console.port), starts(console, start), counted(240), connections=24)
+
+    assert set(outcome.statuses) <= {202, 409}, "a key's run may have ended already"
+    wait_until(lambda: set(console.runs().values()) == {"completed"})
+    assert console.rows() == dict.fromkeys(console.runs(), 1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from mobius.bench.stage import MOBIUS, ROOT, ask, free_port
+from mobius.bench.stage import MOBIUS, ROOT, Stage, ask, free_port
 from tests.processes.conftest import Console, wait_until
 
 pytestmark = pytest.mark.processes
@@ -40,16 +40,19 @@ def test_a_second_serve_on_the_same_data_directory_refuses_to_start(console: Con
     assert "Traceback" not in second.stderr
 
 
-def test_the_first_start_prints_the_password_once_and_a_second_start_recreates_nothing(console: Console) -> None:
-    first = console.log_of("serve")
-    console.stop_console()
-    console.start_console()
-    both = console.log_of("serve")
+def test_the_first_start_prints_the_password_once_and_a_second_start_recreates_nothing() -> None:
+    with Stage() as stage:
+        first = stage.log_of("serve")
+        stage.mobius("project", "create", "kept")
+        stage.stop_console()
+        stage.start_console()
+        both = stage.log_of("serve")
 
-    assert re.search(r"^user: admin$", first, re.M)
-    assert re.search(r"^password: \S{12,}$", first, re.M)
-    assert both.count("password:") == 1
-    assert console.call("GET", f"{console.root}/loops")["items"][0]["name"] == "push"
+        assert re.search(r"^user: admin$", first, re.M)
+        assert re.search(r"^password: \S{12,}$", first, re.M)
+        assert both.count("password:") == 1
+        late = ("key", "create", "--project", "kept", "--name", "late", "--role", "viewer")
+        assert stage.mobius(*late), "the project is there still"
 
 
 def test_the_data_directory_and_its_keys_are_private(console: Console) -> None:

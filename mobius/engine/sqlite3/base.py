@@ -11,6 +11,7 @@ committed on its own. Django does not notice; here it does, and lets nothing mor
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,6 +59,10 @@ def _writes(query: str) -> bool:
     return query.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE")
 
 
+def _depth(sid: str) -> str:
+    return sid.partition(".")[0]
+
+
 class ErrorWrapper(DatabaseErrorWrapper):
     """Also notices that SQLite has given the transaction up."""
 
@@ -73,6 +78,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._has_turn = False
+        self._savepoints = itertools.count()
 
     @cached_property
     def wrap_database_errors(self) -> ErrorWrapper:
@@ -101,12 +107,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self._give_turn_back()
 
     def savepoint(self) -> str | None:
-        """Named by its depth, so that SQLite compiles each name once and not one for every savepoint."""
+        """For Django each has a name of its own: by it Django forgets what was to happen at the commit, when one is
+        rolled back. SQLite knows it by its depth, so that each name is compiled once and not one for every savepoint.
+        """
         if not self._savepoint_allowed():  # type: ignore[attr-defined]  # Django's own, left out of the stubs
             return None
-        name = f"s{len(self.savepoint_ids)}"
-        self._savepoint(name)  # type: ignore[attr-defined]
-        return name
+        sid = f"s{len(self.savepoint_ids)}.{next(self._savepoints)}"
+        self._savepoint(sid)
+        return sid
+
+    def _savepoint(self, sid: str) -> None:
+        super()._savepoint(_depth(sid))  # type: ignore[misc]
+
+    def _savepoint_rollback(self, sid: str) -> None:
+        super()._savepoint_rollback(_depth(sid))  # type: ignore[misc]
+
+    def _savepoint_commit(self, sid: str) -> None:
+        super()._savepoint_commit(_depth(sid))  # type: ignore[misc]
 
     def _start_transaction_under_autocommit(self) -> None:
         self._take_turn()

@@ -235,6 +235,27 @@ def test_what_is_to_happen_on_commit_happens_after_the_shared_one() -> None:
     assert seen == [False]
 
 
+def test_what_is_to_happen_on_commit_happens_though_work_done_after_it_is_undone() -> None:
+    seen: list[str] = []
+
+    def fails() -> None:
+        with transaction.atomic():
+            transaction.on_commit(lambda: seen.append("undone"))
+            raise ValueError("mine")
+
+    def nested(name: str) -> Callable[[], None]:
+        def work() -> None:
+            with transaction.atomic():
+                transaction.on_commit(lambda: seen.append(name))
+
+        return work
+
+    visitors = Visitors()
+    visitors.bring(a=nested("a"), bad=fails, b=nested("b"), worse=fails)
+
+    assert seen == ["a", "b"]
+
+
 def test_workers_go_first_and_starts_are_slowed_to_their_pace_while_they_are_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
