@@ -34,6 +34,7 @@ class Order:
     step_id: str = ""
     number: int = 1
     callback_url: str = field(default="", repr=False)
+    attempt_id: str = ""  # known beforehand where the callback's address names it; "": a new one
     timeout_seconds: float = SEND_SECONDS
 
 
@@ -111,5 +112,5 @@ def pack(order: Order, chosen: Chosen) -> Parcel:
         request=chosen.action.request(chosen.connection, payload),
         body=body,
         body_digest=ledger.digest(body, callback_of=callback_of),
-        attempt_id=new_id("att"),
+        attempt_id=order.attempt_id or new_id("att"),
     )

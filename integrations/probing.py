@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from django.db import transaction
 
@@ -18,7 +18,7 @@ from integrations.models import (
     Webhook,
     WebhookState,
 )
-from integrations.providers.contract import Connection, Diagnosis, Exchange, JsonObject, Stage
+from integrations.providers.contract import CALLBACK_PLACEHOLDER, Connection, Diagnosis, Exchange, JsonObject, Stage
 from integrations.providers.registry import get_provider
 from mobius import clock
 from mobius.atonce import WAITING_CALLS
@@ -43,42 +43,67 @@ class Probe:
         return self.attempt.state == AttemptState.ACCEPTED
 
 
+@dataclass(frozen=True, kw_only=True)
+class WayBack:
+    """Where the far side shall call back for a test's row."""
+
+    attempt_id: str  # the test's own id, which the address names
+    callback_url: str = field(repr=False)
+
+    @property
+    def columns(self) -> JsonObject:
+        """What the row takes along, so that either door for callbacks knows it."""
+        return {"request_id": self.attempt_id, "callback_url": CALLBACK_PLACEHOLDER}
+
+
 def probe(
     integration: Integration,
     row: JsonObject | None = None,
     *,
     webhook: Webhook | None = None,
     connection: Connection | None = None,
+    way_back: WayBack | None = None,
     by: Actor = SYSTEM,
 ) -> Probe:
     """Send `row`, or the provider's sample, as a test. It takes its slot and its unit like any other row.
 
     It goes to the current webhook, where a success resumes a paused integration, or to `webhook`: where that is a
     staged one, a success makes it ready to take over. With `connection` it goes out as that says, and what comes of it
-    changes nothing for other rows: so a new auth header is tried before it replaces the old one.
+    changes nothing for other rows: so a new auth header is tried before it replaces the old one. With `way_back` the
+    row also says where to call back.
 
     Raises Conflict without a webhook, ActionInputInvalid, SubmissionLimitReached, and RateLimitExceeded when the
     workspace's pace leaves no slot just now, or when too many calls wait for an answer already.
     """
     with WAITING_CALLS.one():
-        return _probe(integration, row, webhook or connecting.current_webhook(integration), connection, by)
+        order = _order(integration, row, webhook or connecting.current_webhook(integration), connection, way_back)
+        return _probe(integration, order, by)
 
 
-def _probe(
-    integration: Integration, row: JsonObject | None, webhook: Webhook, connection: Connection | None, by: Actor
-) -> Probe:
+def _order(
+    integration: Integration,
+    row: JsonObject | None,
+    webhook: Webhook,
+    connection: Connection | None,
+    way_back: WayBack | None,
+) -> Order:
     provider = get_provider(integration.provider)
-    parcel = delivering.prepare(
-        Order(
-            project_id=integration.project_id,
-            action=provider.action_name(provider.submit),
-            parameters={"payload": row if row is not None else dict(provider.sample_row)},
-            webhook_id=webhook.pk,
-            connection=connection,
-            kind=AttemptKind.TEST,
-            timeout_seconds=TEST_SECONDS,
-        )
+    payload = row if row is not None else dict(provider.sample_row)
+    return Order(
+        project_id=integration.project_id,
+        action=provider.action_name(provider.submit),
+        parameters={"payload": payload | (way_back.columns if way_back else {})},
+        webhook_id=webhook.pk,
+        connection=connection,
+        kind=AttemptKind.TEST,
+        callback_url=way_back.callback_url if way_back else "",
+        attempt_id=way_back.attempt_id if way_back else "",
+        timeout_seconds=TEST_SECONDS,
     )
+
+
+def _probe(integration: Integration, order: Order, by: Actor) -> Probe:
+    parcel = delivering.prepare(order)
     with transaction.atomic():
         answer = delivering.reserve(parcel, now=clock.now())
     if isinstance(answer, NotNow):

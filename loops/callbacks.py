@@ -19,6 +19,7 @@ from django.db.models import F
 
 from integrations import delivering
 from integrations.models import Attempt, AttemptState
+from loops import round_trips
 from loops.callback_addresses import hash_of, without_addresses
 from loops.models import RING_AGAIN_AFTER, Callback, CallbackState, Run, RunStatus, Step
 from loops.triggers.hearing import hear_callback
@@ -126,7 +127,10 @@ def has_come_for(step_id: str) -> bool:
 def _receive_at_address(token: str, body: JsonObject, key: ApiKey | None) -> Received:
     step = _step_at.first(hash_of(token)) if token else None
     if step is None:
-        raise NotFound("There is no such callback address.")
+        test = round_trips.tested_at(token)
+        if test is None:
+            raise NotFound("There is no such callback address.")
+        return _store_for_test(_new(test.project_id, body, token=token), test)
     if spec_of(step.run.loop_version_id).callback_requires_key and not _may_call_back(key, step.run):
         raise Unauthorized("This loop takes callbacks only with an API key of role callback or admin.")
     callback = _new(step.run.project_id, body, token=token, remark=_contradiction(step, body))
@@ -137,7 +141,10 @@ def _receive_by_request_id(project: Project, body: JsonObject) -> Received:
     callback = _new(project.pk, body)
     rows = delivering.rows_sent_as(project.pk, callback.request_id) if callback.request_id else []
     if not rows:
-        raise NotFound("No row was sent with this request_id.")
+        test = round_trips.tested_as(project.pk, callback.request_id)
+        if test is None:
+            raise NotFound("No row was sent with this request_id.")
+        return _store_for_test(callback, test)
     still_open = _open_rows(rows)
     if len(still_open) > 1 or (still_open and _may_be_anothers(still_open[0], rows)):
         return _store_unclear(callback)
@@ -222,6 +229,25 @@ def _store(callback: Callback, run_id: str, step_id: str) -> Received:
         _insert(callback)
         hear_callback(callback, run, now=callback.received_at)
         _tell(run, step_id)
+    return Received(callback=callback)
+
+
+def _store_for_test(callback: Callback, test: Attempt) -> Received:
+    """The first one is what whoever tests waits for: it proves the way there and back. No run goes on."""
+    with transaction.atomic():
+        Attempt.objects.select_for_update(no_key=True).only("pk").get(pk=test.pk)  # one of two is the first
+        earlier = _same_body.first(test.pk, callback.body_digest)
+        if earlier is not None:
+            return _again(earlier)
+        callback.step_id = test.pk
+        answered = bool(_used_for(test.pk))
+        callback.state = CallbackState.UPDATE if answered else CallbackState.USED
+        callback.used_by = "" if answered else test.pk
+        if remark := _too_many(callback, test.pk):
+            callback.remark = remark
+            return Received(callback=callback)
+        _insert(callback)
+        round_trips.prove_arrival(test)
     return Received(callback=callback)
 
 

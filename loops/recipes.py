@@ -5,11 +5,9 @@ The loop says which fields it reads; the provider's `RecipeBook` says how its ow
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 
@@ -97,18 +95,10 @@ def callback_recipes(loop: Loop, spec: LoopSpec) -> list[CallbackRecipe]:
     return found
 
 
-def why_unreachable(name: str) -> str:
-    """Why `name`, out on the internet, cannot call this console, and what to do; "" when nothing speaks against it."""
-    address: str = settings.MOBIUS_PUBLIC_URL
-    todo = f"Set MOBIUS_PUBLIC_URL to the https address under which {name} reaches this console, and start it again."
-    if not address:
-        return f"This console does not know its own address. {todo}"
-    parts = urlsplit(address)
-    if _is_private(parts.hostname or ""):
-        return f"{name} cannot reach {address}: that address exists only on this machine or in its network. {todo}"
-    if parts.scheme != "https":
-        return f"{address} is not https, so that everybody on the way could read the key. {todo}"
-    return ""
+def answer_recipe(provider: Provider) -> Recipe:
+    """How the row of a test there and back is answered. `provider` is one of `callers()`."""
+    body = {"request_id": Column(name="request_id")}
+    return _book(provider).write(Call(url=Column(name="callback_url"), body=body, needs_key=False, per_second=None))
 
 
 def _callback_recipe(
@@ -164,11 +154,3 @@ def _project_address(loop: Loop) -> str:
 def _per_second() -> int | None:
     per_minute: int = settings.MOBIUS_KEY_REQUESTS_PER_MINUTE
     return per_minute // 60 if per_minute else None
-
-
-def _is_private(host: str) -> bool:
-    try:
-        ip = ipaddress.ip_address(host)
-    except ValueError:
-        return host in ("", "localhost") or host.endswith((".localhost", ".local", ".internal"))
-    return not ip.is_global

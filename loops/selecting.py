@@ -96,7 +96,8 @@ def callbacks_selected(project: Project, selection: Selection) -> CallbackQueryS
     if selection.of:
         ids = found_ids(_newest(_sent_through(selection.of), "run_id"))
         few = len(ids) <= _FOUND_AT_MOST
-        callbacks = callbacks.filter(_one_of(ids, "run_id") if few else _has_sent_through(selection.of, "run_id"))
+        of_runs = _one_of(ids, "run_id") if few else _has_sent_through(selection.of, "run_id")
+        callbacks = callbacks.filter(of_runs | _one_of(found_ids(_answers_to_tests(selection.of))))
     if text := selection.text:
         look_ups = (Callback.objects.of_project(project).known_as(text), Callback.objects.of_run(text))
         callbacks = callbacks.filter(pk__in=[text, *found_ids(*(_known_as(one, "pk") for one in look_ups))])
@@ -132,6 +133,12 @@ def _one_of(ids: Collection[str], field: str = "pk") -> Q:
 
 def _sent_through(integration_id: str) -> AttemptQuerySet:
     return Attempt.objects.filter(integration=integration_id).exclude(run_id="")
+
+
+def _answers_to_tests(integration_id: str) -> QuerySet[Any]:
+    """Of the callbacks without a run, which are few, those that answer a test of the integration."""
+    test = Attempt.objects.filter(pk=OuterRef("step_id"), integration=integration_id)
+    return _known_as(Callback.objects.without_run().filter(Exists(test)), "pk")
 
 
 def _has_sent_through(integration_id: str, field: str) -> Q:

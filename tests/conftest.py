@@ -17,7 +17,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from mobius import clock, ids, redacting
 from mobius.api import downloads, streaming
 from mobius.atonce import AtOnce
-from mobius.projects import throttling
+from mobius.projects import throttling, uses
 
 pytest_plugins = ["tests.cast", "tests.inventory", "tests.integrations.hostile"]
 
@@ -47,6 +47,7 @@ def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ids, "_sequence", ids._Sequence())
     monkeypatch.setattr(redacting, "_webhooks", redacting.Memory(1_000))
     throttling.forget()
+    uses.forget()
     monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
     monkeypatch.setattr(downloads, "DOWNLOADS", AtOnce(4, "downloads"))
 

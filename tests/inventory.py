@@ -21,6 +21,7 @@ from loops import callbacks
 from loops.authoring import create_loop
 from loops.models import Callback, CallbackState, Loop, Run
 from loops.pushing import operating
+from loops.round_trips import send_there_and_back
 from mobius import clock
 from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
@@ -100,6 +101,7 @@ def inventory(project: Project, alice: User, bob: User, integration: Integration
         "step_key": "answer",
         "delivery": attempt.pk,
         "delivery_id": attempt.pk,
+        "test_id": send_there_and_back(integration, {"email": "ada@example.com"}, by=SYSTEM).attempt.pk,
         "integration": integration.pk,
         "integration_id": integration.pk,
         "callback_id": Callback.objects.get(state=CallbackState.AMBIGUOUS).pk,

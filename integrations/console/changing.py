@@ -25,6 +25,7 @@ from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.checking import checked, is_check
 from mobius.web.forms import explain, form_page
 
 
@@ -63,6 +64,8 @@ def rotate(request: ProjectRequest, project: Project, integration_id: str) -> Ht
         fields=posted(request),
         header_name=webhook.auth_header_name,
     )
+    if is_check(request):
+        return checked(request, form)
     outcome = _try(request, integration, form) if form.is_valid() and "test" in request.POST else None
     if not form.is_valid():
         return _page(request, "integrations/rotate.html", integration, form, outcome=outcome)
@@ -89,6 +92,8 @@ def settings(request: ProjectRequest, project: Project, integration_id: str) -> 
         messages.error(request, error.message)
         return _back_to(integration)
     form = SettingsForm(settings_of(integration, webhook), posted(request), counted=webhook.used)
+    if is_check(request):
+        return checked(request, form)
     if form.is_valid() and _configure(integration, form, request.actor):
         messages.success(request, "The settings are saved.")
         return _back_to(integration)

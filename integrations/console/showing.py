@@ -137,6 +137,11 @@ class Outcome:
     def answer(self) -> str:
         return self.probe.attempt.response[:_ANSWER_SHOWN]
 
+    @property
+    def row_is_missing(self) -> bool:
+        """Is it sure that there is no row, so that nothing can call back for it?"""
+        return AttemptState(self.probe.attempt.state).is_without_a_row
+
 
 def connected(project: Project) -> list[Connected]:
     """The project's integrations, by name."""

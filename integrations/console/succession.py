@@ -23,6 +23,7 @@ from mobius.projects.auditing import Actor
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.checking import checked, is_check
 from mobius.web.forms import explain, form_page
 
 
@@ -39,6 +40,8 @@ def successor(request: ProjectRequest, project: Project, integration_id: str) ->
         return _page(request, integration, stage_form(provider))
     pasted = unpack(fields, token_header(provider))
     form = stage_form(provider, pasted)
+    if is_check(request):
+        return checked(request, form)
     staged = _stage(integration, form, request.actor) if form.is_valid() else None
     if pasted.took:
         messages.info(request, pasted.took)

@@ -17,6 +17,7 @@ from integrations import connecting, probing
 from integrations.console.finding import abilities, find_integration, find_provider, posted, token_header
 from integrations.console.forms import Pasted, RowForm, connect_form, fields_shown, unpack
 from integrations.console.showing import (
+    Outcome,
     connected,
     last_attempts,
     outcome_of_test,
@@ -27,12 +28,14 @@ from integrations.console.tabs import Tab, on_tab
 from integrations.forms import OptionsForm
 from integrations.models import Integration
 from integrations.providers.contract import Provider
+from integrations.reaching_us import why_unreachable
 from integrations.secrets import WrongKey
 from mobius.errors import Conflict, MobiusError
 from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
+from mobius.web.checking import checked, is_check
 from mobius.web.forms import explain, form_page
 from mobius.web.lists import rows
 
@@ -59,6 +62,8 @@ def connect(request: ProjectRequest, project: Project, provider_id: str) -> Http
         return _connect_page(request, provider, connect_form(provider, name=request.GET.get("name", "")))
     pasted = unpack(fields, token_header(provider))
     form = connect_form(provider, pasted)
+    if is_check(request):
+        return checked(request, form)
     integration = _connect(request, provider, form) if form.is_valid() else None
     if pasted.took:
         messages.info(request, pasted.took)
@@ -72,7 +77,24 @@ def connect(request: ProjectRequest, project: Project, provider_id: str) -> Http
 @never_cache
 def integration(request: ProjectRequest, project: Project, integration_id: str) -> HttpResponse:
     found = find_integration(project, integration_id)
-    return _integration_page(request, found, RowForm(find_provider(found.provider)))
+    outcome = outcome_of_test(found, request.GET.get("test", ""))
+    return integration_page(request, found, RowForm(find_provider(found.provider)), outcome=outcome)
+
+
+def integration_page(
+    request: ProjectRequest, found: Integration, form: RowForm, *, outcome: Outcome | None = None, **more: Any
+) -> HttpResponse:
+    """The overview, with the `outcome` of one test, and what the caller has `more` to show of it."""
+    context = {
+        **on_tab(Tab.OVERVIEW, request, found),
+        "form": form,
+        "outcome": outcome,
+        "attempts": last_attempts(found),
+        "sharing_pace": sharing_pace(found),
+        "unreachable": why_unreachable(find_provider(found.provider).name),
+        **more,
+    }
+    return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)
 
 
 @project_page(Permission.READ)
@@ -95,7 +117,7 @@ def send_test(request: ProjectRequest, project: Project, integration_id: str) ->
             return redirect(_outcome_url(found, probing.probe(found, form.cleaned_data["row"], by=request.actor)))
         except MobiusError as error:
             explain(form, error)
-    return _integration_page(request, found, form)
+    return integration_page(request, found, form)
 
 
 def _connect(request: ProjectRequest, provider: Provider, form: Any) -> Integration | None:
@@ -138,14 +160,3 @@ def _connect_page(request: ProjectRequest, provider: Provider, form: Any, pasted
         "again": request.GET.get("name", ""),
     }
     return render(request, "integrations/connect.html", context, status=UNPROCESSABLE if form.errors else 200)
-
-
-def _integration_page(request: ProjectRequest, found: Integration, form: RowForm) -> HttpResponse:
-    context = {
-        **on_tab(Tab.OVERVIEW, request, found),
-        "form": form,
-        "outcome": outcome_of_test(found, request.GET.get("test", "")),
-        "attempts": last_attempts(found),
-        "sharing_pace": sharing_pace(found),
-    }
-    return render(request, "integrations/integration.html", context, status=UNPROCESSABLE if form.errors else 200)

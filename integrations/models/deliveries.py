@@ -200,6 +200,11 @@ class Attempt(models.Model):
     def is_open(self) -> bool:
         return self.state in AttemptState.open()
 
+    @property
+    def asks_to_be_called_back(self) -> bool:
+        """Is it a test whose row took along an address to call back? Then its `request_id` is its own id."""
+        return self.kind == AttemptKind.TEST and self.request_id == self.pk
+
 
 class LedgerEntry(models.Model):
     """This row was sent, or is being sent, to this destination. Outlives the purge of bodies."""

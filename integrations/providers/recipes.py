@@ -86,6 +86,7 @@ class RecipeBook:
     how_to_insert: str  # in a few words, before the column's name: "type / and pick"
     trap: str  # what goes wrong when a value is typed instead
     limits: tuple[str, ...]
+    answer_costs: str  # what one answer of a row uses up, in a sentence
     column_named: Callable[[str], str]  # what a column with this field's value is probably called
     write: Callable[[Call], Recipe]
 

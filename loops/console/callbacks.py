@@ -118,7 +118,7 @@ def _shown(request: ProjectRequest, callback: Callback, *, trouble: str = "", st
         {
             "callback": callback,
             "body": PURGED if callback.purged_at else shown(callback.body),
-            "sentence": SENTENCES[CallbackState(callback.state)],
+            "sentence": sentence_of(callback),
             "candidates": callbacks.candidates_for(callback) if ambiguous else [],
             "may_assign": request.access.allows(Permission.OPERATE),
             "trouble": trouble,
@@ -146,6 +146,15 @@ def _listed(overdue: Overdue) -> ListedWait:
     )
 
 
+def sentence_of(callback: Callback) -> str:
+    """What it is to its row, for a person."""
+    if not callback.is_of_test:
+        return SENTENCES[CallbackState(callback.state)]
+    if callback.state == CallbackState.USED:
+        return "It answers the row of a test there and back. No run waits for it."
+    return "It came after another one had answered the row of a test. It is kept, and changes nothing."
+
+
 SENTENCES = {
     CallbackState.KEPT: "It came before a step waits for it, and is kept until one does.",
     CallbackState.USED: "It is the result of the step that waited for it.",
@@ -153,6 +162,6 @@ SENTENCES = {
     CallbackState.UPDATE: "It came after another one had been used. It is kept; the run's result is unchanged.",
     CallbackState.LATE: "It came after the run had ended. It is kept and changes nothing.",
     CallbackState.AMBIGUOUS: "Several rows were sent under its request_id, so nobody knows which one it answers, "
-    "and no run goes on. Say below which one it is. For the future, give each row its own request_id, such as "
-    "${{ meta.run_id }}, or let Clay post to the row's callback_url.",
+    "and no run goes on until somebody has said which one it is. For the future, give each row its own request_id, "
+    "such as ${{ meta.run_id }}, or let Clay post to the row's callback_url.",
 }

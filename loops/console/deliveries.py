@@ -8,12 +8,13 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
-from integrations.models import Attempt, AttemptState
+from integrations.models import Attempt, AttemptKind, AttemptState
 from loops.console.attempts import shown_attempt
 from loops.console.filtering import Names, as_asked, counted, integrations_of, news, selection_of
 from loops.console.lists import newest_of
@@ -94,7 +95,7 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
     run = of_run.filter(pk=attempt.run_id).first() if attempt.run_id else None
     siblings = Attempt.objects.of_step(attempt.run_id, attempt.step_id).without_bodies().reverse()
     attempts = list(siblings[:ATTEMPTS_SHOWN])[::-1] if attempt.step_id else [attempt]
-    callbacks = Callback.objects.to_step(attempt.step_id).without_bodies().order_by("-id")
+    callbacks = Callback.objects.to_step(attempt.step_id or attempt.pk).without_bodies().order_by("-id")
     context = {
         "handle": project.handle,
         "may_operate": request.access.allows(Permission.OPERATE),
@@ -103,10 +104,20 @@ def delivery_page(request: ProjectRequest, project: Project, delivery_id: str) -
         "loop_id": run.loop_id if run else "",
         "attempts": attempts,
         "again": again(attempt, run, is_latest=attempts[-1].pk == attempt.pk),
-        "callbacks": callbacks[:CALLBACKS_SHOWN] if attempt.step_id else (),
+        "callbacks": callbacks[:CALLBACKS_SHOWN],
+        "result_url": _result_url(project, attempt) if attempt.kind == AttemptKind.TEST else "",
         "audited": AuditEvent.objects.of_project(project).of_object(attempt.pk).order_by("-id")[:AUDIT_SHOWN],
     }
     return render(request, "loops/delivery.html", context)
+
+
+def _result_url(project: Project, test: Attempt) -> str:
+    """The page that says how far the test got; "" when its integration is disconnected."""
+    if test.integration_id is None:
+        return ""
+    if test.asks_to_be_called_back:
+        return reverse("console:round_trip", args=[project.handle, test.integration_id, test.pk])
+    return f"{reverse('console:integration', args=[project.handle, test.integration_id])}?test={test.pk}"
 
 
 def find_delivery(project: Project, delivery_id: str) -> Attempt:

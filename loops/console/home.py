@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +16,7 @@ from loops.console.activity import activity_of
 from loops.console.next_step import next_step
 from loops.console.runs import listed
 from loops.models import Run
+from loops.selecting import found_ids
 from mobius import clock
 from mobius.alerting.console.showing import shown_alerts
 from mobius.projects.models import Project
@@ -28,6 +29,7 @@ _ALERTS_SHOWN = 5
 _TELLING = 10  # a tenth of the budget
 _COUNTED = 100
 """Further nobody counts: beyond it the page says "more than"."""
+_FAILED_LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
     webhooks = list(Webhook.objects.current_in(project)[:_COUNTED])
     shown = _shown(webhooks[:_INTEGRATIONS_SHOWN])
     alerts = shown_alerts(project)
-    in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk", flat=True)[: _COUNTED + 1]
+    in_doubt, failing = _went_wrong(project)
     return render(
         request,
         "loops/home.html",
@@ -90,7 +92,9 @@ def home(request: ProjectRequest, project: Project) -> HttpResponse:
             "all_alerts": len(alerts) if len(alerts) > _ALERTS_SHOWN else 0,
             "activity": activity_of(project),
             "attention": sum(_needs_a_person(webhook) for webhook in webhooks),
-            "in_doubt": _counted(len(in_doubt)),
+            "in_doubt": _counted(in_doubt),
+            "failing": failing,
+            "yesterday": _yesterday().date().isoformat(),
         }
         | ({} if runs else next_step(request, project)),
     )
@@ -103,6 +107,22 @@ def _shown(webhooks: list[Webhook]) -> list[ShownIntegration]:
         for webhook in webhooks
         if webhook.integration is not None  # the list is made of integrations
     ]
+
+
+def _went_wrong(project: Project) -> tuple[int, int]:
+    """How many rows are in doubt; and how many loops have runs that failed and came in since yesterday, among the
+    latest thousand of these. In one statement: the page asks enough of them."""
+    in_doubt = Attempt.objects.of_project(project).in_doubt().values_list("pk")[: _COUNTED + 1]
+    failed = Run.objects.of_project(project).failed_since(_yesterday()).values_list("loop_id")[:_FAILED_LOOKED_AT]
+    found = found_ids(in_doubt, failed)
+    rows = [one for one in found if one.startswith("att_")]
+    return len(rows), len(set(found) - set(rows))
+
+
+def _yesterday() -> datetime:
+    """As the filters of lists have days: from midnight on, in UTC."""
+    midnight = clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight - timedelta(days=1)
 
 
 def _needs_a_person(webhook: Webhook) -> bool:

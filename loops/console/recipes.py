@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -19,17 +18,18 @@ from django.views.decorators.http import require_GET, require_http_methods
 from integrations.console.finding import find_integration
 from integrations.console.tabs import Tab, on_tab
 from integrations.providers.contract import Provider
+from integrations.reaching_us import why_unreachable
 from loops.arriving import KEY_TAG, Arrivals, Check, arrivals, keys_for
 from loops.console.callbacks import SENTENCES
 from loops.console.finding import find_loop
 from loops.console.parts import Part
 from loops.console.runs import STOP_POLLING
 from loops.console.showing import Shown, shown
+from loops.console.watching import is_watched, opened_now
 from loops.models import CallbackState, Loop, LoopStatus
-from loops.recipes import CallbackRecipe, StartRecipe, callback_recipes, callers, start_recipe, why_unreachable
+from loops.recipes import CallbackRecipe, StartRecipe, callback_recipes, callers, start_recipe
 from loops.spec import KeyAfterEnd
 from loops.versions import spec_of
-from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.keys import NewKey, create_key
 from mobius.projects.models import ApiKey, Project, RefusedCall
@@ -38,7 +38,6 @@ from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain
 from mobius.web.lists import rows
 
-WATCHES_FOR = timedelta(minutes=30)
 _LONGEST_VALUE = 120
 _REFUSED_SHOWN = 5
 _AFTER_THE_END = {
@@ -116,7 +115,7 @@ def recipe_live(request: ProjectRequest, project: Project, loop_id: str) -> Http
     """What has arrived, where it differs from what the page shows; it is looked for half an hour at most."""
     recipe = _recipe(request, project, loop_id)
     found = arrivals(recipe.loop, recipe.start, recipe.callbacks, recipe.keys)
-    over = not _is_watched(request)
+    over = not is_watched(request)
     seen = set(request.GET.getlist("seen"))
     news = [part for part in _parts(recipe, found, over=over) if part.seen not in seen]
     status = STOP_POLLING if over or found.are_good else 200
@@ -208,15 +207,7 @@ def _free_name(recipe: LoopRecipe, role: Role) -> str:
 
 def _live_address(recipe: LoopRecipe) -> str:
     address = reverse("console:loop_recipe_live", args=[recipe.loop.project.handle, recipe.loop.pk])
-    return f"{address}?provider={recipe.provider.id}&since={int(clock.now().timestamp())}"
-
-
-def _is_watched(request: ProjectRequest) -> bool:
-    """Was the page opened so lately that somebody may still look at it?"""
-    since = request.GET.get("since", "")
-    if not (since.isascii() and since.isdigit() and len(since) < 12):
-        return False
-    return abs(clock.now().timestamp() - int(since)) < WATCHES_FOR.total_seconds()
+    return f"{address}?provider={recipe.provider.id}&{opened_now()}"
 
 
 def _parts(recipe: LoopRecipe, found: Arrivals, *, over: bool) -> list[Part]:

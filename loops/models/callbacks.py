@@ -52,6 +52,10 @@ class CallbackQuerySet(models.QuerySet["Callback"]):
     def of_run(self, run_id: str) -> Self:
         return self.filter(run_id=run_id).order_by("id")
 
+    def without_run(self) -> Self:
+        """What could mean several rows, and what answers a test."""
+        return self.filter(run=None)
+
     def of_runs(self, run_ids: Iterable[str]) -> Self:
         """The latest first."""
         return self.filter(run_id__in=list(run_ids)).order_by("-id")
@@ -120,3 +124,8 @@ class Callback(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+    @property
+    def is_of_test(self) -> bool:
+        """Does it answer the row of a test, which no run sent? Then `step_id` is the id of that attempt."""
+        return self.run_id is None and self.step_id != ""

@@ -12,7 +12,7 @@ from django.db.models.expressions import OrderBy
 
 from loops.models.processes import Worker
 from mobius.fields import id_field
-from mobius.ids import ID_LENGTH
+from mobius.ids import ID_LENGTH, first_id
 from mobius.projects.models import Project
 
 RING_AGAIN_AFTER = timedelta(seconds=60)
@@ -129,6 +129,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def latest_of(self, loop_id: str) -> Self:
         """The latest first, with where they came from and without what they were given."""
         return self.of_loop(loop_id).order_by("-id").defer("event", "meta", "config", "result", "warnings")
+
+    def failed_since(self, moment: datetime) -> Self:
+        """The latest first. Ids know when their runs came in, so that the index of states and ids answers by itself."""
+        return self.filter(status=RunStatus.FAILED, pk__gte=first_id("run", moment)).order_by("-pk")
 
     def for_lists(self) -> Self:
         """Without the JSON that a list does not show."""

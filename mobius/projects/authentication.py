@@ -15,6 +15,7 @@ from mobius.projects.founding import project_for
 from mobius.projects.keys import recognise
 from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission, Role
+from mobius.projects.uses import note_use
 
 
 def key_of(request: HttpRequest) -> ApiKey | None:
@@ -31,6 +32,7 @@ def key_of(request: HttpRequest) -> ApiKey | None:
         throttling.note_failed_key(request.META.get("REMOTE_ADDR", ""))
         raise
     throttling.take_request(key)
+    note_use(key, address=request.META.get("REMOTE_ADDR", ""), client=request.META.get("HTTP_USER_AGENT", ""))
     return key
 
 

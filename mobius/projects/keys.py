@@ -74,6 +74,7 @@ def create_key(
                 name=name.strip(),
                 role=_role_for(holder, role),
                 key_prefix=text[:8],
+                key_ending=text[-4:],
                 digest=digest(text),
                 expires_at=expires_at,
                 tags=tags or {},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 from typing import Self
 
 from django.conf import settings
@@ -204,6 +204,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     role = models.CharField(max_length=16, choices=Role.choices)
     key_prefix = models.CharField(max_length=8)
+    key_ending = models.CharField(max_length=4, blank=True)  # of its checksum, which holds nothing of its chance
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
@@ -231,9 +232,45 @@ class ApiKey(models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.key_prefix}…)"
 
+    @property
+    def masked(self) -> str:
+        """By what somebody who holds the key recognises it."""
+        return f"{self.key_prefix}…{self.key_ending}"
+
     def is_live(self, now: datetime) -> bool:
         in_time = self.expires_at is None or self.expires_at > now
         return self.revoked_at is None and not self.disabled and in_time
+
+
+class KeyUseQuerySet(models.QuerySet["KeyUse"]):
+    def of_key(self, key: ApiKey) -> Self:
+        return self.filter(key=key)
+
+    def since(self, day: date) -> Self:
+        return self.filter(day__gte=day)
+
+    def before(self, day: date) -> Self:
+        return self.filter(day__lt=day)
+
+
+class KeyUse(models.Model):
+    """That an API key opened the door on a day, for one program at one address."""
+
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE, related_name="uses", db_index=False)
+    day = models.DateField()  # in UTC
+    network = models.CharField(max_length=60)  # an IPv4 address or an IPv6 network
+    client = models.CharField(max_length=200, blank=True)  # as the program calls itself
+    last_at = models.DateTimeField()
+
+    objects = KeyUseQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["key", "day", "network", "client"], name="one_use_of_a_key_per_day"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.client or 'somebody'} at {self.network} on {self.day}"
 
 
 class RefusedCallQuerySet(models.QuerySet["RefusedCall"]):

@@ -26,10 +26,10 @@ def note_refusal(key: ApiKey, *, method: str, path: str, status: int, code: str,
         RefusedCall.objects.create(
             key=key,
             method=method[:8],
-            path=_shown(path),
+            path=storable(path),
             status=status,
             code=code[:60],
-            fields=_shown(", ".join(fields)),
+            fields=storable(", ".join(fields)),
             called_at=clock.now(),
         )
         beyond = RefusedCall.objects.of_key(key).values_list("pk", flat=True)[KEPT : KEPT + 1]
@@ -39,6 +39,6 @@ def note_refusal(key: ApiKey, *, method: str, path: str, status: int, code: str,
         pass  # the answer itself must not fail for it
 
 
-def _shown(text: str) -> str:
-    """What a stranger chose, as it can be stored and shown."""
+def storable(text: str) -> str:
+    """What a stranger chose, as it can be stored and shown; 200 characters at most."""
     return redact("".join(sign if sign.isprintable() else "?" for sign in text))[:200]

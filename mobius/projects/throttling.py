@@ -91,7 +91,14 @@ TEST_MAILS = Limit(
 )
 
 
+FORM_CHECKS = Limit(
+    name="form-checks",
+    per_minute=120,
+    message="What is typed into a form is checked so often only. It is checked again when the form is sent.",
+)
 REFUSAL_NOTES = Limit(name="refusal-notes", per_minute=60, message="Refused too often for each to be noted.")
+
+USE_NOTES = Limit(name="use-notes", per_minute=60, message="Used by too many for each to be noted.")
 
 
 _ASKS_TOO_OFTEN = "This API key asks too often. Wait as long as Retry-After says."
@@ -134,10 +141,24 @@ def take_test_mail(address: str) -> None:
     _take(TEST_MAILS, hashlib.sha256(address.lower().encode()).hexdigest()[:40])
 
 
+def take_check(user_id: int) -> None:
+    """Count a look at a form that is being filled in. Raises RateLimitExceeded when there were too many."""
+    _take(FORM_CHECKS, str(user_id))
+
+
 def may_note_refusal(key: ApiKey) -> bool:
     """May one more refused call of `key` be written down? Each process counts for itself: that must cost nothing."""
+    return _may_note(REFUSAL_NOTES, key)
+
+
+def may_note_use(key: ApiKey) -> bool:
+    """As above, of what used `key`."""
+    return _may_note(USE_NOTES, key)
+
+
+def _may_note(limit: Limit, key: ApiKey) -> bool:
     try:
-        _notes.take(REFUSAL_NOTES, key.id, time.time())
+        _notes.take(limit, f"{limit.name}:{key.id}", time.time())
     except RateLimitExceeded:
         return False
     return True

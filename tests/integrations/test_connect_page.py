@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -13,6 +15,7 @@ from integrations.connecting import current_webhook
 from integrations.models import Integration, WebhookSecret
 from integrations.providers.clay.simulator import ClaySimulator
 from integrations.providers.registry import all_providers
+from mobius.projects import throttling
 from mobius.projects.models import Project
 
 LIST = "/projects/platform/govern/integrations/"
@@ -275,3 +278,86 @@ def test_a_form_of_another_site_is_refused(alice: User) -> None:
 
     assert client.post(CONNECT, form()).status_code == 403
     assert not Integration.objects.exists()
+
+
+# --- before it is sent ----------------------------------------------------------------------------------------------
+
+
+ONLY_CHECK = {"X-Only-Check": "1"}
+
+
+def test_a_check_says_what_is_wrong_with_each_field_and_connects_nothing(admin: Client) -> None:
+    fields = form(webhook_url="http://10.0.0.1/x", auth_header_name="x-a b", submission_limit="many")
+
+    answer = admin.post(CONNECT, fields, headers=ONLY_CHECK)
+
+    assert answer.status_code == 200
+    assert set(answer.json()["errors"]) == {"webhook_url", "auth_header_name", "submission_limit"}
+    assert answer.json()["errors"]["submission_limit"] == [
+        "Write a whole number from 1 to 1,000,000,000, or unlimited."
+    ]
+    assert not Integration.objects.exists()
+
+
+def test_a_check_of_a_valid_form_connects_nothing_either_and_warns(admin: Client) -> None:
+    answer = admin.post(CONNECT, form(webhook_url="https://hooks.example.com/in"), headers=ONLY_CHECK)
+
+    assert answer.json()["errors"] == {}
+    assert "Clay's own webhooks are at api.clay.com" in answer.json()["warnings"][0]
+    assert not Integration.objects.exists()
+
+
+def test_a_check_says_what_a_submission_says(admin: Client) -> None:
+    fields = form(webhook_url="https://api.clay.com/<id>", auth_header_name="x-a", rate_per_second="fast")
+
+    errors = admin.post(CONNECT, fields, headers=ONLY_CHECK).json()["errors"]
+
+    refused = admin.post(CONNECT, fields)
+    assert refused.status_code == 422
+    assert errors == {name: list(sentences) for name, sentences in refused.context["form"].errors.items()}
+
+
+def test_a_check_reads_a_pasted_curl_command_and_echoes_no_secret(admin: Client) -> None:
+    pasted = f"curl '{CLAY_URL}' -H 'x-clay-webhook-auth: {TOKEN}'"
+
+    for fields in (form(webhook_url=pasted), form(webhook_url=f"http{CLAY_URL}", auth_header_value=TOKEN)):
+        answer = admin.post(CONNECT, fields, headers=ONLY_CHECK)
+        assert TOKEN.encode() not in answer.content
+        assert b"webhook-0f1e" not in answer.content
+    assert admin.post(CONNECT, form(webhook_url=pasted), headers=ONLY_CHECK).json()["errors"] == {}
+
+
+def test_a_check_is_for_those_who_may_connect(client: Client, bob: User, charlie: User) -> None:
+    assert client.post(CONNECT, form(), headers=ONLY_CHECK).status_code == 302
+    for user, status in ((bob, 403), (charlie, 404)):
+        client.force_login(user)
+        assert client.post(CONNECT, form(), headers=ONLY_CHECK).status_code == status
+
+
+def test_too_many_checks_are_refused_and_the_form_can_still_be_sent(
+    admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttling, "FORM_CHECKS", replace(throttling.FORM_CHECKS, per_minute=2))
+    statuses = [admin.post(CONNECT, form(), headers=ONLY_CHECK).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 429]
+    assert admin.post(CONNECT, form()).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "wrong"),
+    [
+        ("rotate", {"auth_header_name": "x-a"}, "auth_header_value"),
+        ("settings", {"name": "clay", "rate_per_second": "fast"}, "rate_per_second"),
+        ("successor", {"webhook_url": "nowhere"}, "webhook_url"),
+    ],
+)
+def test_the_other_forms_of_an_integration_are_checked_likewise(
+    admin: Client, integration: Integration, place: str, fields: dict[str, str], wrong: str
+) -> None:
+    before = Integration.objects.values().get(), list(WebhookSecret.objects.values())
+
+    answer = admin.post(f"{LIST}{integration.pk}/{place}/", fields, headers=ONLY_CHECK)
+
+    assert wrong in answer.json()["errors"]
+    assert (Integration.objects.values().get(), list(WebhookSecret.objects.values())) == before

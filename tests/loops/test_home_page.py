@@ -7,10 +7,11 @@ import json
 import os
 import re
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -148,6 +149,26 @@ def test_rows_in_doubt_and_integrations_to_look_at_are_counted(
     assert 'href="/projects/platform/operate/deliveries/?state=in_doubt">1</a>' in text(page)
     assert "Look at me &lt;b&gt;" in text(page)
     assert "1 of 50,000, 1 in doubt" in text(page)
+
+
+def test_loops_whose_runs_fail_are_counted_and_lead_to_these_runs(
+    admin: Client, alice: User, integration: Integration, clay: ClaySimulator, push_leads: Loop
+) -> None:
+    clay.next_answers(Behaviour(fail=400), Behaviour(fail=400))
+    assert admin.get(HOME).context["failing"] == 0
+    for _ in range(2):
+        begin(push_leads)
+    work_off()
+    page = admin.get(HOME)
+
+    assert page.context["failing"] == 1
+    assert "Needs a person" in text(page)
+    link = re.search(r'href="([^"]*status=failed[^"]*)">1</a>', text(page))
+    assert link is not None
+    assert len(admin.get(html.unescape(link[1])).context["page"].items) == 2
+    with time_machine.travel(clock.now() + timedelta(days=2)):
+        admin.force_login(alice)
+        assert admin.get(HOME).context["failing"] == 0
 
 
 def test_what_needs_a_person_is_listed_with_the_one_thing_to_do(

@@ -18,6 +18,7 @@ from integrations.models import Attempt, Integration
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.authoring import create_loop
 from loops.models import Callback, Run
+from loops.round_trips import send_there_and_back
 from mobius import clock
 from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
@@ -55,9 +56,12 @@ def planted(api: Api, project: Project, clay: ClaySimulator) -> list[str]:
 
 
 @pytest.fixture
-def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[str, str]:
+def filled(planted: list[str], api: Api, project: Project, vera: User, clay: ClaySimulator) -> dict[str, str]:
     """What the placeholders of addresses stand for; `key` is an API key here, and a trigger's on pages."""
     integration = Integration.objects.get()
+    sent = Attempt.objects.get()
+    test = send_there_and_back(integration, {"email": "ada@example.com"}, by=SYSTEM).attempt
+    planted.append(clay.rows[-1].body["callback_url"].rpartition("/")[2])
     run = Run.objects.get()
     endpoint = create_endpoint(project=project, name="crm", by=SYSTEM).endpoint
     told = Notification.objects.create(
@@ -89,13 +93,14 @@ def filled(planted: list[str], api: Api, project: Project, vera: User) -> dict[s
         "run": run.pk,
         "run_id": run.pk,
         "step": f"{run.pk}:push",
-        "delivery": Attempt.objects.get().pk,
-        "delivery_id": Attempt.objects.get().pk,
+        "delivery": sent.pk,
+        "delivery_id": sent.pk,
+        "test_id": test.pk,
         "callback_id": Callback.objects.get().pk,
         "key": api.key.record.pk,
         "key_id": api.key.record.pk,
         "action": "clay.webhook.submit",
-        "invocation": Attempt.objects.get().pk,
+        "invocation": sent.pk,
         "principal": api.key.record.principal_id,
     }
 

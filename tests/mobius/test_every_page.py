@@ -19,6 +19,7 @@ from django.urls import get_resolver
 from integrations.models import Attempt, Integration
 from loops.authoring import create_loop
 from loops.models import Callback, Run
+from loops.round_trips import send_there_and_back
 from mobius import clock
 from mobius.alerting.recipients import add_recipient
 from mobius.notifying.models import Notification
@@ -105,6 +106,7 @@ def things(api: Api, project: Project, integration: Integration, clay: Any) -> d
         "key_id": api.key.record.pk,
         "job_id": bulk_job_of(project).pk,
         "push_id": checked(integration).pk,
+        "test_id": send_there_and_back(integration, {"email": "ada@example.com"}, by=SYSTEM).attempt.pk,
     }
 
 

@@ -148,6 +148,7 @@ PAGES: dict[str, Write] = {
     f"{O}/callbacks/<callback_id>/assign/": Write("callback.assign", {"step_id": "<step_id>"}),
     f"{G}/integrations/<provider_id>/connect/": Write("integration.connect", {"name": "two", "webhook_url": WEBHOOK}),
     f"{HERE}/test/": Write("integration.test", {"row": '{"email": "ada@example.com"}'}),
+    f"{HERE}/test/there-and-back/": Write("integration.test", {"row": '{"email": "ada@example.com"}'}),
     f"{HERE}/pause/": Write("integration.pause"),
     f"{HERE}/resume/": Write("integration.resume", first=pause),
     f"{HERE}/rotate/": Write("integration.rotate", {"auth_header_name": "x-a", "auth_header_value": "planted"}),

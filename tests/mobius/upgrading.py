@@ -51,6 +51,8 @@ def value_of(field: Any, made: dict[str, models.Model], apps: Any) -> Any:
         return made.get(label)
     if isinstance(field, models.DateTimeField):
         return timezone.now()
+    if isinstance(field, models.DateField):
+        return timezone.now().date()
     if isinstance(field, models.JSONField):
         return {"held": "before"}
     if isinstance(field, models.BooleanField):

@@ -95,6 +95,7 @@ RECIPES = RecipeBook(
         "By itself Clay tries only once more, and never after a 500: that is why the retries are set.",
         "A column runs again when what it reads changes, and each call costs one Clay action.",
     ),
+    answer_costs="Each answer is one run of the table's HTTP API column, which costs one Clay action.",
     column_named=column_named,
     write=write,
 )

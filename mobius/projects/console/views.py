@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,11 +18,10 @@ from mobius.projects.keys import NewKey, create_key, revoke
 from mobius.projects.models import ApiKey, Project, RefusedCall
 from mobius.projects.refusals import KEPT
 from mobius.projects.roles import Permission, Role
+from mobius.projects.uses import DAYS, MOST_A_DAY, NOTED_EVERY, users_of
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain, form_page, posted
-
-MOST_KEYS = 200
-"""What the list shows; the newest."""
+from mobius.web.lists import rows
 
 
 @never_cache
@@ -33,19 +34,24 @@ def api_keys(request: ProjectRequest, project: Project) -> HttpResponse:
     made = _create(request, project, form) if form.is_valid() else None
     if made is not None:
         return render(request, "projects/api_key_made.html", {"made": made}, status=201)
-    keys = ApiKey.objects.filter(project=project).select_related("created_by").order_by("-pk")[:MOST_KEYS]
+    page = rows(request, ApiKey.objects.filter(project=project).select_related("created_by"))
     now = clock.now()
-    context = {"form": form, "keys": [(key, _state(key, key.is_live(now))) for key in keys]}
+    context = {"form": form, "page": page, "keys": [(key, _state(key, key.is_live(now))) for key in page.items]}
     return render(request, "projects/api_keys.html", context, status=422 if form.errors else 200)
 
 
 @project_page(Permission.ADMINISTER)
 @require_safe
 def api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
-    """One key, and its last calls that were refused."""
+    """One key, what used it lately, and its last calls that were refused."""
     key = _find(project, key_id)
-    context = {"key": key, "state": _state(key, key.is_live(clock.now())), "kept": KEPT}
-    return render(request, "projects/api_key.html", context | {"refused": RefusedCall.objects.of_key(key)[:KEPT]})
+    context = {
+        "key": key,
+        "state": _state(key, key.is_live(clock.now())),
+        "refused": RefusedCall.objects.of_key(key)[:KEPT],
+        "kept": KEPT,
+    }
+    return render(request, "projects/api_key.html", context | _used(key))
 
 
 @project_page(Permission.ADMINISTER)
@@ -53,7 +59,7 @@ def api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpRespo
 def revoke_api_key(request: ProjectRequest, project: Project, key_id: str) -> HttpResponse:
     key = _find(project, key_id)
     if request.method != "POST":
-        return render(request, "projects/api_key_revoke.html", {"key": key})
+        return render(request, "projects/api_key_revoke.html", {"key": key} | _used(key))
     revoke(key, by=request.actor)
     messages.success(request, f"The key {key.name} is revoked. It opens nothing any more.")
     return redirect("console:api_keys", project.handle)
@@ -74,6 +80,12 @@ def _create(request: ProjectRequest, project: Project, form: NewKeyForm) -> NewK
     except MobiusError as error:
         explain(form, error, names={"expires_at": "expires_on", "scope_role_id": "role"})
     return None
+
+
+def _used(key: ApiKey) -> dict[str, Any]:
+    """What used the key lately, and how exactly that is known."""
+    every = int(NOTED_EVERY.total_seconds() // 60)
+    return {"users": users_of(key), "days": DAYS, "noted_every_minutes": every, "most_a_day": MOST_A_DAY}
 
 
 def _find(project: Project, key_id: str) -> ApiKey:

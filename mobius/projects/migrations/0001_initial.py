@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
                 ('name', models.CharField(max_length=200)),
                 ('role', models.CharField(choices=[('viewer', 'Viewer: sees everything but secrets'), ('operator', 'Operator: also starts, cancels, retries and settles'), ('admin', 'Admin: also connects, edits loops and manages keys'), ('run', 'Run: starts runs and nothing else (for keys stored in Clay)'), ('callback', 'Callback: posts callbacks and nothing else (for keys stored in Clay)')], max_length=16)),
                 ('key_prefix', models.CharField(max_length=8)),
+                ('key_ending', models.CharField(blank=True, max_length=4)),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('tags', models.JSONField(blank=True, default=dict)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
@@ -121,6 +122,17 @@ class Migration(migrations.Migration):
                 'verbose_name': 'API key',
                 'permissions': [('revoke_apikey', 'Can revoke API keys')],
             },
+        ),
+        migrations.CreateModel(
+            name='KeyUse',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('day', models.DateField()),
+                ('network', models.CharField(max_length=60)),
+                ('client', models.CharField(blank=True, max_length=200)),
+                ('last_at', models.DateTimeField()),
+                ('key', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='uses', to='projects.apikey')),
+            ],
         ),
         migrations.CreateModel(
             name='RefusedCall',
@@ -173,6 +185,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='apikey',
             constraint=models.UniqueConstraint(condition=models.Q(('revoked_at', None)), fields=('project', 'name'), name='one_live_api_key_per_name'),
+        ),
+        migrations.AddConstraint(
+            model_name='keyuse',
+            constraint=models.UniqueConstraint(fields=('key', 'day', 'network', 'client'), name='one_use_of_a_key_per_day'),
         ),
         migrations.AddIndex(
             model_name='refusedcall',

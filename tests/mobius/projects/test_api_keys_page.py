@@ -9,12 +9,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from mobius.api.pagination import make_cursor
 from mobius.errors import Unauthorized
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.keys import create_key, recognise
 from mobius.projects.models import ApiKey, PrincipalState, Project
 from mobius.projects.principals import default_principal, update_principal
 from mobius.projects.roles import Role
+from mobius.web.lists import ROWS
 
 KEYS = "/projects/platform/govern/api-keys/"
 NEW = {"name": "Clay", "role": "run", "expires_on": ""}
@@ -31,7 +33,7 @@ def test_a_new_key_is_shown_once_and_works(admin: Client, project: Project) -> N
     key = recognise(text[0])
     assert (key.project, key.role, key.created_by) == (project, Role.RUN, User.objects.get(username="alice"))
     page = admin.get(KEYS).content.decode()
-    assert key.key_prefix in page
+    assert f"{text[0][:8]}…{text[0][-4:]}" in page
     assert text[0] not in page
     assert text[0] not in str(dict(admin.session))
 
@@ -47,6 +49,28 @@ def test_the_list_shows_every_key_with_its_state(admin: Client, project: Project
 
     for text in ("in use", "Operator", "Active", "2 Jan 2026", "old", "Expired", "Never"):
         assert text in page
+
+
+def test_the_list_is_paged(admin: Client, project: Project) -> None:
+    for number in range(ROWS + 1):
+        create_key(project=project, name=f"key {number:02}", role=Role.RUN)
+
+    newest = admin.get(KEYS)
+    assert [key.name for key, _ in newest.context["keys"]] == [f"key {number:02}" for number in range(ROWS, 0, -1)]
+    older = admin.get(KEYS, {"cursor": newest.context["page"].next_cursor})
+
+    assert [key.name for key, _ in older.context["keys"]] == ["key 00"]
+    assert "Newest" in older.content.decode()
+    assert admin.get(KEYS, {"cursor": "not ours"}).status_code == 400
+
+
+def test_a_mistake_on_an_older_page_is_said_there(admin: Client, project: Project) -> None:
+    cursor = make_cursor(create_key(project=project, name="Clay", role=Role.RUN).record.pk)
+
+    response = admin.post(f"{KEYS}?cursor={cursor}", NEW | {"name": ""})
+
+    assert response.status_code == 422
+    assert "Give the key a name" in response.content.decode()
 
 
 def test_a_role_that_the_principal_does_not_include_is_explained_beside_the_role(

@@ -29,6 +29,7 @@ def test_a_key_is_its_prefix_256_bits_and_a_checksum(key: keys.NewKey) -> None:
     assert re.fullmatch(r"mbx_[\w-]{43}[0-9a-f]{6}", key.text)
     assert "." not in key.text
     assert key.record.key_prefix == key.text[:8]
+    assert key.record.masked == f"{key.text[:8]}…{key.text[-4:]}"
 
 
 def test_only_the_digest_is_stored(key: keys.NewKey) -> None:

@@ -16,12 +16,33 @@ def column(*numbers: int) -> Column:
 
 
 @pytest.mark.parametrize(
-    ("most", "highest"), [(0, "4"), (4, "4"), (5, "8"), (17, "20"), (21, "40"), (5_000, "8,000"), (50_001, "80,000")]
+    ("most", "labels"),
+    [
+        (0, "0 1 2"),
+        (1, "0 1 2"),
+        (3, "0 1 2 3"),
+        (5, "0 1 2 3 4 5"),
+        (6, "0 2 4 6"),
+        (11, "0 5 10 15"),
+        (21, "0 5 10 15 20 25"),
+        (101, "0 25 50 75 100 125"),
+        (2_100, "0 500 1,000 1,500 2,000 2,500"),
+        (5_001, "0 2,000 4,000 6,000"),
+        (10_001, "0 2.5k 5k 7.5k 10k 12.5k"),
+        (50_001, "0 20k 40k 60k"),
+        (9_000_001, "0 2M 4M 6M 8M 10M"),
+    ],
 )
-def test_the_scale_ends_at_a_round_number(most: int, highest: str) -> None:
-    lines = stacked_bars([column(most)]).lines
+def test_the_scale_ends_at_the_next_round_number(most: int, labels: str) -> None:
+    assert " ".join(line.label for line in stacked_bars([column(most)]).lines) == labels
 
-    assert (lines[0].label, lines[-1].label, len(lines)) == ("0", highest, 5)
+
+@given(st.integers(2, 10**9))
+def test_the_highest_bar_fills_the_plot(most: int) -> None:
+    plot = stacked_bars([column(most)])
+
+    assert 3 <= len(plot.lines) <= 6
+    assert plot.bars[0].pieces[0].height >= (plot.floor - plot.lines[-1].y) * 0.7
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 10**7)] * 3), min_size=1, max_size=31))
