@@ -11,9 +11,10 @@ from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from integrations.models import Attempt, AttemptQuerySet, Webhook
-from loops.models import Callback, CallbackQuerySet, Run, RunQuerySet
+from integrations.models import Attempt, AttemptQuerySet
+from loops.models import Callback, CallbackQuerySet, Run, RunQuerySet, RunStatus
 from mobius.ids import first_id
+from mobius.indexes import by_another_index
 from mobius.projects.models import Project
 
 _FOUND_AT_MOST = 1_000
@@ -43,10 +44,10 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
     """By text: its id, its idempotency key, the request_id or external_id of a row that it sent, or the id of the run
     that started it."""
     runs = _within(Run.objects.of_project(project), "run", selection)
-    if selection.state:
-        runs = runs.in_status(selection.state)
     if selection.of:
         runs = runs.of_loop(selection.of)
+    if selection.state:
+        runs = runs_in_status(runs, selection, selection.state)
     if selection.through:
         waiting = Run.objects.standing_at(selection.through)
         ids = found_ids(_newest(_sent_through(selection.through), "run_id"), _newest(waiting, "pk"))
@@ -62,6 +63,17 @@ def runs_selected(project: Project, selection: Selection) -> RunQuerySet:
     return runs
 
 
+def runs_in_status(runs: RunQuerySet, selection: Selection, status: str) -> RunQuerySet:
+    """Those of the `runs` of a selection that are in this status.
+
+    An index knows the runs of each status and their loops. Only what most runs of a loop come to is shown sooner by its
+    newest ones than by those of all loops.
+    """
+    if selection.of and status == RunStatus.COMPLETED:
+        return by_another_index(runs, "status", status).order_by("-pk")
+    return runs.in_status(status)
+
+
 def deliveries_selected(project: Project, selection: Selection) -> AttemptQuerySet:
     """By text: its id, its run's id, its request_id or its external_id."""
     among = Attempt.objects.of_project(project)
@@ -74,14 +86,6 @@ def deliveries_selected(project: Project, selection: Selection) -> AttemptQueryS
         look_ups = (among.sent_under(text), among.sent_for(text), Attempt.objects.of_run(text))
         attempts = attempts.filter(pk__in=[text, *found_ids(*(_known_as(one, "pk") for one in look_ups))])
     return attempts
-
-
-def through_webhooks(project: Project, selection: Selection) -> AttemptQuerySet:
-    """As `deliveries_selected`, without its text, for those who count states: the index of webhooks holds them."""
-    webhooks, attempts = Webhook.objects.filter(project=project), Attempt.objects.all()
-    if selection.of:
-        webhooks, attempts = webhooks.filter(integration=selection.of), _by_integration(selection.of)
-    return _within(attempts.filter(webhook__in=webhooks), "att", selection)
 
 
 def callbacks_selected(project: Project, selection: Selection) -> CallbackQuerySet:

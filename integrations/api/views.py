@@ -29,6 +29,7 @@ from integrations.providers.registry import all_providers, get_provider
 from mobius.api.pagination import page
 from mobius.api.serializing import RequestSerializer
 from mobius.errors import AlreadyExists, InvalidFields, NotFound
+from mobius.indexes import by_another_index
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.roles import Permission
 
@@ -217,19 +218,23 @@ class DeliveryViewSet(ProjectViewSet):
 
     def list(self, request: Request, project: str) -> Response:
         asked = request.query_params
-        attempts = Attempt.objects.of_project(self.project).without_bodies()
-        if state := asked.get("state"):
-            if state not in AttemptState.values:
-                raise InvalidFields({"state": [f"Send one of {', '.join(AttemptState.values)}."]})
-            attempts = attempts.in_state(state)
+        attempts = Attempt.objects.without_bodies()
         if run_id := asked.get("run_id"):
-            attempts = attempts.of_run(run_id)
+            attempts = by_another_index(attempts.of_run(run_id), "project_id", self.project.pk)
+        else:
+            attempts = attempts.of_project(self.project)
         if request_id := asked.get("request_id"):
             attempts = attempts.sent_under(request_id)
         if external_id := asked.get("external_id"):
             attempts = attempts.sent_for(external_id)
+        few = run_id or request_id or external_id
+        if state := asked.get("state"):
+            if state not in AttemptState.values:
+                raise InvalidFields({"state": [f"Send one of {', '.join(AttemptState.values)}."]})
+            attempts = by_another_index(attempts, "state", state) if few else attempts.in_state(state)
         if integration_id := asked.get("integration_id"):
-            attempts = attempts.filter(integration_id=integration_id)
+            by_integration = attempts.known_by_others_to_be_through(integration_id)
+            attempts = by_integration if few else attempts.filter(integration_id=integration_id)
         return Response(page(attempts, request.query_params, serialize=delivery_json))
 
     def retrieve(self, request: Request, project: str, delivery: str) -> Response:

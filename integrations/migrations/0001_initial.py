@@ -184,10 +184,10 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(condition=models.Q(('state', 'sending')), fields=['id'], name='attempts_sending'),
+            index=models.Index(condition=models.Q(('state', 'sending'), ('state', 'refused'), ('state', 'not_sent'), ('state', 'in_doubt'), ('state', 'abandoned'), _connector='OR'), fields=['state', 'project', 'id'], name='attempts_not_accepted'),
         ),
         migrations.AddIndex(
             model_name='attempt',
-            index=models.Index(condition=models.Q(('state', 'in_doubt')), fields=['project', 'id'], name='attempts_in_doubt'),
+            index=models.Index(condition=models.Q(('state', 'refused'), ('state', 'not_sent'), ('state', 'in_doubt'), ('state', 'abandoned'), _connector='OR'), fields=['state', 'integration', 'id'], name='attempts_gone_wrong'),
         ),
     ]

@@ -13,6 +13,7 @@ from loops.api.finding import find_run
 from loops.api.reading import read_object, read_start
 from loops.api.serializing import loop_json, run_json, steps_json
 from loops.models import Loop, LoopStatus, Run, RunStatus
+from loops.selecting import Selection, runs_selected
 from loops.starting import find_loop, start_run
 from mobius.api.pagination import page
 from mobius.errors import InvalidFields
@@ -68,11 +69,8 @@ class RunViewSet(ProjectViewSet):
     needs: ClassVar = {"list": Permission.READ, "retrieve": Permission.READ, "steps": Permission.READ}
 
     def list(self, request: Request, project: str) -> Response:
-        runs = Run.objects.filter(project=self.project).select_related("loop", "loop_version")
-        if status := _one_of(request, "status", RunStatus):
-            runs = runs.filter(status=status)
-        if loop_id := request.query_params.get("loop_id"):
-            runs = runs.filter(loop_id=loop_id)
+        asked = Selection(state=_one_of(request, "status", RunStatus), of=request.query_params.get("loop_id", ""))
+        runs = runs_selected(self.project, asked).select_related("loop", "loop_version")
         if source_event_id := request.query_params.get("source_event_id"):
             runs = runs.from_source_event(source_event_id)
         return Response(page(runs, request.query_params, serialize=run_json))

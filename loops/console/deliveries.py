@@ -21,7 +21,7 @@ from loops.console.lists import newest_of
 from loops.console.next_step import next_step
 from loops.console.sending_again import again
 from loops.models import BulkJob, Callback, Run
-from loops.selecting import Selection, deliveries_selected, through_webhooks
+from loops.selecting import Selection, deliveries_selected
 from mobius.projects.audit_models import AuditEvent
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
@@ -81,10 +81,9 @@ def deliveries_found(
 ) -> dict[str, Any]:
     """The page that the address asks for, and what it asks for. `named`: the integrations to choose from, by id."""
     found = deliveries_selected(project, replace(selection, state=""))
-    attempts = found.in_state(selection.state) if selection.state else found
-    page = rows(request, attempts.without_bodies().with_destination())
-    to_count = found if selection.text else through_webhooks(project, selection)
-    counts = counted({state: to_count.in_state(state) for state in AttemptState.values})
+    by_state = {state: found.in_state(state) for state in AttemptState.values}
+    counts = counted(by_state)
+    page = rows(request, by_state.get(selection.state, found).without_bodies().with_destination())
     return as_asked(request, page, selection, names, counts=counts, named=named or {})
 
 

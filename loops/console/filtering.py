@@ -153,7 +153,7 @@ def counted(several: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     """How many each of them finds, at most one more than are counted; one statement, and each stops at its end."""
     parts, parameters = [], []
     for queryset in several.values():
-        sliced = queryset.order_by().values("pk")[: COUNTED_AT_MOST + 1]
+        sliced = queryset.values("pk")[: COUNTED_AT_MOST + 1]
         sql, given = sliced.query.get_compiler(connection=connection).as_sql()
         parts.append(f"(SELECT COUNT(*) FROM ({sql}) AS found)")  # noqa: S608 - as Django compiled it
         parameters += given

@@ -17,7 +17,7 @@ from loops.console.next_step import next_step
 from loops.console.parts import Part, parts_of
 from loops.console.showing import PURGED, duration, shown
 from loops.models import BulkJob, Loop, LoopStatus, Run, RunQuerySet, RunStatus, Step
-from loops.selecting import runs_selected
+from loops.selecting import runs_in_status, runs_selected
 from mobius.projects.models import Project
 from mobius.projects.roles import Permission
 from mobius.web.access import ProjectRequest, project_page
@@ -46,8 +46,9 @@ NAMES = Names(state="status", states=RunStatus, of="loop", of_word="Loop", throu
 def run_list(request: ProjectRequest, project: Project) -> HttpResponse:
     selection = selection_of(request, NAMES)
     found = runs_selected(project, replace(selection, state=""))
-    counts = counted({state: found.in_status(state) for state in RunStatus.values})
-    page = rows(request, (found.in_status(selection.state) if selection.state else found).for_lists())
+    by_status = {status: runs_in_status(found, selection, status) for status in RunStatus.values}
+    counts = counted(by_status)
+    page = rows(request, by_status.get(selection.state, found).for_lists())
     loops = _loops(project, selection.of)
     integrations = integrations_of(project)
     context = as_asked(request, page, selection, NAMES, counts=counts, named=dict(loops + integrations)) | {

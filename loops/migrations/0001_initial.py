@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ('remark', models.CharField(blank=True, max_length=700)),
                 ('received_at', models.DateTimeField()),
                 ('purged_at', models.DateTimeField(blank=True, null=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='callbacks', to='projects.project')),
+                ('project', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='callbacks', to='projects.project')),
                 ('run', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='callbacks', to='loops.run')),
             ],
         ),
@@ -255,7 +255,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='run',
-            index=models.Index(fields=['project', 'status', 'id'], name='runs_by_status'),
+            index=models.Index(fields=['project', 'status', 'id', 'loop'], name='runs_by_status'),
         ),
         migrations.AddIndex(
             model_name='run',
@@ -296,6 +296,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='callback',
             index=models.Index(condition=models.Q(('request_id', ''), _negated=True), fields=['project', 'request_id'], name='callbacks_by_request_id'),
+        ),
+        migrations.AddIndex(
+            model_name='callback',
+            index=models.Index(condition=models.Q(('state', 'kept'), ('state', 'unmatched'), ('state', 'update'), ('state', 'late'), ('state', 'ambiguous'), _connector='OR'), fields=['state', 'project', 'id'], name='callbacks_not_used'),
         ),
         migrations.AddConstraint(
             model_name='callback',

@@ -13,6 +13,7 @@ from integrations.models import Attempt
 from loops.models.fields import STEP_ID_LENGTH
 from loops.models.runs import Run
 from mobius.fields import id_field
+from mobius.indexes import one_of
 from mobius.projects.models import Project
 
 
@@ -88,7 +89,7 @@ class Callback(models.Model):
     """One body that Clay posted back. Stored before anything is made of it."""
 
     id = id_field("cbk")
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="callbacks")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="callbacks", db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, null=True, blank=True, related_name="callbacks")
     step_id = models.CharField(max_length=STEP_ID_LENGTH, blank=True)  # the step whose address, or row, it answers
     state = models.CharField(max_length=16, choices=CallbackState.choices, default=CallbackState.KEPT)
@@ -118,6 +119,12 @@ class Callback(models.Model):
         indexes = [
             models.Index(fields=["project", "id"], name="callbacks_by_project"),
             models.Index(fields=["project", "request_id"], condition=~Q(request_id=""), name="callbacks_by_request_id"),
+            # By state without the one that most callbacks come to, which the newest ones show.
+            models.Index(
+                fields=["state", "project", "id"],
+                condition=one_of("state", [state for state in CallbackState if state != CallbackState.USED]),
+                name="callbacks_not_used",
+            ),
         ]
 
     def __str__(self) -> str:

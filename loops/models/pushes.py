@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 
 from django.db import connection, models
 from django.db.models import Count, Q
@@ -16,6 +16,7 @@ from mobius.ids import ID_LENGTH
 from mobius.projects.models import Project
 
 LONGEST_REASON = 500
+_CHANGE = "UPDATE loops_pushrow SET state = %s, reason = %s, run_id = %s WHERE id = %s"
 
 
 class PushState(models.TextChoices):
@@ -147,6 +148,15 @@ class Push(models.Model):
         return PushState(self.state).was_started
 
 
+class RowChange(NamedTuple):
+    """What is known of a row from now on."""
+
+    state: str
+    reason: str
+    run_id: str
+    row_id: int
+
+
 class PushRowQuerySet(models.QuerySet["PushRow"]):
     def of_push(self, push_id: str) -> Self:
         return self.filter(push_id=push_id)
@@ -160,6 +170,12 @@ class PushRowQuerySet(models.QuerySet["PushRow"]):
     def readable(self) -> Self:
         """Rows that could be read as such; the dry run judges these."""
         return self.filter(unreadable=False)
+
+    def change(self, changes: Sequence[RowChange]) -> None:
+        """Write all of them down, in the caller's transaction. A tenth of what `bulk_update` takes."""
+        if changes:
+            with connection.cursor() as cursor:
+                cursor.executemany(_CHANGE, changes)
 
     def counts(self) -> dict[str, int]:
         """How many rows are in each state that any is in."""

@@ -205,7 +205,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["project", "id"], name="runs_by_project"),
             models.Index(fields=["loop", "id"], name="runs_by_loop"),
-            models.Index(fields=["project", "status", "id"], name="runs_by_status"),
+            models.Index(fields=["project", "status", "id", "loop"], name="runs_by_status"),  # also within one loop
             # Partial: their size follows the backlog, not history (performance: a million runs already stored).
             models.Index(fields=["ring_due_at"], condition=Q(ring_due_at__isnull=False), name="runs_to_ring"),
             models.Index(fields=["waits_for", "waits_since", "id"], condition=~Q(waits_for=""), name="waiting_runs"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import islice
-from typing import IO
+from typing import IO, Any
 
 from django.db import transaction
 
@@ -16,6 +16,7 @@ from loops.pushing.mapping import Mapping
 from loops.pushing.reading import LARGEST_FILE_BYTES, TOO_LARGE, ReadRow, open_table
 from mobius import clock
 from mobius.errors import Conflict, PayloadTooLarge
+from mobius.prepared import Insert
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
 
@@ -24,6 +25,8 @@ BATCH = 500
 LONGEST_NAME = 200
 ABANDONED_AFTER = timedelta(hours=1)
 """A push that is still being read by then was cut off: the process died. The sweep deletes it."""
+_insert = Insert(PushRow)
+_as_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def draft(*, integration: Integration, file: IO[bytes], name: str, size: int, by: Actor) -> Push:
@@ -67,20 +70,26 @@ def delete(push: Push) -> None:
 
 def _store(push: Push, rows: Iterator[ReadRow]) -> int:
     """Returns how many there were."""
-    number = 0
-    while batch := list(islice(rows, BATCH)):
-        PushRow.objects.bulk_create(_stored(push, row, number + place) for place, row in enumerate(batch, start=1))
-        number += len(batch)
-    return number
+    stored = (_stored(push, row, number) for number, row in enumerate(rows, start=1))
+    last = 0
+    while batch := list(islice(stored, BATCH)):
+        with transaction.atomic():
+            _insert(*batch)
+        last = batch[-1]["number"]
+    return last
 
 
-def _stored(push: Push, row: ReadRow, number: int) -> PushRow:
-    content = json.dumps(row.content, ensure_ascii=False, separators=(",", ":"))
+def _stored(push: Push, row: ReadRow, number: int) -> dict[str, Any]:
     bad = bool(row.problem)
-    state = RowState.LEFT_OUT if bad else RowState.WAITING
-    return PushRow(
-        push=push, number=number, line=row.line, content=content, unreadable=bad, state=state, reason=row.problem[:500]
-    )
+    return {
+        "push_id": push.pk,
+        "number": number,
+        "line": row.line,
+        "content": _as_text(row.content),
+        "unreadable": bad,
+        "state": RowState.LEFT_OUT if bad else RowState.WAITING,
+        "reason": row.problem[:500],
+    }
 
 
 @transaction.atomic

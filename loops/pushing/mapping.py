@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping as Given
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from loops.pushing.reading import LONGEST_COLUMN, TOLD, Content
@@ -99,6 +100,11 @@ def _in_order(value: Any) -> Any:
     """With the keys of objects in one order, that of PostgreSQL's: the same row is the same to the ledger whatever the
     order of its columns, and the dry run sees what will be sent."""
     if isinstance(value, dict):
-        ordered = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
-        return {key: _in_order(value[key]) for key in ordered}
+        return {key: _in_order(value[key]) for key in _order(tuple(value))}
     return [_in_order(one) for one in value] if isinstance(value, list) else value
+
+
+@lru_cache(maxsize=256)
+def _order(keys: tuple[str, ...]) -> list[str]:
+    """The rows of a file have the same keys, nearly all of them."""
+    return sorted(keys, key=lambda key: (len(key.encode()), key.encode()))

@@ -17,6 +17,7 @@ from django.db import transaction
 from integrations.models import Attempt, AttemptState
 from loops.ending import hold_run
 from loops.models import Loop, LoopStatus, Push, PushRow, PushState, RowState, Run, RunStatus, Step, SuspendedFor
+from loops.models.pushes import RowChange
 from loops.pushing import drafting
 from loops.pushing.mapping import Mapping
 from loops.starting import Start, start_run
@@ -108,9 +109,8 @@ def _start_some(push: Push) -> int:
         except MobiusError as error:
             _pause(push, f"Row {row.number:,} could not be started: {error.message}")
             break
-        row.state, row.run_id = RowState.STARTED, run.pk
-        started.append(row)
-    PushRow.objects.bulk_update(started, ["state", "run_id"])
+        started.append(RowChange(RowState.STARTED.value, "", run.pk, row.pk))
+    PushRow.objects.change(started)
     return len(started)
 
 
@@ -144,7 +144,7 @@ def _settle(push: Push) -> None:
     changed = [row for row in rows if row.run_id in outcomes and outcomes[row.run_id][0] != row.state]
     for row in changed:
         row.state, row.reason = outcomes[row.run_id]
-    PushRow.objects.bulk_update(changed, ["state", "reason"], batch_size=100)
+    PushRow.objects.change([RowChange(row.state, row.reason, row.run_id, row.pk) for row in changed])
     _count_setbacks(push, changed)
 
 

@@ -155,6 +155,9 @@ _MODELS = {
 class AccountSaves(AuditedSaves):
     """Accounts and groups belong to no project, and are never deleted: the audit speaks of them."""
 
+    class Media:
+        js = ("support.js",)
+
     def project_of(self, thing: Any) -> None:
         return None
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
-from django.db.backends.signals import connection_created
 from playwright.sync_api import Page, expect
 
 from integrations.models import Attempt, Integration
@@ -34,22 +31,12 @@ Check = Callable[[Page], None]
 @pytest.fixture
 def engine(live_server: object) -> Iterator[Pool]:
     """Two workers that answer the doorbell while the page is looked at."""
-    connection_created.connect(_let_readers_pass)
-    _let_readers_pass(connection=connection)
     pool = Pool(doorbell.current_answer(), threads=2)
     pool.start()
     embedded.use_pool(pool)
     yield pool
     embedded.use_pool(None)
     assert pool.stop(patience_seconds=10)
-    connection_created.disconnect(_let_readers_pass)
-
-
-def _let_readers_pass(connection: Any, **_: Any) -> None:
-    """The tests' database lies in memory and has no journal: there a reader locks whole tables against the workers."""
-    if connection.vendor == "sqlite":
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA read_uncommitted = 1")
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Django's SQLite backend, with one queue for the writers of this process.
 
 SQLite lets one connection write at a time and makes the others sleep and try again, which is slow and unfair under
-load. Here every `atomic()` waits for its turn on a lock before it says BEGIN IMMEDIATE, and gives the turn back with
-COMMIT or ROLLBACK, before the on-commit hooks run. Other processes are still held off by SQLite itself.
+load: who sleeps meets the gap between two others by chance alone. Here every `atomic()` waits for its turn on a lock
+before it says BEGIN IMMEDIATE, and gives the turn back with COMMIT or ROLLBACK, before the on-commit hooks run; a write
+outside of a transaction has a turn to itself. Other processes are still held off by SQLite itself.
 
 On a full or failing disk SQLite rolls the whole transaction back by itself, and every statement after that would be
 committed on its own. Django does not notice; here it does, and lets nothing more happen in that transaction.
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +27,21 @@ _PATIENCE_SECONDS = 20
 
 
 class Cursor(base.SQLiteCursorWrapper):
-    """Turns each statement's `%s` into `?` once, not at every call."""
+    """Turns each statement's `%s` into `?` once, not at every call, and has writes wait for their turn."""
+
+    wrapper: DatabaseWrapper
+
+    def execute(self, query: str, params: Any = None) -> Any:
+        if self.connection.in_transaction or not _writes(query):
+            return super().execute(query, params)
+        with self.wrapper.turn():
+            return super().execute(query, params)
+
+    def executemany(self, query: str, param_list: Any) -> Any:
+        if self.connection.in_transaction:
+            return super().executemany(query, param_list)
+        with self.wrapper.turn():
+            return super().executemany(query, param_list)
 
     def convert_query(self, query: str, *, param_names: list[str] | None = None) -> str:
         if param_names is None:
@@ -35,6 +52,11 @@ class Cursor(base.SQLiteCursorWrapper):
 @lru_cache(maxsize=1000)
 def _with_question_marks(query: str) -> str:
     return base.FORMAT_QMARK_REGEX.sub("?", query).replace("%%", "%")
+
+
+@lru_cache(maxsize=1000)
+def _writes(query: str) -> bool:
+    return query.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE")
 
 
 def _depth(sid: str) -> str:
@@ -68,7 +90,21 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.needs_rollback = self.needs_rollback or not self.connection.in_transaction
 
     def create_cursor(self, name: str | None = None) -> Any:
-        return self.connection.cursor(factory=Cursor)
+        cursor = self.connection.cursor(factory=Cursor)
+        cursor.wrapper = self
+        return cursor
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """For one statement. Raises OperationalError when others take too long; does nothing for who has it already."""
+        if self._has_turn:
+            yield
+            return
+        self._take_turn()
+        try:
+            yield
+        finally:
+            self._give_turn_back()
 
     def savepoint(self) -> str | None:
         """For Django each has a name of its own: by it Django forgets what was to happen at the commit, when one is
@@ -90,9 +126,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super()._savepoint_commit(_depth(sid))  # type: ignore[misc]
 
     def _start_transaction_under_autocommit(self) -> None:
-        if not _turn.acquire(timeout=self.settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)):
-            raise OperationalError("database is locked: other writers of this process took too long")
-        self._has_turn = True
+        self._take_turn()
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc]  # Django's own, left out of the stubs
         except BaseException:
@@ -114,6 +148,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             super()._close()  # type: ignore[misc]
         finally:
             self._give_turn_back()
+
+    def _take_turn(self) -> None:
+        if not _turn.acquire(timeout=self.settings_dict["OPTIONS"].get("timeout", _PATIENCE_SECONDS)):
+            raise OperationalError("database is locked: other writers of this process took too long")
+        self._has_turn = True
 
     def _give_turn_back(self) -> None:
         if self._has_turn:

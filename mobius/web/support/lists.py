@@ -24,7 +24,7 @@ class NewestFirst(ChangeList):
     """
 
     older_url = ""
-    looked_through = 0  # rows, the newest ones; there may be others further back
+    looked_through = ""  # rows, the newest ones, in figures; there may be others further back
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return ["-pk"]
@@ -63,7 +63,7 @@ class NewestFirst(ChangeList):
             return list(model_admin.by_index(rows)[:wanted])
         if self.query:  # every search has an index
             return list(rows[:wanted])
-        self.looked_through, self.older_url = LOOKS_THROUGH, self.get_query_string({PAGE_VAR: floor})
+        self.looked_through, self.older_url = f"{LOOKS_THROUGH:,}", self.get_query_string({PAGE_VAR: floor})
         return found
 
     def _from_here(self, rows: QuerySet[Any]) -> QuerySet[Any]:

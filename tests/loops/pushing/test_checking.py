@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from integrations.connecting import disconnect
 from integrations.models import Integration, Webhook
@@ -161,6 +163,18 @@ def test_a_large_file_is_stored_in_batches_and_judged_whole(integration: Integra
 
     assert push.rows == 1201
     assert push.report == {"ready": 1201, "reasons": {}}
+
+
+def test_a_large_file_is_stored_and_judged_in_few_statements_also_when_nothing_of_it_can_go(
+    integration: Integration,
+) -> None:
+    text = "request_id,Email\n" + "".join(f"r1,lead{number}@example.com\n" for number in range(1201))
+    with CaptureQueriesContext(connection) as asked:
+        push = checked(integration, text)
+
+    assert counts(push) == {"twice_in_the_file": 1200}
+    assert len(asked) < 50
+    assert not any("CASE WHEN" in query["sql"] for query in asked), "that takes as long as it is long"
 
 
 @pytest.mark.parametrize("name", ["C:\\Users\\ada\\leads.csv", "/home/ada/leads.csv", "leads.csv\x00"])

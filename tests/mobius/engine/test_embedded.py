@@ -22,6 +22,7 @@ from mobius.engine.doorbell import Answer, ring
 from mobius.engine.pool import Pool
 from mobius.engine.sqlite3 import base as sqlite
 from mobius.engine.ticker import Ticker
+from mobius.projects.models import Project
 from tests.cast import wait_until
 
 if settings.MOBIUS_ENGINE != "embedded":
@@ -173,3 +174,20 @@ def test_a_writer_that_waits_too_long_is_told_that_the_database_is_locked(monkey
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
     with sqlite._turn, pytest.raises(OperationalError, match="database is locked"), transaction.atomic():
         pass
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_write_outside_of_a_transaction_waits_for_its_turn_and_a_look_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("only SQLite has one writer")
+    project = Project.objects.create(handle="platform", name="Platform")
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
+    with sqlite._turn:
+        assert Project.objects.get() == project
+        with pytest.raises(OperationalError, match="other writers of this process"):
+            Project.objects.update(name="Another")
+
+    assert Project.objects.update(name="Another") == 1
+    assert not sqlite._turn.locked()

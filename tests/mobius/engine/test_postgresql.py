@@ -78,3 +78,9 @@ def test_a_worker_s_connection_finds_rows_by_an_index_although_the_tables_are_sm
     with ThreadPoolExecutor(1) as pool:
         assert "Seq Scan" not in pool.submit(as_a_worker).result()
     assert "Seq Scan" in plan(), "others go by what PostgreSQL counted"
+
+
+def test_no_statement_waits_for_helpers_to_start() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('max_parallel_workers_per_gather'), current_setting('jit')")
+        assert cursor.fetchone() == ("0", "off")
