@@ -185,6 +185,7 @@ def test_a_row_that_takes_nothing_along_can_not_be_answered_and_a_loop_that_wait
         ("http://127.0.0.1:8000", "exists only on this machine"),
         ("https://localhost", "exists only on this machine"),
         ("https://10.1.2.3", "exists only on this machine"),
+        ("https://mobius", "exists only on this machine"),
         ("http://console.example.com", "is not https"),
     ],
 )
