@@ -46,11 +46,15 @@ class PostgresStage(Stage):
 
     def __enter__(self) -> Self:
         with psycopg.connect(self._given, autocommit=True) as database:
-            database.execute(SQL("CREATE DATABASE {}").format(Identifier(self._name)))
+            self._create(database)
             if database.info.host in ("127.0.0.1", "localhost", "::1") or database.info.host.startswith("/"):
                 self._database = _postmaster_of(database.info.backend_pid)
         self.cleaning.callback(self._drop)
         return super().__enter__()
+
+    @property
+    def server(self) -> str:
+        return f"web-{self.port}"
 
     @property
     def must(self) -> tuple[str, str]:
@@ -72,9 +76,7 @@ class PostgresStage(Stage):
     def start_console(self, *, by: Sequence[str] = MOBIUS) -> float:
         """Start web processes and workers; seconds until both answered. `by` stands for `mobius` in the workers."""
         if not self._number:
-            (self.folder / "data").mkdir(exist_ok=True)
-            self._manage("migrate")
-            self._manage("collectstatic")
+            self._make_ready()
         began = time.monotonic()
         self.console = self.start_web(self.port, processes=self._webs)
         for worker in [self.start_worker(wait=False, by=by) for _ in range(self._worker_count)]:
@@ -129,6 +131,14 @@ class PostgresStage(Stage):
         with psycopg.connect(self.database_url) as database:
             database.execute("SELECT count(*) FROM loops_run")
         return ""
+
+    def _create(self, server: psycopg.Connection) -> None:
+        server.execute(SQL("CREATE DATABASE {}").format(Identifier(self._name)))
+
+    def _make_ready(self) -> None:
+        (self.folder / "data").mkdir(exist_ok=True)
+        self._manage("migrate")
+        self._manage("collectstatic")
 
     def _manage(self, command: str) -> None:
         subprocess.run(

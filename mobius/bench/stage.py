@@ -105,6 +105,11 @@ class Stage:
         self.cleaning.close()
 
     @property
+    def server(self) -> str:
+        """Whose log tells why a call was refused."""
+        return "serve"
+
+    @property
     def webhook_url(self) -> str:
         return f"http://127.0.0.1:{self.simulator_port}/v3/sources/webhook/demo"
 
@@ -182,7 +187,7 @@ class Stage:
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         status, answer = ask(self.port, method, path, None if body is None else json.dumps(body).encode(), headers)
         if not 200 <= status < 300:
-            raise self._broken("serve", f"answered {status} to {method} {path}: {answer.decode(errors='replace')}")
+            raise self._broken(self.server, f"answered {status} to {method} {path}: {answer.decode(errors='replace')}")
         return json.loads(answer) if answer else None
 
     def _launch(self, name: str, arguments: list[str], *, by: Sequence[str] = MOBIUS) -> subprocess.Popen[bytes]:

@@ -41,7 +41,7 @@ class Console(Stage):
         return super().start_console(by=by)
 
     def prepare(self) -> None:
-        self.key = self.key or _make_project(self)
+        self.key = self.key or make_project(self)
         self.connect()
         self.call("POST", f"{self.root}/loops", LOOP)
 
@@ -76,7 +76,7 @@ class Console(Stage):
         return arrived
 
 
-def _make_project(stage: Stage) -> str:
+def make_project(stage: Stage) -> str:
     """The key of its admin."""
     stage.mobius("project", "create", PROJECT)
     return stage.mobius("key", "create", "--project", PROJECT, "--name", "test", "--role", "admin")
@@ -87,7 +87,7 @@ def _made_once() -> tuple[tempfile.TemporaryDirectory[str], str]:
     """A data directory with a project, and its admin's key. It goes when this process ends."""
     made = tempfile.TemporaryDirectory(prefix="mobius-data-", ignore_cleanup_errors=True)
     with Stage() as stage:
-        key = _make_project(stage)
+        key = make_project(stage)
         stage.stop_console()
         shutil.copytree(stage.folder / "data", made.name, dirs_exist_ok=True)
     return made, key
