@@ -104,7 +104,9 @@ def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], decided: dic
         locked = {run.pk: run for run in lock_due(due)}
         put_off([run_id for run_id, run in locked.items() if not _is_ready(run)])
         ready |= {run_id: run for run_id, run in locked.items() if _is_ready(run)}
-        if locked:
+        if any(run.governed for run in locked.values()):
+            wait_no_more()  # whoever holds their loop may wait for them, and starts queue behind him
+        elif locked:
             wait_no_more(but_milliseconds=200)
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
