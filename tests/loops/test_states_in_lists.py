@@ -152,9 +152,12 @@ def test_on_postgresql_the_same_index_answers_once_there_are_many_rows(
             f"INSERT INTO integrations_attempt (id, {columns}) SELECT id || again, {columns} "
             "FROM integrations_attempt, generate_series(1, 3000) AS again"
         )
-        cursor.execute("ANALYZE integrations_attempt")
+        # What is joined, too: earlier tests may have left PostgreSQL other figures of it.
+        cursor.execute("ANALYZE integrations_attempt, integrations_webhook, integrations_integration")
     with CaptureQueriesContext(connection) as asked:
         viewer.get(f"{CONSOLE}/deliveries/?state={state}")
     (listing,) = [one["sql"] for one in asked if one["sql"].startswith('SELECT "integrations_attempt"')]
 
-    assert "attempts_not_accepted" in plan_of(listing)
+    plan = plan_of(listing)
+    assert "Seq Scan on integrations_attempt" not in plan, plan
+    assert "attempts_not_accepted" in plan or "attempts_gone_wrong" in plan, plan
