@@ -159,5 +159,4 @@ def test_on_postgresql_the_same_index_answers_once_there_are_many_rows(
     (listing,) = [one["sql"] for one in asked if one["sql"].startswith('SELECT "integrations_attempt"')]
 
     plan = plan_of(listing)
-    assert "Seq Scan on integrations_attempt" not in plan, plan
-    assert "attempts_not_accepted" in plan or "attempts_gone_wrong" in plan, plan
+    assert "attempts_not_accepted" in plan, plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -34,8 +35,8 @@ def record(key: NewKey) -> ApiKey:
     return key.record
 
 
-def words(response: object) -> str:
-    return " ".join(response.content.decode().split())  # type: ignore[attr-defined]
+def words(response: Any) -> str:
+    return " ".join(response.content.decode().split())
 
 
 def ask(key: NewKey, *, agent: str = "Clay/1.0", address: str = "203.0.113.7") -> None:
