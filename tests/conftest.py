@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.plugin import DjangoDbBlocker
 
+from integrations import invoking
 from mobius import clock, ids, redacting
 from mobius.api import downloads, streaming
 from mobius.atonce import AtOnce
@@ -42,12 +44,14 @@ def _travelling_clock(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 
 @pytest.fixture(autouse=True)
 def _rested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has asked for anything yet, and no test has left a stream or a download open, ids of its own future, or
-    secrets that are words of others."""
+    """Nobody has asked for anything yet, and no test has left a stream or a download open, a process that stops, ids of
+    its own future, or secrets that are words of others."""
     monkeypatch.setattr(ids, "_sequence", ids._Sequence())
     monkeypatch.setattr(redacting, "_webhooks", redacting.Memory(1_000))
     throttling.forget()
     uses.forget()
+    monkeypatch.setattr(streaming, "_closing", threading.Event())
+    monkeypatch.setattr(invoking, "_closing", threading.Event())
     monkeypatch.setattr(streaming, "EVENT_STREAMS", AtOnce(8, "event streams"))
     monkeypatch.setattr(downloads, "DOWNLOADS", AtOnce(4, "downloads"))
 

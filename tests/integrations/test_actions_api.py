@@ -38,11 +38,6 @@ ENTRY_OPTIONAL = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(invoking, "_closing", threading.Event())
-
-
 def entry(api: Api) -> JsonObject:
     items = api.get(CATALOG).json()["items"]
     return next(dict(one) for one in items if one["name"] == "clay.webhook.submit")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -259,8 +258,7 @@ def test_a_head_opens_no_stream(api: Api, waiting: Run) -> None:
         assert api.head(f"{api.root}/runs/{waiting.pk}/events.stream").status_code == 200
 
 
-def test_streams_end_when_the_process_does(api: Api, waiting: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_closing", threading.Event())
+def test_streams_end_when_the_process_does(api: Api, waiting: Run) -> None:
     answer = api.get(f"{api.root}/runs/{waiting.pk}/events.stream?after_sequence=3")
     lines = iter(answer)
     next(lines)
