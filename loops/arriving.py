@@ -16,7 +16,7 @@ from loops.placeholders import key_is_unfilled, unfilled
 from loops.recipes import CallbackRecipe, StartRecipe
 from loops.spec.reads import ReadField
 from mobius import clock
-from mobius.projects.models import ApiKey
+from mobius.projects.key_models import ApiKey
 from mobius.projects.roles import Role
 
 LATEST = 50

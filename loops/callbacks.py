@@ -31,7 +31,8 @@ from mobius.errors import Conflict, NotFound, Unauthorized
 from mobius.prepared import Insert, Select, Update
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Project
 from mobius.projects.roles import Permission, Role
 
 JsonObject = dict[str, Any]

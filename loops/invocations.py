@@ -9,7 +9,7 @@ from integrations.invoking import DEED
 from integrations.models import Attempt
 from loops.models import Run, Step
 from mobius.projects.audit_models import AuditEvent
-from mobius.projects.models import ApiKey
+from mobius.projects.key_models import ApiKey
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from mobius.api.serializing import timestamp
 from mobius.api.streaming import MEDIA_TYPE, Event, News, stream
 from mobius.errors import InvalidFields
 from mobius.projects.api.viewsets import ProjectViewSet
+from mobius.projects.key_models import ApiKey
 from mobius.projects.keys import opens_still
-from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission
 
 _SEQUENCE = re.compile(r"[0-9]{1,9}")

@@ -31,8 +31,9 @@ from loops.recipes import CallbackRecipe, StartRecipe, callback_recipes, callers
 from loops.spec import KeyAfterEnd
 from loops.versions import spec_of
 from mobius.errors import MobiusError
+from mobius.projects.key_models import ApiKey, RefusedCall
 from mobius.projects.keys import NewKey, create_key
-from mobius.projects.models import ApiKey, Project, RefusedCall
+from mobius.projects.models import Project
 from mobius.projects.roles import Permission, Role
 from mobius.web.access import ProjectRequest, project_page
 from mobius.web.forms import explain

@@ -13,8 +13,9 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from mobius.projects.audit_models import AuditEvent
+from mobius.projects.key_models import ApiKey, ServicePrincipal
 from mobius.projects.keys import revoke
-from mobius.projects.models import ApiKey, Membership, OneTimePassword, Project, ServicePrincipal
+from mobius.projects.models import Membership, OneTimePassword, Project
 from mobius.projects.sessions import end_sessions_of
 from mobius.web.support.asking import WhyForm, actor, ask, may
 from mobius.web.support.drawing import badge

@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 
 from mobius import clock
 from mobius.projects.audit_models import ActorKind, AuditEvent
-from mobius.projects.models import ApiKey
+from mobius.projects.key_models import ApiKey
 
 LONGEST_REASON = 1000
 

@@ -12,8 +12,8 @@ from rest_framework.request import Request
 from mobius.errors import NotFound, PermissionDenied, Unauthorized
 from mobius.projects import throttling
 from mobius.projects.founding import project_for
+from mobius.projects.key_models import ApiKey
 from mobius.projects.keys import recognise
-from mobius.projects.models import ApiKey
 from mobius.projects.roles import Permission, Role
 from mobius.projects.uses import note_use
 

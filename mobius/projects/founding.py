@@ -18,7 +18,8 @@ from mobius import clock
 from mobius.errors import AlreadyExists, Conflict, InvalidFields, NotFound, RateLimitExceeded
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
-from mobius.projects.models import ApiKey, Membership, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Membership, Project
 from mobius.projects.roles import Role
 
 MOST_PROJECTS = 1000

@@ -20,7 +20,8 @@ from mobius.errors import AlreadyExists, Conflict, InvalidFields, Unauthorized
 from mobius.prepared import Select
 from mobius.projects import auditing
 from mobius.projects.auditing import SYSTEM, Actor
-from mobius.projects.models import ApiKey, PrincipalState, Project, ServicePrincipal
+from mobius.projects.key_models import ApiKey, PrincipalState, ServicePrincipal
+from mobius.projects.models import Project
 from mobius.projects.principals import default_principal
 from mobius.projects.roles import Role
 

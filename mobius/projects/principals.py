@@ -13,7 +13,8 @@ from mobius import clock
 from mobius.errors import AlreadyExists, Conflict, NotFound
 from mobius.projects import auditing
 from mobius.projects.auditing import Actor
-from mobius.projects.models import PrincipalState, Project, ServicePrincipal
+from mobius.projects.key_models import PrincipalState, ServicePrincipal
+from mobius.projects.models import Project
 from mobius.projects.roles import Role
 
 DEFAULT_PRINCIPAL = "api"

@@ -11,7 +11,7 @@ from django.db import DatabaseError
 
 from mobius import clock
 from mobius.projects import throttling
-from mobius.projects.models import ApiKey, RefusedCall
+from mobius.projects.key_models import ApiKey, RefusedCall
 from mobius.redacting import redact
 
 KEPT = 20

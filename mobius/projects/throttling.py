@@ -23,7 +23,8 @@ from mobius import clock
 from mobius.engine.trouble import is_passing
 from mobius.errors import RateLimitExceeded
 from mobius.prepared import execute
-from mobius.projects.models import ApiKey, Throttle
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Throttle
 
 _SHARED = settings.MOBIUS_ENGINE != "embedded"
 _MOST_REMEMBERED = 20_000

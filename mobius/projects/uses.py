@@ -18,7 +18,7 @@ from django.db import DatabaseError, transaction
 
 from mobius import clock
 from mobius.projects import throttling
-from mobius.projects.models import ApiKey, KeyUse
+from mobius.projects.key_models import ApiKey, KeyUse
 from mobius.projects.refusals import storable
 
 DAYS = 7

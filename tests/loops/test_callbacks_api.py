@@ -18,7 +18,8 @@ from loops.authoring import create_loop, update_loop
 from loops.models import Callback, CallbackState, Loop, Run, RunStatus
 from loops.starting import Start, start_run
 from mobius.commands.demo import LOOP
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off
 

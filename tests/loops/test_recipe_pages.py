@@ -18,8 +18,9 @@ from loops.console import recipes
 from loops.models import Callback, Loop, Run
 from mobius import clock
 from mobius.commands.demo import LOOP as ENRICH_LEAD
+from mobius.projects.key_models import ApiKey, PrincipalState, ServicePrincipal
 from mobius.projects.keys import create_key, recognise, revoke
-from mobius.projects.models import ApiKey, AuditEvent, PrincipalState, Project, ServicePrincipal
+from mobius.projects.models import AuditEvent, Project
 from mobius.projects.principals import default_principal
 from mobius.projects.roles import Role
 from tests.cast import Api, work_off

@@ -25,8 +25,9 @@ from mobius.notifying.models import Notification
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects import throttling
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.key_models import ApiKey
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.models import Project
 from mobius.projects.roles import Permission, Role
 from tests.cast import Api
 from tests.inventory import patterns

@@ -12,7 +12,7 @@ from mobius.api.pagination import page_of
 from mobius.api.serializing import RequestSerializer, TagsField, timestamp, without_nulls
 from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
-from mobius.projects.models import PrincipalState, ServicePrincipal
+from mobius.projects.key_models import PrincipalState, ServicePrincipal
 from mobius.projects.principals import create_principal, delete_principal, update_principal
 from mobius.projects.roles import Permission, Role
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mobius.api.shapes import TAGS, Named, anything, array, closed, flag, ident, moment, one_of, text
 from mobius.projects.api.principals import KIND
 from mobius.projects.audit_models import ActorKind
-from mobius.projects.models import PrincipalState
+from mobius.projects.key_models import PrincipalState
 from mobius.projects.roles import Role
 
 _TIMES = {"created_at": moment(), "updated_at": moment()}

@@ -16,8 +16,8 @@ from mobius.errors import InvalidFields, NotFound
 from mobius.projects.api.viewsets import ProjectViewSet
 from mobius.projects.audit_export import audit_json, export
 from mobius.projects.audit_search import found_in
+from mobius.projects.key_models import ApiKey, ServicePrincipal
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, ServicePrincipal
 from mobius.projects.roles import Permission, Role
 
 

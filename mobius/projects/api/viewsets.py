@@ -10,7 +10,8 @@ from rest_framework.request import Request
 
 from mobius.api.envelope import describe
 from mobius.projects.auditing import Actor, key_holder
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Project
 from mobius.projects.refusals import note_refusal
 from mobius.projects.roles import Permission
 

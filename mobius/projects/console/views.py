@@ -14,8 +14,9 @@ from django.views.decorators.http import require_safe
 from mobius import clock
 from mobius.errors import MobiusError
 from mobius.projects.console.forms import NewKeyForm
+from mobius.projects.key_models import ApiKey, RefusedCall
 from mobius.projects.keys import NewKey, create_key, revoke
-from mobius.projects.models import ApiKey, Project, RefusedCall
+from mobius.projects.models import Project
 from mobius.projects.refusals import KEPT
 from mobius.projects.roles import Permission, Role
 from mobius.projects.uses import DAYS, MOST_A_DAY, NOTED_EVERY, users_of

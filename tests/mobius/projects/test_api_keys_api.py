@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.key_models import ApiKey, ServicePrincipal
+from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from tests.cast import Api
 

@@ -12,8 +12,9 @@ from django.test import Client
 from mobius.api.pagination import make_cursor
 from mobius.errors import Unauthorized
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.key_models import ApiKey, PrincipalState
 from mobius.projects.keys import create_key, recognise
-from mobius.projects.models import ApiKey, PrincipalState, Project
+from mobius.projects.models import Project
 from mobius.projects.principals import default_principal, update_principal
 from mobius.projects.roles import Role
 from mobius.web.lists import ROWS

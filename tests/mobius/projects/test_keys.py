@@ -14,8 +14,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from mobius.errors import AlreadyExists, InvalidFields, Unauthorized
 from mobius.projects import keys
+from mobius.projects.key_models import ApiKey, ServicePrincipal
 from mobius.projects.keys import create_key, recognise, revoke
-from mobius.projects.models import ApiKey, Project, ServicePrincipal
+from mobius.projects.models import Project
 from mobius.projects.principals import default_principal
 from mobius.projects.roles import Role
 

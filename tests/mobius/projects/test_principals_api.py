@@ -9,7 +9,8 @@ from django.test import Client
 
 from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
-from mobius.projects.models import AuditEvent, PrincipalState, Project, ServicePrincipal
+from mobius.projects.key_models import PrincipalState, ServicePrincipal
+from mobius.projects.models import AuditEvent, Project
 from mobius.projects.principals import create_principal, default_principal, delete_principal, update_principal
 from mobius.projects.roles import Role
 from tests.cast import Api

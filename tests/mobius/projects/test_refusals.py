@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from loops.models import Loop
 from mobius.projects import refusals
+from mobius.projects.key_models import ApiKey, RefusedCall
 from mobius.projects.keys import create_key, revoke
-from mobius.projects.models import ApiKey, Project, RefusedCall
+from mobius.projects.models import Project
 from mobius.projects.refusals import KEPT, note_refusal
 from mobius.projects.roles import Role
 from tests.cast import Api

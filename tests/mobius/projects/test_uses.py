@@ -15,8 +15,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from loops.purging import HourlyPurge
 from mobius.projects import uses
+from mobius.projects.key_models import ApiKey, KeyUse
 from mobius.projects.keys import NewKey, create_key
-from mobius.projects.models import ApiKey, KeyUse, Project
+from mobius.projects.models import Project
 from mobius.projects.roles import Role
 from mobius.projects.uses import DAYS, MOST_A_DAY, note_use, users_of
 

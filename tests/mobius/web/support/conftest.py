@@ -18,7 +18,8 @@ from mobius.alerting.models import Alert, Mail
 from mobius.alerting.recipients import add_recipient
 from mobius.notifying.subscribing import create_endpoint
 from mobius.projects.auditing import SYSTEM
-from mobius.projects.models import ApiKey, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import Project
 from tests.cast import PASSWORD, Api, work_off
 from tests.loops.flow import LOST, asking, begin, loop_of, token_of, waiting
 from tests.loops.pushing.pushes import checked

@@ -19,7 +19,8 @@ from mobius import clock
 from mobius.alerting.models import Mail
 from mobius.notifying.models import Notification
 from mobius.projects.auditing import SYSTEM
-from mobius.projects.models import ApiKey, AuditEvent
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import AuditEvent
 from tests.cast import work_off
 from tests.loops.flow import begin
 from tests.mobius.web.support.doors import act, allow, page, signed_in

@@ -13,8 +13,9 @@ from integrations.models import Attempt, Integration
 from loops.models import BulkJob, Callback, Loop, LoopVersion, Push, Run
 from mobius.notifying.models import Endpoint, Notification
 from mobius.projects.auditing import SYSTEM
+from mobius.projects.key_models import ApiKey
 from mobius.projects.keys import revoke
-from mobius.projects.models import ApiKey, AuditEvent, Membership, Project
+from mobius.projects.models import AuditEvent, Membership, Project
 from tests.mobius.web.support.doors import page
 
 WITH_A_PAGE_OF_ITS_OWN: list[Any] = [

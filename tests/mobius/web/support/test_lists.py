@@ -36,7 +36,8 @@ from mobius import clock
 from mobius.alerting.models import Alert, Recipient
 from mobius.ids import first_id, new_id
 from mobius.notifying.models import Endpoint
-from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
+from mobius.projects.key_models import ApiKey, ServicePrincipal
+from mobius.projects.models import AuditEvent, Membership, Project
 from mobius.web.support import lists
 from tests.mobius.web.support.doors import page
 

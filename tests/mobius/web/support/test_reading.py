@@ -22,7 +22,8 @@ from mobius import clock
 from mobius.alerting.models import Alert, Mail, Recipient
 from mobius.notifying.models import Endpoint, Notification, SigningSecret
 from mobius.projects.auditing import SYSTEM
-from mobius.projects.models import ApiKey, AuditEvent, Membership, Project, ServicePrincipal
+from mobius.projects.key_models import ApiKey, ServicePrincipal
+from mobius.projects.models import AuditEvent, Membership, Project
 from mobius.projects.roles import Role
 from mobius.web.support.reading import masked, masked_text, preformatted
 from tests.cast import PASSWORD

@@ -12,7 +12,8 @@ from django.urls import reverse
 
 from integrations.models import Pacer
 from mobius.projects import people
-from mobius.projects.models import AuditEvent, Project, ServicePrincipal
+from mobius.projects.key_models import ServicePrincipal
+from mobius.projects.models import AuditEvent, Project
 from mobius.web.support.saving import AuditedSaves
 from tests.mobius.web.support.doors import page
 

@@ -12,7 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from integrations.models import Attempt, Integration, LedgerEntry, Webhook
 from loops.models import Callback, LoopVersion, PushRow, Run, RunEvent, SourceEvent, Step, Wait
 from mobius.notifying.models import Notification
-from mobius.projects.models import ApiKey, AuditEvent, Project
+from mobius.projects.key_models import ApiKey
+from mobius.projects.models import AuditEvent, Project
 from mobius.web.support import searching
 from tests.mobius.web.support.doors import page
 
