@@ -19,7 +19,7 @@ from integrations.delivering import Sending
 from integrations.providers.contract import Exchange, Failure
 from loops.acting import Sent, record_alone
 from loops.changes import Overtaken
-from loops.due import lock_due, put_off, take_due
+from loops.due import lock_due, put_off, take, take_due
 from loops.models import Run, RunStatus, Step
 from loops.playing import play_turn
 from loops.turn import Turn
@@ -74,17 +74,19 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
     in one transaction; what is then left to do for each. When that fails, each is to be advanced by itself, and it
     shows whose fault it was. Raises what the database raises when it does not answer."""
     played: dict[str, Played] = {}
+    alone: list[str] = []
     try:
-        together(partial(_begin, run_ids, due, go_on, played), working=True, light=True)
+        together(partial(_begin, run_ids, due, go_on, played, alone), working=True, light=True)
     except Exception as error:
         perhaps = {} if was_in_the_way(error) else played
         one_by_one = (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
         return {run_id: _RunInHand(run_id, perhaps=perhaps.get(run_id)).carry_on for run_id in one_by_one}
-    return {
+    begun = {
         run_id: _RunInHand(run_id, played=decided).carry_on
         for run_id, decided in played.items()
         if _leaves_work(decided)
     }
+    return begun | {run_id: _RunInHand(run_id).carry_on for run_id in alone}
 
 
 def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
@@ -97,16 +99,21 @@ def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
         raise
 
 
-def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], decided: dict[str, Played]) -> None:
-    """`decided` is filled when all of them are, so that it is empty unless the commit itself fails."""
+def _begin(
+    run_ids: list[str], due: int, go_on: Callable[[], bool], decided: dict[str, Played], alone: list[str]
+) -> None:
+    """`decided` is filled when all of them are, so that it is empty unless the commit itself fails. The runs of `alone`
+    are taken, and nothing more: everybody locks their loop before them, and here they are locked already."""
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
     if due:
         locked = {run.pk: run for run in lock_due(due)}
         put_off([run_id for run_id, run in locked.items() if not _is_ready(run)])
+        alone[:] = [run_id for run_id, run in locked.items() if _is_ready(run) and run.governed]
+        take(alone)
         ready |= {run_id: run for run_id, run in locked.items() if _is_ready(run)}
-        if any(run.governed for run in locked.values()):
-            wait_no_more()  # whoever holds their loop may wait for them, and starts queue behind him
-        elif locked:
+        for run_id in alone:  # also those that were rung
+            del ready[run_id]
+        if locked:
             wait_no_more(but_milliseconds=200)
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):

@@ -31,6 +31,7 @@ _TAKE_DUE = f"""
     UPDATE loops_run SET {_LATER}, worker = %s FROM due WHERE loops_run.id = due.id RETURNING loops_run.id
 """  # noqa: S608
 _PUT_OFF = f"UPDATE loops_run SET {_LATER} WHERE id = ANY(%s)"  # noqa: S608
+_TAKE = f"UPDATE loops_run SET {_LATER}, worker = %s WHERE id = ANY(%s)"  # noqa: S608
 
 
 def ring_due(now: datetime) -> None:
@@ -54,6 +55,12 @@ def put_off(run_ids: Collection[str]) -> None:
     """They were due, and there is nothing to do for them just now."""
     if run_ids:
         execute(_PUT_OFF, clock.now(), _MOST_DOUBLINGS, list(run_ids))
+
+
+def take(run_ids: Collection[str]) -> None:
+    """They were due and are locked: they are this worker's, as with `take_due`."""
+    if run_ids:
+        execute(_TAKE, clock.now(), _MOST_DOUBLINGS, liveness.worker(), list(run_ids))
 
 
 def take_due(most: int) -> list[str]:

@@ -17,11 +17,12 @@ from loops.authoring import delete_loop, update_loop
 from loops.models import Loop, LoopStatus, Run, RunStatus, Trigger
 from loops.operating import signal
 from loops.triggers.calling import demand_signature, find_http_trigger
+from mobius import clock
 from mobius.errors import NotFound
 from mobius.projects.auditing import SYSTEM
 from mobius.projects.models import Project
 from tests.cast import work_off
-from tests.loops.flow import begin, fresh, loop_of
+from tests.loops.flow import NAP, begin, fresh, loop_of
 from tests.loops.runs import wait
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,3 +142,18 @@ def test_runs_that_are_begun_together_do_not_wait_for_one_that_another_process_h
     for work in works.values():
         work(lambda: True)
     assert [fresh(run).status for run in (first, held)] == [RunStatus.SUSPENDED] * 2
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+def test_a_run_that_is_due_is_not_held_while_a_start_of_its_loop_holds_that_and_may_want_it(project: Project) -> None:
+    loop = loop_of(project, NAP, concurrency="replace")
+    run, alone = begin(loop), begin(loop_of(project, NAP, name="free"))
+    Run.objects.update(ring_due_at=clock.now())
+
+    works = begin_all([], lambda: True, 10)
+
+    assert set(works) == {run.pk}, "what ended in the common transaction leaves no work"
+    assert [fresh(one).status for one in (run, alone)] == [RunStatus.QUEUED, RunStatus.COMPLETED]
+    assert fresh(run).ring_due_at > clock.now(), "it is this worker's"
+    works[run.pk](lambda: True)
+    assert fresh(run).status == RunStatus.COMPLETED
