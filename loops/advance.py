@@ -81,12 +81,12 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
         perhaps = {} if was_in_the_way(error) else played
         one_by_one = (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
         return {run_id: _RunInHand(run_id, perhaps=perhaps.get(run_id)).carry_on for run_id in one_by_one}
-    begun = {
+    works: dict[str, Work] = {
         run_id: _RunInHand(run_id, played=decided).carry_on
         for run_id, decided in played.items()
         if _leaves_work(decided)
     }
-    return begun | {run_id: _RunInHand(run_id).carry_on for run_id in alone}
+    return works | {run_id: _RunInHand(run_id).carry_on for run_id in alone}
 
 
 def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
