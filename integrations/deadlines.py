@@ -10,12 +10,16 @@ import heapq
 import itertools
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 
 from integrations.addresses import SocketAddress
+
+_SHUTDOWN_WAKES = sys.platform != "win32"
+"""Whoever waits for a connection that another thread shuts down is told at once."""
 
 
 class Watch:
@@ -42,12 +46,9 @@ class Watchdog:
         self._thread: threading.Thread | None = None
 
     def watch(self, sock: socket.socket, deadline: float) -> Watch:
-        """Watch `sock` until `release`. Raises OSError when the process has no file descriptor left.
-
-        We keep a duplicate: `wrap_socket` of TLS detaches the socket that it was given, and a descriptor that its
-        owner closed may already be somebody else's.
-        """
-        watch = Watch(sock.dup())
+        """Watch `sock` until `release`, which comes before it is closed: a descriptor that its owner has closed may
+        already be somebody else's."""
+        watch = Watch(sock)
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="outbound-deadlines", daemon=True)
@@ -60,9 +61,7 @@ class Watchdog:
     def release(self, watch: Watch) -> None:
         """Stop watching. Its place in the heap goes when its deadline passes: that is cheaper than looking for it."""
         with self._changed:
-            sock, watch.sock = watch.sock, None
-        if sock is not None:
-            sock.close()
+            watch.sock = None
 
     def _run(self) -> None:
         with self._changed:
@@ -77,7 +76,7 @@ class Watchdog:
             return
         watch.fired = True
         with suppress(OSError):  # the far side may have been quicker
-            watch.sock.shutdown(socket.SHUT_RDWR)
+            socket.socket.shutdown(watch.sock, socket.SHUT_RDWR)  # of TLS, too: no word of farewell
 
 
 WATCHDOG = Watchdog()
@@ -86,10 +85,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=WATCHDOG.forget)
 
 
-def connect(
-    addresses: Sequence[tuple[int, SocketAddress]], *, seconds: float, deadline: float
-) -> tuple[socket.socket, Watch]:
-    """A connection to the first address that takes one, watched until `deadline`.
+def connect(addresses: Sequence[tuple[int, SocketAddress]], *, seconds: float, deadline: float) -> socket.socket:
+    """A connection to the first address that takes one, not watched yet.
 
     All addresses share `seconds`, so that a dead one leaves time for those behind it.
     Raises the OSError of the last address, TimeoutError among them.
@@ -107,14 +104,15 @@ def connect(
     raise failure
 
 
-def _connect_one(family: int, address: SocketAddress, seconds: float, deadline: float) -> tuple[socket.socket, Watch]:
+def _connect_one(family: int, address: SocketAddress, seconds: float, deadline: float) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
         sock.connect(address)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(max(deadline - time.monotonic(), 0.001))  # should the watchdog ever fail
-        return sock, WATCHDOG.watch(sock, deadline)
+        # From here on the watchdog ends it. A time-out of its own costs a call before each write and read.
+        sock.settimeout(None if _SHUTDOWN_WAKES else max(deadline - time.monotonic(), 0.001))
+        return sock
     except BaseException:
         sock.close()
         raise

@@ -113,12 +113,14 @@ class _Attempt:
         addresses = resolve(target)
         self.on_stage(Stage.ADDRESS)
         try:
-            sock, self._watch = connect(addresses, seconds=CONNECT_SECONDS, deadline=self.deadline)
+            return connect(addresses, seconds=CONNECT_SECONDS, deadline=self.deadline)
         except TimeoutError:
             raise _Ended(Failure.CONNECT_TIMEOUT) from None
         except OSError:
             raise _Ended(Failure.CONNECT) from None
-        return sock
+
+    def watch(self, sock: socket.socket) -> None:
+        self._watch = WATCHDOG.watch(sock, self.deadline)
 
     def begin(self) -> None:
         """Called immediately before the first byte of the request. From here on a row may exist on the far side."""
@@ -237,13 +239,17 @@ class _OneShot:
         sock = self._attempt.dial(self._target)
         self._attempt.owns(sock)
         if self._target.scheme != "https":
+            self._attempt.watch(sock)
             return sock
         try:
-            sock = _tls_context().wrap_socket(sock, server_hostname=self._target.host)
+            # It takes the descriptor over, and closes it when it fails; only then can it be watched.
+            secured = _tls_context().wrap_socket(sock, server_hostname=self._target.host, do_handshake_on_connect=False)
+            self._attempt.owns(secured)
+            self._attempt.watch(secured)
+            secured.do_handshake()
         except OSError as error:
             raise _Ended(self._attempt.why(error, Failure.TLS)) from None
-        self._attempt.owns(sock)
-        return sock
+        return secured
 
     def _sent(self, sock: socket.socket, request: bytes) -> bool:
         """Head and body in one write: a packet and a switch of threads less than two."""
