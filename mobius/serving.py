@@ -11,6 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
@@ -21,6 +22,7 @@ from mobius.api import streaming
 from mobius.api.envelope import Problem
 from mobius.api.renderers import to_json
 from mobius.api.requests import LARGEST_BODY
+from mobius.engine.one_cpu import share_one
 from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
 
 _ANSWERS_END_WITHIN_SECONDS = 5
@@ -188,6 +190,8 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
         signal.signal(number, stop)
     when_up()
     settle_down()
+    if settings.MOBIUS_ONE_CPU:
+        share_one()
     server.run(stopping)
     invoking.close()
     server.drain()

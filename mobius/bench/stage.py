@@ -27,7 +27,7 @@ START_SECONDS = 60.0  # for a process to answer; the first start migrates
 STOP_SECONDS = 40.0  # what compose.yaml grants, too
 # The developer's own settings must not reach the console under test, least of all their database: what stands in the
 # environment is left out, and what `.env` may say is overruled, because the environment wins over it.
-INHERITED = ("MOBIUS_WORKERS",)
+INHERITED = ("MOBIUS_WORKERS", "MOBIUS_ONE_CPU")
 NOT_INHERITED = ("SECRET_KEY", "FIELD_ENCRYPTION_KEY")
 OVERRULED = {
     "MOBIUS_ENGINE": "embedded",

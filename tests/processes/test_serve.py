@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from mobius.bench.stage import MOBIUS, ROOT, Stage, ask, free_port
+from mobius.engine import one_cpu
 from tests.processes.conftest import Console, wait_until
 
 pytestmark = pytest.mark.processes
@@ -30,6 +32,17 @@ def test_sigterm_waits_for_the_sends_in_flight_exits_0_and_loses_nothing(console
     console.start_console()
     wait_until(lambda: all(status == "completed" for status in console.runs().values()))
     assert console.rows() == dict.fromkeys(started, 1)
+
+
+@pytest.mark.skipif(not one_cpu.can_share(), reason="a choice of CPUs is Linux's, where there are several")
+def test_its_threads_share_a_cpu_unless_they_are_told_not_to(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    wait_until(lambda: [len(cpus) for cpus in _cpus_of_threads(console)] == [1])
+
+    console.stop_console()
+    monkeypatch.setenv("MOBIUS_ONE_CPU", "off")
+    console.start_console()
+    time.sleep(3)
+    assert _cpus_of_threads(console) == {frozenset(one_cpu.allowed())}
 
 
 def test_a_second_serve_on_the_same_data_directory_refuses_to_start(console: Console) -> None:
@@ -148,3 +161,8 @@ def _run(console: Console, *arguments: str, stdin: str = "", **changes: str) -> 
     return subprocess.run(
         [*MOBIUS, *arguments], cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60
     )
+
+
+def _cpus_of_threads(console: Console) -> set[frozenset[int]]:
+    threads = os.listdir(f"/proc/{console.console.pid}/task")
+    return {frozenset(os.sched_getaffinity(int(thread))) for thread in threads}
