@@ -11,7 +11,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from django.conf import settings
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
@@ -22,8 +21,7 @@ from mobius.api import streaming
 from mobius.api.envelope import Problem
 from mobius.api.renderers import to_json
 from mobius.api.requests import LARGEST_BODY
-from mobius.engine.one_cpu import share_one
-from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down
+from mobius.working import SENDS_END_WITHIN_SECONDS, Works, settle_down, share_one_cpu
 
 _ANSWERS_END_WITHIN_SECONDS = 5
 _MOST_CONNECTIONS = 1000
@@ -190,8 +188,7 @@ def serve(application: Any, *, host: str, port: int, when_up: Callable[[], None]
         signal.signal(number, stop)
     when_up()
     settle_down()
-    if settings.MOBIUS_ONE_CPU:
-        share_one()
+    share_one_cpu()
     server.run(stopping)
     invoking.close()
     server.drain()

@@ -75,7 +75,7 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 MOBIUS_PUBLIC_URL = env.str("MOBIUS_PUBLIC_URL", default="").rstrip("/")  # for callback addresses
 MOBIUS_ENVIRONMENT = env.str("MOBIUS_ENVIRONMENT", default="").strip()  # in the header of Django admin
 MOBIUS_WORKERS = env.int("MOBIUS_WORKERS", default=16)
-MOBIUS_ONE_CPU = env.bool("MOBIUS_ONE_CPU", default=True)  # for `mobius serve` (mobius/engine/one_cpu.py)
+MOBIUS_ONE_CPU = env.bool("MOBIUS_ONE_CPU", default=True)  # for processes that carry runs on (mobius/engine/one_cpu.py)
 # A worker that is not heard of for so long is given up; it sends nothing more after about half of it.
 MOBIUS_SILENCE_SECONDS = env.float("MOBIUS_SILENCE_SECONDS", default=15.0)
 # Of one API key, at all processes together; 0: no limit.

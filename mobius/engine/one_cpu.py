@@ -4,7 +4,8 @@ One interpreter lets one of its threads work at a time. On several CPUs a thread
 takes microseconds, finds that another CPU has woken another one for the interpreter meanwhile; it goes to sleep, and is
 woken in its turn: 46 changes of threads a run, a third of what a run costs. On one CPU there are 15, since nobody is
 woken while it is away. So all threads share one, and which one is looked at now and then: the rest of the machine works
-beside us, and we go where there is room.
+beside us, and we go where there is room. What this takes away is what happens outside of the interpreter at the same
+time, such as two large queries of SQLite.
 """
 
 from __future__ import annotations
