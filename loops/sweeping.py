@@ -122,15 +122,17 @@ def _wake_oldest(subject: str, now: datetime) -> None:
 
 
 def _wake(subject: str, run_ids: list[str], now: datetime) -> None:
-    waiters = Run.objects.waiters_of(subject, now)
+    waiters = Run.objects.waiters_of(subject, now).filter(pk__in=run_ids).order_by()
     if settings.MOBIUS_ENGINE != "embedded":  # due, the workers take them without a ring; another sweep finds none
-        due = waiters.filter(pk__in=run_ids).order_by()
-        due.update(wake_at=now, ring_due_at=now, rings=0, revision=F("revision") + 1)
+        waiters.update(wake_at=now, ring_due_at=now, rings=0, revision=F("revision") + 1)
         return
-    for run_id in run_ids:
-        woken = waiters.filter(pk=run_id)
-        with transaction.atomic():
-            if woken.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1):
+    if not run_ids:
+        return
+    with transaction.atomic():  # one commit for all of them
+        still_waiting = set(waiters.values_list("pk", flat=True))
+        waiters.update(wake_at=now, ring_due_at=now + RING_AGAIN_AFTER, revision=F("revision") + 1)
+        for run_id in run_ids:
+            if run_id in still_waiting:
                 ring(run_id)
 
 
