@@ -50,7 +50,7 @@ class Watchdog:
         already be somebody else's."""
         watch = Watch(sock)
         with self._changed:
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="outbound-deadlines", daemon=True)
                 self._thread.start()
             heapq.heappush(self._deadlines, (deadline, next(self._order), watch))
@@ -68,7 +68,8 @@ class Watchdog:
             while True:
                 now = time.monotonic()
                 while self._deadlines and (self._deadlines[0][0] <= now or self._deadlines[0][2].sock is None):
-                    self._end(heapq.heappop(self._deadlines)[2])
+                    self._end(self._deadlines[0][2])
+                    heapq.heappop(self._deadlines)
                 self._changed.wait(self._deadlines[0][0] - now if self._deadlines else None)
 
     def _end(self, watch: Watch) -> None:

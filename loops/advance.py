@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
 from django.db import DatabaseError, transaction
@@ -73,20 +74,30 @@ def begin_all(run_ids: list[str], go_on: Callable[[], bool], due: int = 0) -> di
     """Take those of the runs that are ready, and as many as `due` whose time has come, and play the next turn of each,
     in one transaction; what is then left to do for each. When that fails, each is to be advanced by itself, and it
     shows whose fault it was. Raises what the database raises when it does not answer."""
-    played: dict[str, Played] = {}
-    alone: list[str] = []
+    begun = _Begun()
     try:
-        together(partial(_begin, run_ids, due, go_on, played, alone), working=True, light=True)
+        together(partial(_begin, run_ids, due, go_on, begun), working=True, light=True)
     except Exception as error:
-        perhaps = {} if was_in_the_way(error) else played
-        one_by_one = (*run_ids, *perhaps, *_due_one_by_one(due, or_none=bool(perhaps)))
-        return {run_id: _RunInHand(run_id, perhaps=perhaps.get(run_id)).carry_on for run_id in one_by_one}
+        perhaps = _Begun() if was_in_the_way(error) else begun
+        known = (*run_ids, *perhaps.played, *perhaps.taken)
+        one_by_one = (*known, *_due_one_by_one(due, or_none=known != tuple(run_ids)))
+        return {run_id: _RunInHand(run_id, perhaps=perhaps.played.get(run_id)).carry_on for run_id in one_by_one}
     works: dict[str, Work] = {
         run_id: _RunInHand(run_id, played=decided).carry_on
-        for run_id, decided in played.items()
+        for run_id, decided in begun.played.items()
         if _leaves_work(decided)
     }
-    return works | {run_id: _RunInHand(run_id).carry_on for run_id in alone}
+    return works | {run_id: _RunInHand(run_id).carry_on for run_id in begun.taken}
+
+
+@dataclass
+class _Begun:
+    """What one transaction has done, told when all of it is done: empty unless the commit itself fails."""
+
+    played: dict[str, Played] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
+    """Governed runs that were due, and no more than taken: everybody locks their loop before them, and here they were
+    locked already."""
 
 
 def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
@@ -99,22 +110,18 @@ def _due_one_by_one(most: int, *, or_none: bool) -> list[str]:
         raise
 
 
-def _begin(
-    run_ids: list[str], due: int, go_on: Callable[[], bool], decided: dict[str, Played], alone: list[str]
-) -> None:
-    """`decided` is filled when all of them are, so that it is empty unless the commit itself fails. The runs of `alone`
-    are taken, and nothing more: everybody locks their loop before them, and here they are locked already."""
+def _begin(run_ids: list[str], due: int, go_on: Callable[[], bool], begun: _Begun) -> None:
     ready = {run.pk: run for run in _by_id.of_any(run_ids) if _is_ready(run)}
+    taken: list[str] = []
     if due:
         locked = {run.pk: run for run in lock_due(due)}
-        put_off([run_id for run_id, run in locked.items() if not _is_ready(run)])
-        alone[:] = [run_id for run_id, run in locked.items() if _is_ready(run) and run.governed]
-        take(alone)
-        ready |= {run_id: run for run_id, run in locked.items() if _is_ready(run)}
-        for run_id in alone:  # also those that were rung
-            del ready[run_id]
-        if locked:
-            wait_no_more(but_milliseconds=200)
+        ready_now = {run_id: run for run_id, run in locked.items() if _is_ready(run)}
+        put_off(locked.keys() - ready_now.keys())
+        taken = [run_id for run_id, run in ready_now.items() if run.governed]
+        take(taken)
+        ready = {run_id: run for run_id, run in (ready | ready_now).items() if run_id not in taken}
+        if locked:  # for those that are taken somebody may wait who holds what we want
+            wait_no_more(but_milliseconds=10 if taken else 200)
     steps: defaultdict[str, dict[str, Step]] = defaultdict(dict)
     for step in _steps_of.of_any([run.pk for run in ready.values() if run.started_at]):
         steps[step.run_id][step.key] = step
@@ -125,7 +132,7 @@ def _begin(
                 wait_no_more()
             turn = Turn(run, spec_of(run.loop_version_id), steps[run_id], now=clock.now())
             played[run_id] = turn, play_turn(turn, None, go_on)
-    decided.update(played)
+    begun.played, begun.taken = played, taken
 
 
 def _copy(run: Run) -> Run:

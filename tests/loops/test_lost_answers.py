@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
@@ -13,6 +13,7 @@ from integrations.models import Attempt, AttemptState, Integration, LedgerEntry,
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.advance import advance, begin_all
 from loops.models import Run, RunEvent, RunStatus
+from mobius import clock
 from mobius.engine import trouble
 from mobius.projects.models import Project
 from tests.loops.flow import NAP, begin, loop_of, push
@@ -80,6 +81,17 @@ def test_so_do_runs_that_were_begun_together(
         work(lambda: True)
 
     assert_each_was_sent_once(clay, rows=2)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite what is due is rung")
+def test_so_does_one_that_was_due_and_only_taken(project: Project, lose_the_answer: Callable[[int], None]) -> None:
+    begin(loop_of(project, NAP, concurrency="queue"))
+    Run.objects.update(ring_due_at=clock.now())
+    lose_the_answer(1)
+    for work in begin_all([], lambda: True, 10).values():
+        work(lambda: True)
+
+    assert Run.objects.get().status == RunStatus.COMPLETED
 
 
 @pytest.mark.usefixtures("integration")

@@ -72,9 +72,11 @@ def test_a_worker_that_was_stopped_before_its_send_and_goes_on_later_neither_sen
 def test_kill_9_of_a_worker_in_mid_flight_loses_nothing_and_sends_nothing_twice(cluster: Cluster) -> None:
     killed, other = cluster.workers
     other.send_signal(signal.SIGSTOP)  # so that it is not this one that has all the rows in hand
-    started = [cluster.start(number) for number in range(60)]
-    wait_until(lambda: any(one["state"] == "sending" for one in cluster.attempts()))
-    other.send_signal(signal.SIGCONT)
+    try:
+        started = [cluster.start(number) for number in range(60)]
+        wait_until(lambda: any(one["state"] == "sending" for one in cluster.attempts()))
+    finally:
+        other.send_signal(signal.SIGCONT)
     cluster.workers.remove(killed)
     killed.kill()
     killed.wait()
