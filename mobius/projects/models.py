@@ -14,7 +14,7 @@ from django.db.models import Q
 from mobius.fields import id_field
 from mobius.ids import ID_LENGTH
 from mobius.projects.audit_models import ActorKind, AuditEvent  # noqa: F401  # Django looks for all of them here
-from mobius.projects.key_models import ApiKey, KeyUse, RefusedCall, ServicePrincipal  # noqa: F401  # and for these
+from mobius.projects.key_models import ApiKey, KeyUse, RefusedCall, ServicePrincipal  # noqa: F401  # here, too
 from mobius.projects.roles import Role
 
 HANDLE_PATTERN = r"^[a-z0-9]+(-[a-z0-9]+)*$"

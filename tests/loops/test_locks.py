@@ -144,7 +144,7 @@ def test_runs_that_are_begun_together_do_not_wait_for_one_that_another_process_h
     assert [fresh(run).status for run in (first, held)] == [RunStatus.SUSPENDED] * 2
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has one writer at a time")
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="on SQLite what is due is rung")
 def test_a_run_that_is_due_is_not_held_while_a_start_of_its_loop_holds_that_and_may_want_it(project: Project) -> None:
     loop = loop_of(project, NAP, concurrency="replace")
     run, alone = begin(loop), begin(loop_of(project, NAP, name="free"))

@@ -6,10 +6,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from integrations.models import Integration, IntegrationStatus, Pacer
 from integrations.providers.clay.simulator import ClaySimulator
 from loops.advance import begin_all
 from loops.models import Run, RunStatus
+from loops.sweeping import sweep
 from mobius.projects.models import Project
+from tests.cast import work_off
 from tests.loops.flow import begin, loop_of, push
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,3 +41,21 @@ def test_a_run_that_is_begun_together_with_others_takes_no_statement_but_those_t
 
     assert twelve - two == 10 * EACH
     assert Run.objects.filter(status=RunStatus.COMPLETED).count() == len(clay.rows) == 15
+
+
+def test_however_many_wait_for_the_same_they_are_woken_by_one_statement(
+    integration: Integration, project: Project, clay: ClaySimulator
+) -> None:
+    loop = loop_of(project, push())
+    Pacer.objects.update(rate_per_second=None)
+    Integration.objects.update(status=IntegrationStatus.INACTIVE)
+    runs = [begin(loop) for _ in range(5)]
+    work_off()
+    Integration.objects.update(status=IntegrationStatus.ACTIVE)
+
+    with CaptureQueriesContext(connection) as queries:
+        sweep()
+
+    waking = [one for one in queries if one["sql"].startswith('UPDATE "loops_run"') and "wake_at" in one["sql"]]
+    assert len(waking) == 1
+    assert Run.objects.filter(wake_at__isnull=False).count() == len(runs)
